@@ -1,0 +1,25 @@
+# Compiler and linker flags for everything that is built here.
+add_library(andiron-flags INTERFACE)
+target_include_directories(andiron-flags INTERFACE ${CMAKE_SOURCE_DIR}/include)
+target_compile_definitions(andiron-flags INTERFACE _GNU_SOURCE)
+target_compile_options(andiron-flags INTERFACE
+    -Wall -Wextra -pedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+    -Wformat-security -fstack-protector-strong -fstack-clash-protection -fno-strict-aliasing)
+if(ANDIRON_WERROR)
+    target_compile_options(andiron-flags INTERFACE -Werror)
+endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    target_compile_options(andiron-flags INTERFACE -fcf-protection)
+endif()
+if(ANDIRON_SANITIZE)
+    target_compile_options(andiron-flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
+        -fno-sanitize-recover=undefined -O1)
+    target_link_options(andiron-flags INTERFACE -fsanitize=address,undefined)
+elseif(NOT ANDIRON_FUZZ)
+    target_compile_options(andiron-flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+target_link_options(andiron-flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+
+# Our own code also watches its conversions; tests need not.
+add_library(andiron-strict INTERFACE)
+target_compile_options(andiron-strict INTERFACE -Wconversion)

@@ -1,0 +1,59 @@
+/*
+ * The HTTP side of a worker: listeners, connections and internal requests over
+ * the worker's loops. Used by core/daemon; everything plugins see is in andiron/request.h.
+ */
+#ifndef CORE_HTTP_SERVER_H
+#define CORE_HTTP_SERVER_H
+
+#include <andiron/auth.h>
+
+#include "http/app.h"
+#include "http/route.h"
+#include "loop/loop.h"
+
+struct http_listener {
+    int fd; /* bound and listening, non-blocking; owned by the caller */
+    enum route_side side;
+    bool tls;
+};
+
+struct http_server;
+
+/*
+ * Prepares per-loop state on loops that do not run yet, and TLS credentials. app, loops and
+ * listeners must outlive the server. NULL and err on failure (a certificate that cannot be read).
+ */
+struct http_server *http_server_new(const struct http_app *app, struct andiron_loop *const *loops,
+                                    size_t loop_count, const struct http_listener *listeners,
+                                    size_t listener_count, struct andiron_error *err);
+
+/* Begins to accept, on loop 0. Call once every loop runs. Any thread. */
+void http_server_accept(struct http_server *server);
+
+/*
+ * Stops accepting, finishes requests, answers the next request of each kept-alive connection
+ * with `Connection: close`, keeps idle ones for drain-grace; then, or after drain-timeout, calls
+ * drained(arg) once, on loop 0. Any thread.
+ */
+void http_server_drain(struct http_server *server, void (*drained)(void *arg), void *arg);
+bool http_server_draining(const struct http_server *server);
+
+/* After every loop has ended. */
+void http_server_free(struct http_server *server);
+
+/* What `status` and the metrics show. Any thread. */
+struct http_stats {
+    uint64_t connections, connections_total, requests_total, rejected_total;
+    double requests_per_second; /* of the last minute */
+    int64_t p50_us, p99_us;     /* of the last minute */
+};
+void http_server_stats(struct http_server *server, struct http_stats *ret);
+
+/*
+ * Runs one request inside the worker as principal SYSTEM, on loop 0: the init bundle, control
+ * commands of core. Calls done(arg, status, body) on that loop; body lives for the call. Any thread.
+ */
+void http_server_run(struct http_server *server, const struct andiron_inner *inner,
+                     void (*done)(void *arg, int status, andiron_str body), void *arg);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * One event loop: a libevent base, run by one thread, with posts from other
+ * threads and the local state of plugins. Knows nothing of HTTP.
+ */
+#ifndef CORE_LOOP_LOOP_H
+#define CORE_LOOP_LOOP_H
+
+#include <andiron/async.h>
+#include <andiron/error.h>
+
+/* A loop that does not run yet; index counts from 0. NULL and err on failure. */
+struct andiron_loop *loop_new(unsigned index, struct andiron_error *err);
+void loop_free(struct andiron_loop *loop);
+
+/* Runs on the calling thread until loop_quit(). */
+void loop_run(struct andiron_loop *loop);
+/* Ends loop_run() soon. Any thread. */
+void loop_quit(struct andiron_loop *loop);
+
+unsigned loop_index(const struct andiron_loop *loop);
+/* The loop of the calling thread, or NULL. */
+struct andiron_loop *loop_current(void);
+
+/* Remembers what andiron_loop_state(loop, self) gives. On the loop's thread, or before it runs. */
+void loop_set_state(struct andiron_loop *loop, const void *self, void *local);
+
+/* The HTTP layer's own state of this loop. */
+void loop_set_http(struct andiron_loop *loop, void *http);
+void *loop_http(const struct andiron_loop *loop);
+
+#endif

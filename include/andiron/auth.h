@@ -1,0 +1,83 @@
+/*
+ * andiron/auth.h - who asks, and the keys that prove it.
+ *
+ * A new way to authenticate is a hook in ANDIRON_PHASE_AUTHENTICATE that calls
+ * andiron_request_set_principal(). Bad credentials fail the request there; no
+ * credentials leave it anonymous, for policies and public routes to judge.
+ */
+#ifndef ANDIRON_AUTH_H
+#define ANDIRON_AUTH_H
+
+#include <andiron/async.h>
+#include <andiron/json.h>
+
+enum andiron_principal_kind {
+    ANDIRON_ANONYMOUS,
+    ANDIRON_CLIENT, /* a Client resource: Basic, or a client_credentials token */
+    ANDIRON_USER,   /* a person, through a Client */
+    ANDIRON_SYSTEM  /* the server itself: init bundle and jobs; needs no grant */
+};
+
+struct andiron_principal {
+    size_t size; /* sizeof(struct andiron_principal) */
+    enum andiron_principal_kind kind;
+    const char *id;            /* Client or User id; NULL if anonymous */
+    andiron_json client;       /* the Client resource, or MISSING */
+    andiron_json user;         /* the User resource, or MISSING */
+    andiron_json roles;        /* array of the User's Role resources, or MISSING */
+    andiron_json session;      /* the Session resource, or MISSING */
+    andiron_json jwt;          /* claims of the access token, or MISSING */
+    const char *const *scopes; /* granted SMART scopes, NULL-terminated; NULL: not scoped */
+    andiron_usec expires;      /* end of the credential; 0: none */
+};
+
+/*
+ * Service "keys/1", provided by jwks: the server's own signing keys, and the key
+ * sets of clients at their jwks_uri. Private
+ * keys never leave it. Signing runs on the pool; verifying too where it is slow
+ * (RSA above 3072 bits, ES384). Which key signs: `token-alg` of jwks.
+ */
+#define ANDIRON_KEYS "keys/1"
+
+struct andiron_keys {
+    size_t size;
+
+    /* Compact JWS (RFC 7515) over claims with the active key. *ret_jws in the request's arena. */
+    enum andiron_step (*sign)(void *self, struct andiron_request *req, andiron_str claims_json,
+                              andiron_str *ret_jws, struct andiron_error *ret_error,
+                              andiron_step_fn then, void *state);
+
+    /* Checks a JWS made by sign(), with any key that is still published. */
+    enum andiron_step (*verify)(void *self, struct andiron_request *req, andiron_str jws,
+                                andiron_json *ret_claims, struct andiron_error *ret_error,
+                                andiron_step_fn then, void *state);
+
+    /* The public key set as served at /.well-known/jwks.json; lives as long as the request. */
+    andiron_str (*public_set)(void *self, struct andiron_request *req);
+
+    /* 0 if a Client may name this jwks_uri, else -1 and why. For its validation. */
+    int (*allowed)(void *self, andiron_str url, struct andiron_error *err);
+
+    /*
+     * The JWK set at url, from the cache or the network (our own without either);
+     * renew asks for an early fetch because of an unknown kid. In the request's arena.
+     */
+    enum andiron_step (*fetch)(void *self, struct andiron_request *req, andiron_str url, bool renew,
+                               andiron_str *ret_set, struct andiron_error *ret_error,
+                               andiron_step_fn then, void *state);
+};
+
+/*
+ * Service "scopes/1", provided by smart. Scopes only ever take away: a request
+ * they do not cover is refused, one they cover still needs a grant.
+ */
+#define ANDIRON_SCOPES "scopes/1"
+
+struct andiron_scopes {
+    size_t size;
+
+    /* The principal is limited by scopes, and they cover this request. */
+    bool (*covered)(void *self, const struct andiron_request *req);
+};
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * andiron/policy.h - write an access-policy engine.
+ *
+ * An engine answers one question: does this AccessPolicy match this request? It
+ * is compiled once per AccessPolicy and evaluated per request. A plugin provides
+ * it as the service "policy-engine/1:<name>", where <name> is what
+ * AccessPolicy.engine says. The access plugin does the rest: it loads and caches
+ * policies, follows links, roles and effect, asks engines in turn, stops at the
+ * first that decides, and denies when none does.
+ *
+ * Threads: compile() and release() run on any thread, evaluate() on the
+ * request's loop thread. A compiled policy is shared by all loops, so evaluate()
+ * must not change it.
+ */
+#ifndef ANDIRON_POLICY_H
+#define ANDIRON_POLICY_H
+
+#include <andiron/plugin.h>
+
+#define ANDIRON_POLICY_ENGINE "policy-engine/1:"
+
+/* One evaluation; lives until a verdict is given. */
+struct andiron_policy_call;
+
+enum andiron_verdict {
+    ANDIRON_NO_MATCH = 0, /* says nothing; other policies are asked */
+    ANDIRON_MATCH,        /* grants, or denies if the policy's effect is deny */
+    ANDIRON_FAULT,        /* could not tell: never grants, is logged and counted */
+    ANDIRON_PENDING       /* waiting; andiron_policy_finish() will follow */
+};
+
+struct andiron_policy_engine {
+    size_t size; /* sizeof(struct andiron_policy_engine) */
+
+    /* Cheaper engines are asked first. allow 1, matcho 10, json-schema 20, sql 90; 0 means 50. */
+    unsigned cost;
+
+    /*
+     * Checks and prepares an AccessPolicy when it is written or loaded. policy
+     * is the whole resource and lives as long as arena does. On failure the write
+     * is answered with 422 and err; err.where names the element. Optional:
+     * without it, compiled is NULL.
+     */
+    int (*compile)(void *self, struct andiron_arena *arena, andiron_json policy,
+                   void **ret_compiled, struct andiron_error *err);
+
+    /* Required. Answers within a millisecond or returns ANDIRON_PENDING. */
+    enum andiron_verdict (*evaluate)(void *self, const void *compiled,
+                                     struct andiron_policy_call *call);
+
+    /* Optional: for what the arena given to compile() cannot hold. */
+    void (*release)(void *self, void *compiled);
+};
+
+/*
+ * Defines `var`, the services of a plugin that is one engine:
+ *
+ *     ANDIRON_POLICY_SERVICE(engine, "matcho", .compile = compile, .evaluate = evaluate);
+ *     ANDIRON_PLUGIN(.name = "policy-matcho", .version = "1.0", .provides = engine);
+ */
+#define ANDIRON_POLICY_SERVICE(var, name, ...)                                                     \
+    static const struct andiron_policy_engine var##_table = {                                      \
+        .size = sizeof(struct andiron_policy_engine), __VA_ARGS__                                  \
+    };                                                                                             \
+    static const struct andiron_service var[] = { { ANDIRON_POLICY_ENGINE name, &var##_table },    \
+                                                  { NULL, NULL } }
+
+/*
+ * A value of the request object by dotted path, MISSING if there is none:
+ * request-method, scheme, uri, query-string, params, body, resource, headers,
+ * remote-addr, client, user, role, session, jwt, operation, scope, bundle.
+ * Secrets and raw tokens are not in it. "" is the whole object. Built on first
+ * use, only as far as asked; lives as long as the request.
+ */
+ANDIRON_API andiron_json andiron_policy_input(struct andiron_policy_call *call, const char *path);
+
+/*
+ * A call for the policies of a request, to hand to andiron_policy_ask(). Made by the plugin that
+ * keeps the policies (access); an engine is handed one.
+ */
+ANDIRON_API struct andiron_policy_call *andiron_policy_begin(struct andiron_request *req);
+
+/* Why the engine asked last said NO_MATCH or FAULT, in the request's arena; absent if it did not say. */
+ANDIRON_API andiron_str andiron_policy_reason(struct andiron_policy_call *call);
+
+/* The request behind the call, for its arena, loop and time left. */
+ANDIRON_API struct andiron_request *andiron_policy_request(struct andiron_policy_call *call);
+
+/*
+ * Give the reason for a NO_MATCH or FAULT and return that verdict, so that they
+ * can end an evaluate(). Shown by `andiron explain-policy` and in the debug log; the
+ * text is only formatted when somebody reads it.
+ */
+ANDIRON_API enum andiron_verdict andiron_policy_no_match(struct andiron_policy_call *call,
+                                                         const char *fmt, ...) ANDIRON_PRINTF(2, 3);
+ANDIRON_API enum andiron_verdict andiron_policy_fault(struct andiron_policy_call *call,
+                                                      const char *fmt, ...) ANDIRON_PRINTF(2, 3);
+
+/* Ends a PENDING call, from any thread, exactly once. */
+ANDIRON_API void andiron_policy_finish(struct andiron_policy_call *call,
+                                       enum andiron_verdict verdict);
+
+typedef void (*andiron_verdict_fn)(void *state, enum andiron_verdict verdict);
+
+/*
+ * Asks another engine inside this one (the complex engine does). A verdict other
+ * than PENDING is final; after PENDING, then(state, verdict) follows on the loop.
+ */
+ANDIRON_API enum andiron_verdict andiron_policy_ask(struct andiron_policy_call *call,
+                                                    const struct andiron_service_ref *engine,
+                                                    const void *compiled, andiron_verdict_fn then,
+                                                    void *state);
+
+#endif
