@@ -18,8 +18,10 @@ int buffer_reserve(struct buffer *b, size_t more)
 {
     if (more <= b->cap - b->len)
         return 0;
-    if (b->len > b->max || more > b->max - b->len)
+    if (b->len > b->max || more > b->max - b->len) {
+        b->overflowed = true;
         return -1;
+    }
     size_t cap = b->cap > b->max / 2 ? b->max : b->cap * 2;
     if (cap < 256)
         cap = b->max < 256 ? b->max : 256;
@@ -54,8 +56,9 @@ int buffer_printf(struct buffer *b, const char *fmt, ...)
     int len = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     int result = -1;
+    b->overflowed |= len < 0 || (size_t)len > b->max;
     /* vsnprintf also writes a NUL: it needs a byte that does not count against max. */
-    if (len >= 0 && (size_t)len <= b->max - (b->len < b->max ? b->len : b->max)) {
+    if (len >= 0 && (size_t)len <= b->max) {
         char *text = malloc((size_t)len + 1);
         if (text != NULL) {
             (void)vsnprintf(text, (size_t)len + 1, fmt, again);
