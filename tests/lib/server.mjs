@@ -1,0 +1,145 @@
+// Starts real andiron daemons for the black-box tests: each in a folder of its own, on free ports of 127.0.0.1.
+//
+// ANDIRON_BIN and ANDIRON_MODULES name the program and the folder of modules under test; the plugins' configuration
+// is taken from the source tree (plugins/*/NN-name.conf), as it is installed.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+export const source = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..');
+export const bin = process.env.ANDIRON_BIN ?? path.join(source, 'build/andiron');
+export const modules = process.env.ANDIRON_MODULES ?? path.join(path.dirname(bin), 'modules');
+
+const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
+
+// A port that was free a moment ago.
+export const freePort = () => new Promise((ok, no) => {
+  const probe = net.createServer();
+  probe.on('error', no);
+  probe.listen(0, '127.0.0.1', () => { const { port } = probe.address(); probe.close(() => ok(port)); });
+});
+
+// Client root with secret "secret" and a policy that lets it do everything.
+export const rootBundle = () => ({
+  resourceType: 'Bundle', type: 'transaction', entry: [
+    { resource: { resourceType: 'Client', id: 'root', secret: 'secret', grant_types: ['basic'] }, request: { method: 'PUT', url: 'Client/root' } },
+    { resource: { resourceType: 'AccessPolicy', id: 'root', engine: 'allow', link: [{ resourceType: 'Client', id: 'root' }] }, request: { method: 'PUT', url: 'AccessPolicy/root' } },
+  ],
+});
+
+export const basic = (id, secret) => 'Basic ' + Buffer.from(`${id}:${secret}`).toString('base64');
+
+// Packaged configuration of every plugin in the tree: { 'auth': ['20-auth.conf', text], ... }
+const packagedPlugins = () => {
+  const found = {};
+  for (const folder of fs.readdirSync(path.join(source, 'plugins'))) {
+    const dir = path.join(source, 'plugins', folder);
+    if (folder === 'common' || !fs.statSync(dir).isDirectory()) continue;
+    for (const file of fs.readdirSync(dir)) if (/^\d\d-.*\.conf$/.test(file)) found[folder] = [file, fs.readFileSync(path.join(dir, file), 'utf8')];
+  }
+  return found;
+};
+
+const section = (name, values) => `[${name}]\n` + Object.entries(values).map(([k, v]) => `${k} = ${v}\n`).join('');
+
+// Writes a configuration folder. options:
+//   dir       where (default: a new temporary folder)
+//   core      { section: { name: value } } added to andiron.conf
+//   plugins   { name: { directive: value } } added to that plugin's section; false leaves the plugin out; default: all of the tree
+//   init      the init bundle as an object; false: none
+export const configure = async (options = {}) => {
+  const dir = options.dir ?? fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-'));
+  const [port, adminPort] = [options.port ?? await freePort(), options.adminPort ?? await freePort()];
+  const base = `http://127.0.0.1:${port}`;
+  const etc = path.join(dir, 'etc');
+  fs.mkdirSync(path.join(etc, 'plugins.d'), { recursive: true });
+  const core = {
+    core: { 'state-dir': options.state ?? path.join(dir, 'state'), 'cache-dir': path.join(dir, 'cache'), 'module-path': modules },
+    http: { listen: `127.0.0.1:${port}`, 'base-url': base },
+    admin: { listen: `127.0.0.1:${adminPort}`, 'control-socket': path.join(dir, 'control.sock') },
+    log: { target: `file:${path.join(dir, 'andiron.log')}`, format: 'json' },
+  };
+  if (options.init !== false) {
+    fs.writeFileSync(path.join(etc, 'init.json'), JSON.stringify(options.init ?? rootBundle()));
+    core.init = { bundle: path.join(etc, 'init.json') };
+  }
+  for (const [name, values] of Object.entries(options.core ?? {})) core[name] = { ...core[name], ...values };
+  fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
+  const chosen = options.plugins ?? {};
+  for (const [name, [file, text]] of Object.entries(packagedPlugins())) {
+    const values = chosen[name] ?? {};
+    if (values === false) continue;
+    fs.writeFileSync(path.join(etc, 'plugins.d', file), text + Object.entries(values).map(([k, v]) => `${k} = ${v}\n`).join(''));
+  }
+  return { dir, etc, port, adminPort, base, fhir: base + '/fhir', adminBase: `http://127.0.0.1:${adminPort}`, control: path.join(dir, 'control.sock') };
+};
+
+// A request by any method; json is the parsed body or undefined. headers override the defaults.
+export const call = async (method, url, body, headers = {}) => {
+  const response = await fetch(url, {
+    method, redirect: 'manual',
+    headers: { accept: 'application/json', ...(body !== undefined ? { 'content-type': 'application/json' } : {}), ...headers },
+    body: body === undefined ? undefined : typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  let json;
+  try { json = JSON.parse(text); } catch { /* not JSON */ }
+  return { status: response.status, headers: response.headers, text, json };
+};
+
+// Bytes straight to a socket, all bytes that come back until the peer closes or `ms` pass without any.
+export const raw = (port, bytes, { ms = 1500, half = false } = {}) => new Promise((ok) => {
+  let got = Buffer.alloc(0);
+  const socket = net.connect(port, '127.0.0.1', () => { socket.write(bytes); if (half) socket.end(); });
+  socket.setTimeout(ms, () => socket.destroy());
+  socket.on('data', (d) => { got = Buffer.concat([got, d]); });
+  socket.on('error', () => {});
+  socket.on('close', () => ok(got.toString('latin1')));
+});
+
+// A request over the control socket.
+export const control = (server, method, target) => new Promise((ok, no) => {
+  const req = http.request({ socketPath: server.control, method, path: target }, (res) => {
+    let text = '';
+    res.on('data', (d) => { text += d; });
+    res.on('end', () => ok({ status: res.statusCode, text }));
+  });
+  req.on('error', no);
+  req.end();
+});
+
+// Starts a daemon with configure()'s options, or over a folder that configure() made (options.at).
+// Resolves when it answers; rejects with its output if it ends first.
+export const start = async (options = {}) => {
+  const at = options.at ?? await configure(options);
+  const child = spawn(options.bin ?? bin, ['-c', at.etc, ...(options.args ?? [])], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env } });
+  let output = '', ended;
+  child.stdout.on('data', (d) => { output += d; });
+  child.stderr.on('data', (d) => { output += d; });
+  const exit = new Promise((ok) => child.on('exit', (code, signal) => { ended = { code, signal }; ok(ended); }));
+  const server = {
+    ...at, child, exit,
+    output: () => output,
+    log: () => (fs.existsSync(path.join(at.dir, 'andiron.log')) ? fs.readFileSync(path.join(at.dir, 'andiron.log'), 'utf8') : ''),
+    admin: { authorization: basic('root', 'secret') },
+    // Ends it as an operator would; resolves with its exit status.
+    stop: async () => { if (!ended) child.kill('SIGTERM'); const timer = setTimeout(() => child.kill('SIGKILL'), 20000); const e = await exit; clearTimeout(timer); return e; },
+    kill: async () => { if (!ended) child.kill('SIGKILL'); return exit; },
+    remove: () => fs.rmSync(at.dir, { recursive: true, force: true }),
+  };
+  const deadline = Date.now() + (options.wait ?? 30000);
+  while (!ended && Date.now() < deadline) {
+    try { if ((await fetch(at.base + '/health/live')).status === 200) return server; } catch { /* not yet */ }
+    await sleep(10);
+  }
+  if (!ended) await server.kill();
+  const error = new Error(`andiron did not start: ${JSON.stringify(await exit)}\n${output}\n${server.log()}`);
+  error.exit = await exit;
+  error.output = output;
+  throw error;
+};
+
+export { sleep };
