@@ -1,0 +1,68 @@
+// Runs suites and adds up what they report: tests/run.mjs BUILD-DIR [--only PATTERN] [--jobs N]
+//
+// Suites are the programs that ctest knows (cmocka counts its own tests, other programs count as one) and every
+// tests/test_*.mjs (node:test). Prints a line per suite, the output of those that failed, and at the end
+// "N passed, N failed"; exits non-zero if anything failed or nothing ran.
+import { spawn, execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { source } from './lib/server.mjs';
+
+const [build, ...rest] = process.argv.slice(2);
+const option = (name, fallback) => { const i = rest.indexOf(name); return i < 0 ? fallback : rest[i + 1]; };
+const only = new RegExp(option('--only', '.'));
+const jobs = Number(option('--jobs', '2'));
+const limitMs = 600000;
+
+const ctest = JSON.parse(execFileSync('ctest', ['--test-dir', build, '--show-only=json-v1'], { maxBuffer: 1 << 26 }));
+const property = (t, name) => t.properties?.find((p) => p.name === name)?.value;
+const suites = ctest.tests.filter((t) => t.command).map((t) => ({ name: t.name, command: t.command, cwd: property(t, 'WORKING_DIRECTORY') ?? build, skip: property(t, 'SKIP_RETURN_CODE') }));
+for (const file of fs.readdirSync(path.join(source, 'tests')).sort())
+  if (/^test_.*\.mjs$/.test(file)) suites.push({ name: `tests/${file}`, command: [process.execPath, '--test', '--test-reporter=tap', path.join(source, 'tests', file)], cwd: source });
+
+const env = {
+  ...process.env,
+  ANDIRON_BIN: path.resolve(build, 'andiron'), ANDIRON_MODULES: path.resolve(build, 'modules'), ANDIRON_BUILD: path.resolve(build),
+  NPM_MODULES: process.env.NPM_MODULES ?? path.join(source, 'tests/node_modules'),
+  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=0',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+};
+
+const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((n, m) => n + Number(m[1]), 0);
+const counts = (output, code, skip) => {
+  if (/^\[==========\]/m.test(output)) {
+    const counted = { passed: sum(output, /^\[ {2}PASSED {2}\] (\d+) test/gm), failed: sum(output, /^\[ {2}FAILED {2}\] (\d+) test/gm), skipped: sum(output, /^\[ {2}SKIPPED \] (\d+) test/gm) };
+    return { ...counted, failed: counted.failed || (code === 0 ? 0 : 1) };
+  }
+  if (/^TAP version/m.test(output)) {
+    const counted = { passed: sum(output, /^# pass (\d+)/gm), failed: sum(output, /^# (?:fail|cancelled) (\d+)/gm), skipped: sum(output, /^# (?:skipped|todo) (\d+)/gm) };
+    return { ...counted, failed: counted.failed || (code === 0 ? 0 : 1) };
+  }
+  if (skip !== undefined && code === skip) return { passed: 0, failed: 0, skipped: 1 };
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+};
+
+const run = (suite) => new Promise((ok) => {
+  const child = spawn(suite.command[0], suite.command.slice(1), { cwd: suite.cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  const begun = Date.now();
+  const timer = setTimeout(() => { output += `\nended after ${limitMs / 1000} s\n`; child.kill('SIGKILL'); }, limitMs);
+  child.stdout.on('data', (d) => { output += d; });
+  child.stderr.on('data', (d) => { output += d; });
+  child.on('error', (e) => { output += e; });
+  child.on('close', (code) => { clearTimeout(timer); ok({ suite, output, code, seconds: (Date.now() - begun) / 1000, ...counts(output, code, suite.skip) }); });
+});
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const queue = suites.filter((s) => only.test(s.name));
+const worker = async () => {
+  for (let suite = queue.shift(); suite; suite = queue.shift()) {
+    const r = await run(suite);
+    for (const k of Object.keys(total)) total[k] += r[k];
+    console.log(`${r.failed ? 'FAIL' : 'ok  '} ${r.suite.name}: ${r.passed} passed${r.failed ? `, ${r.failed} failed` : ''}${r.skipped ? `, ${r.skipped} skipped` : ''} (${r.seconds.toFixed(1)} s)`);
+    if (r.failed) console.log(r.output.slice(-20000).replace(/^/gm, '     | '));
+  }
+};
+await Promise.all(Array.from({ length: jobs }, worker));
+console.log(`${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ''}`);
+process.exit(total.failed || total.passed === 0 ? 1 : 0);
