@@ -29,6 +29,7 @@ struct andiron_principal {
     andiron_json jwt;          /* claims of the access token, or MISSING */
     const char *const *scopes; /* granted SMART scopes, NULL-terminated; NULL: not scoped */
     andiron_usec expires;      /* end of the credential; 0: none */
+    const void *scope_set;     /* what scopes/1 compile() made of scopes, or NULL */
 };
 
 /*
@@ -73,11 +74,35 @@ struct andiron_keys {
  */
 #define ANDIRON_SCOPES "scopes/1"
 
+/* What a token request is granted. Both texts are space-separated. */
+struct andiron_scope_grant {
+    andiron_str scope; /* for the response and the Session; empty: nothing is left */
+    andiron_str claim; /* for the token: the same, or a shorter form that means it (SC-8) */
+};
+
 struct andiron_scopes {
     size_t size;
 
     /* The principal is limited by scopes, and they cover this request. */
     bool (*covered)(void *self, const struct andiron_request *req);
+
+    /* 0 if a Client may list this scope, else -1 and why. Any thread. */
+    int (*check)(void *self, andiron_str scope, struct andiron_error *err);
+
+    /*
+     * What of `requested` (space-separated, as sent) `allowed` covers: intersected, wildcards
+     * expanded, duplicates gone, in the order requested. allowed is an array of strings
+     * (Client.scope). Scopes that are not understood are dropped. In arena. Any thread.
+     */
+    int (*grant)(void *self, struct andiron_arena *arena, andiron_str requested,
+                 andiron_json allowed, struct andiron_scope_grant *ret, struct andiron_error *err);
+
+    /*
+     * The form in which covered() can look a type up at once, in arena; for principals that
+     * are kept over many requests. -1 if a resource scope is malformed: the token is void then.
+     */
+    int (*compile)(void *self, struct andiron_arena *arena, const char *const *scopes,
+                   const void **ret_set, struct andiron_error *err);
 };
 
 #endif

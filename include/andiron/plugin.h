@@ -92,6 +92,8 @@ struct andiron_plugin {
     const struct andiron_service *provides;
     const char *const *needs; /* service names; the start fails without them */
     const char *const *wants; /* used if there; "policy-engine/1:" means every instance */
+    const char *const *uses;  /* like wants, but called only while requests run: does not order,
+                                 so that two plugins can use each other */
     const struct andiron_route *routes;
     const struct andiron_hook *hooks;
 
@@ -141,7 +143,7 @@ ANDIRON_API struct andiron_arena *andiron_host_arena(struct andiron_host *host);
 ANDIRON_API const char *andiron_host_setting(struct andiron_host *host, const char *name);
 
 /*
- * Finds a service this plugin declared in needs or wants; from start() on.
+ * Finds a service this plugin declared in needs, wants or uses; from start() on.
  * *pos walks all instances of a kind ("policy-engine/1:"); it starts at 0, and
  * false ends the walk. pos may be NULL for a single one.
  */
