@@ -107,19 +107,37 @@ static size_t aligned(size_t n)
     return (n + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 }
 
-struct andiron_arena *arena_new(void)
+static struct andiron_arena *arena_of(size_t first)
 {
-    struct block *b = block_new(FIRST_BLOCK);
+    struct block *b = block_new(first);
     char *start = (char *)b + aligned(sizeof(*b));
     struct andiron_arena *arena = (struct andiron_arena *)(void *)start;
 
     *arena = (struct andiron_arena){ .blocks = b,
                                      .at = start + aligned(sizeof(*arena)),
-                                     .end = (char *)b + FIRST_BLOCK,
-                                     .bytes = FIRST_BLOCK,
-                                     .next_size = (size_t)2 * FIRST_BLOCK };
+                                     .end = (char *)b + first,
+                                     .bytes = first,
+                                     .next_size = 2 * first };
     ASAN_POISON_MEMORY_REGION(arena->at, (size_t)(arena->end - arena->at));
     return arena;
+}
+
+struct andiron_arena *arena_new(void)
+{
+    return arena_of(FIRST_BLOCK);
+}
+
+struct andiron_arena *andiron_arena_new(size_t expected)
+{
+    size_t overhead = aligned(sizeof(struct block)) + aligned(sizeof(struct andiron_arena));
+    if (expected == 0 || expected >= FIRST_BLOCK - overhead)
+        return arena_new();
+    return arena_of(aligned(expected < 256 ? 256 : expected) + overhead);
+}
+
+void andiron_arena_free(struct andiron_arena *arena)
+{
+    arena_free(arena);
 }
 
 void arena_free(struct andiron_arena *arena)

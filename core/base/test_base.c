@@ -15,6 +15,19 @@
 #include "base/suggest.h"
 #include "base/units.h"
 
+static void small_arena_stays_small_and_grows(void **state)
+{
+    (void)state;
+    struct andiron_arena *arena = andiron_arena_new(300);
+    assert_true(arena_bytes(arena) < 1024);
+    for (int i = 0; i < 100; i++)
+        memset(andiron_alloc(arena, 100), 0xab, 100);
+    assert_true(arena_bytes(arena) >= 100 * 100);
+    andiron_arena_free(arena);
+    andiron_arena_free(NULL);
+    arena_cache_drop();
+}
+
 static void arena_memory_is_zeroed_aligned_and_apart(void **state)
 {
     (void)state;
@@ -152,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_memory_is_zeroed_aligned_and_apart),
+        cmocka_unit_test(small_arena_stays_small_and_grows),
         cmocka_unit_test(release_hooks_run_last_first),
         cmocka_unit_test(buffer_stops_at_its_maximum),
         cmocka_unit_test(units_need_a_unit_and_must_fit),
