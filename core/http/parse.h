@@ -81,7 +81,7 @@ void http_head_init(struct http_head *head, struct http_field *fields);
  * Reads on in data, which holds all bytes of the request so far from its first
  * one; len never shrinks between calls, and data may have moved. Lower-cases
  * field names in place. After COMPLETE or ERROR call http_head_init() first.
- * At most limits->request_line + limits->header + 4 bytes are ever needed.
+ * At most limits->request_line + limits->header + 6 bytes are ever needed.
  */
 enum http_result http_head_parse(struct http_head *head, const struct http_limits *limits,
                                  char *data, size_t len);
