@@ -1,0 +1,52 @@
+/*
+ * The search parameters of FHIR R4, by resource type: for queries and CapabilityStatements.
+ * Constant tables, any thread. Only those that are indexed: _text, _content and _query,
+ * which have no expression, are not among them.
+ */
+#ifndef FHIR_PARAMS_H
+#define FHIR_PARAMS_H
+
+#include <andiron/base.h>
+
+/* Canonical URL of a definition: this and its id. */
+#define FHIR_PARAM_URL "http://hl7.org/fhir/SearchParameter/"
+
+/* R4 search.html, 3.1.1.4: SearchParameter.type. */
+enum fhir_param_kind {
+    FHIR_PARAM_NUMBER,
+    FHIR_PARAM_DATE,
+    FHIR_PARAM_STRING,
+    FHIR_PARAM_TOKEN,
+    FHIR_PARAM_REFERENCE,
+    FHIR_PARAM_COMPOSITE,
+    FHIR_PARAM_QUANTITY,
+    FHIR_PARAM_URI,
+    FHIR_PARAM_SPECIAL
+};
+
+/* "number", "date", .. as SearchParameter.type spells it. */
+const char *fhir_param_kind_name(enum fhir_param_kind kind);
+
+/* All strings are literals. */
+struct fhir_param {
+    const char *code; /* "subject" */
+    const char *id;   /* "Observation-subject" */
+    enum fhir_param_kind kind;
+    int index;              /* of this (type, code); what programs emit */
+    const uint8_t *targets; /* of a reference: indices of types; none: any type */
+    size_t target_count;
+};
+
+/*
+ * Walks the parameters of a type, those of every resource (_id, _tag ..) last; *pos starts
+ * at 0; false at the end.
+ */
+bool fhir_param_next(int type, size_t *pos, struct fhir_param *ret);
+
+/* The parameter of a type with that code, also one of every resource; false if there is none. */
+bool fhir_param_find(int type, andiron_str code, struct fhir_param *ret);
+
+/* Code of a parameter by index: a literal. */
+const char *fhir_param_code(int index);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * Shapes of the generated tables (generated/, written by tools/generate-fhir).
+ *
+ * Only for the files of this folder; others use types.h, elements.h, params.h. Strings are
+ * 16-bit offsets into two pools, so that nothing needs relocating and the pages of a module
+ * are shared and only read from disk where they are used.
+ */
+#ifndef FHIR_TABLES_H
+#define FHIR_TABLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "generated/counts.h"
+
+extern const char fhir_names[]; /* types, members, codes of parameters; "" is at 0 */
+extern const char fhir_texts[]; /* structures, ids of definitions, systems; "" is at 0 */
+
+/* Types in alphabetical order; a perfect hash over them: 255 is an empty slot. */
+extern const uint16_t fhir_type_names[];
+extern const uint8_t fhir_type_shifts[64];
+extern const uint8_t fhir_type_slots[256];
+
+enum { FHIR_IS_ARRAY = 1, FHIR_IS_MANDATORY = 2, FHIR_IS_SUMMARY = 4, FHIR_IS_MODIFIER = 8 };
+
+/* Resource types first, in the order of types; then data types and backbones. */
+struct fhir_structure_row {
+    uint16_t name; /* in texts: "Observation.component" */
+    uint16_t first, count;
+    uint8_t kind; /* enum fhir_structure_kind */
+};
+extern const struct fhir_structure_row fhir_structure_rows[];
+extern const size_t fhir_structure_count;
+
+/* One row for each JSON member, by name within its structure. */
+struct fhir_element_row {
+    uint16_t name;      /* in names: "valueQuantity" */
+    uint16_t structure; /* of its content */
+    uint16_t system;    /* in texts: of a code's required binding, or "" */
+    uint8_t flags;
+    uint8_t stem; /* of a choice: length of "value"; else 0 */
+};
+extern const struct fhir_element_row fhir_element_rows[];
+
+/* Parameters by type and code; first has FHIR_TYPE_COUNT + 2 entries, Resource's own being last. */
+extern const uint16_t fhir_param_first[];
+struct fhir_param_row {
+    uint16_t code;    /* in names */
+    uint16_t id;      /* in texts: of the definition, behind FHIR_PARAM_URL */
+    uint16_t targets; /* first in fhir_param_targets */
+    uint8_t target_count;
+    uint8_t kind; /* enum fhir_param_kind */
+};
+extern const struct fhir_param_row fhir_param_rows[];
+extern const uint8_t fhir_param_targets[]; /* indices of types */
+
+#endif

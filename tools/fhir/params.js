@@ -1,0 +1,58 @@
+/*
+ * Search parameters by resource type: what each is called, what it refers to, and the routes
+ * to its values.
+ */
+'use strict';
+const { routes, truth } = require('./expressions.js');
+
+/* Not in R4's list, but known to every later version and cheap to have. */
+const EXTRA = [{
+    id: 'Resource-language', code: '_language', type: 'token', base: ['Resource'],
+    expression: 'Resource.language', target: [],
+}];
+
+/* Without an expression, and answered by nothing here: _text, _content, _query. */
+const isSupported = param => param.expression !== undefined;
+
+function targetsOf(param, found, typeNames) {
+    const declared = (param.target ?? []).filter(t => typeNames.has(t));
+    if (declared.length === 0)
+        return [];
+    const meant = new Set(found.flatMap(route => route.targets));
+    const targets = meant.size === 0 || meant.has('Resource') ? declared : declared.filter(t => meant.has(t));
+    return (targets.length > 0 ? targets : declared).sort();
+}
+
+function partsOf(param, type, definitions, byUrl) {
+    return param.component.map(component => {
+        const of = byUrl.get(component.definition);
+        return { code: of.code, kind: of.type, expression: component.expression };
+    });
+}
+
+/* [{ type, list: [{ id, code, kind, routes, truth, targets, parts }] }], sorted; "Resource" last. */
+function paramsByType(definitions) {
+    const typeNames = new Set(definitions.types);
+    const supported = [...definitions.params.filter(isSupported), ...EXTRA];
+    const byUrl = new Map(definitions.params.map(p => [p.url, p]));
+    return [...definitions.types, 'Resource'].map(type => {
+        const list = supported.filter(p => p.base.includes(type)).map(p => {
+            const isTrue = / and /.test(p.expression) ? truth(definitions.structures, type, p.expression) : null;
+            const found = isTrue ? [] : routes(definitions.structures, type, p.expression);
+            if (!isTrue && found.length === 0)
+                throw new Error(`${type}.${p.code}: no route from "${p.expression}"`);
+            return {
+                id: p.id, code: p.code, kind: p.type, routes: found, truth: isTrue,
+                targets: targetsOf(p, found, typeNames),
+                parts: p.type === 'composite' ? partsOf(p, type, definitions, byUrl) : [],
+            };
+        });
+        list.sort((a, b) => a.code < b.code ? -1 : 1);
+        for (let i = 1; i < list.length; i++)
+            if (list[i].code === list[i - 1].code)
+                throw new Error(`${type}.${list[i].code} is defined twice`);
+        return { type, list };
+    });
+}
+
+module.exports = { paramsByType };
