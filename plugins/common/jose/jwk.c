@@ -196,24 +196,41 @@ int jose_jwk_read(struct andiron_arena *arena, andiron_json jwk, struct jose_key
     return status;
 }
 
-int jose_set_of(struct andiron_arena *arena, andiron_json keys, size_t max_keys,
-                struct jose_set *ret, struct andiron_error *err)
+andiron_json jose_set_keys(andiron_json set)
+{
+    return andiron_json_type(set) == ANDIRON_JSON_ARRAY ? set : andiron_json_get(set, "keys");
+}
+
+int jose_set_check(andiron_json keys, size_t max_keys, struct andiron_error *err)
+{
+    struct andiron_json_iter it = { .of = keys };
+
+    if (andiron_json_type(keys) != ANDIRON_JSON_ARRAY)
+        return andiron_error_set(err, ANDIRON_E_VALUE, "keys", "must be an array (RFC 7517)");
+    if (andiron_json_count(keys) > max_keys)
+        return andiron_error_set(err, ANDIRON_E_VALUE, "keys", "holds %zu keys; at most %zu",
+                                 andiron_json_count(keys), max_keys);
+    while (andiron_json_next(&it))
+        if (jose_jwk_is_secret(it.value))
+            return andiron_error_set(err, ANDIRON_E_VALUE, "keys",
+                                     "holds private or symmetric key material");
+    return 0;
+}
+
+int jose_set_read(struct andiron_arena *arena, andiron_json keys, andiron_str kid,
+                  struct jose_set *ret, struct andiron_error *err)
 {
     size_t count = andiron_json_count(keys);
     struct andiron_json_iter it = { .of = keys };
     struct jose_set set = { .count = 0 };
 
-    if (andiron_json_type(keys) != ANDIRON_JSON_ARRAY)
-        return andiron_error_set(err, ANDIRON_E_VALUE, "keys", "must be an array (RFC 7517)");
-    if (count > max_keys)
-        return andiron_error_set(err, ANDIRON_E_VALUE, "keys", "holds %zu keys; at most %zu", count,
-                                 max_keys);
+    if (jose_set_check(keys, count, err) != 0)
+        return -1;
     struct jose_key *list = andiron_alloc(arena, count * sizeof(*list));
     while (andiron_json_next(&it)) {
-        if (jose_jwk_is_secret(it.value))
-            return andiron_error_set(err, ANDIRON_E_VALUE, "keys",
-                                     "holds private or symmetric key material");
-        /* RFC 7517 section 5: keys that are not understood are ignored. */
+        if (kid.data != NULL &&
+            !andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "kid")), kid))
+            continue;
         if (jose_jwk_read(arena, it.value, &list[set.count], NULL) == 0)
             set.count++;
         else
@@ -222,17 +239,6 @@ int jose_set_of(struct andiron_arena *arena, andiron_json keys, size_t max_keys,
     set.keys = list;
     *ret = set;
     return 0;
-}
-
-int jose_set_read(struct andiron_arena *arena, andiron_str text, size_t max_keys,
-                  struct jose_set *ret, struct andiron_error *err)
-{
-    andiron_json root;
-    if (andiron_json_parse(arena, text, &root, err) != 0)
-        return -1;
-    if (andiron_json_type(root) == ANDIRON_JSON_OBJECT)
-        root = andiron_json_get(root, "keys");
-    return jose_set_of(arena, root, max_keys, ret, err);
 }
 
 bool jose_key_fits(const struct jose_key *key, const struct jose_alg *alg)

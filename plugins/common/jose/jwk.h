@@ -41,15 +41,23 @@ bool jose_jwk_is_secret(andiron_json jwk);
 ANDIRON_MUST_CHECK int jose_jwk_read(struct andiron_arena *arena, andiron_json jwk,
                                      struct jose_key *ret, struct andiron_error *err);
 
+/* The array of keys in a set, which is {"keys":[...]} or the array alone; MISSING for anything else. */
+andiron_json jose_set_keys(andiron_json set);
+
 /*
- * A set {"keys":[...]}, which may also be the array alone. Keys that cannot be used are left
- * out; one with secret material refuses the whole set, and so do more than max_keys.
- * text must outlive the arena.
+ * Looks at a set without importing its keys: an array of at most max_keys, none of them secret.
+ * For sets that come from elsewhere, before they are kept.
  */
-ANDIRON_MUST_CHECK int jose_set_read(struct andiron_arena *arena, andiron_str text, size_t max_keys,
-                                     struct jose_set *ret, struct andiron_error *err);
-ANDIRON_MUST_CHECK int jose_set_of(struct andiron_arena *arena, andiron_json keys, size_t max_keys,
-                                   struct jose_set *ret, struct andiron_error *err);
+ANDIRON_MUST_CHECK int jose_set_check(andiron_json keys, size_t max_keys,
+                                      struct andiron_error *err);
+
+/*
+ * Imports the keys of that kid; absent: all. Keys that cannot be used are left out, as RFC 7517
+ * section 5 has it; one with secret material refuses the whole set.
+ */
+ANDIRON_MUST_CHECK int jose_set_read(struct andiron_arena *arena, andiron_json keys,
+                                     andiron_str kid, struct jose_set *ret,
+                                     struct andiron_error *err);
 
 /* Whether a key may check signatures of that algorithm: kind, curve, its own alg, use, key_ops. */
 bool jose_key_fits(const struct jose_key *key, const struct jose_alg *alg);
