@@ -27,7 +27,7 @@ struct http_settings {
     /* TLS; NULL certificate: no tls: listener */
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_priorities;
     const char *tls_min_version; /* "1.2" or "1.3" */
-    const char *tls_ticket_key; /* file of 64 random bytes shared by all nodes; NULL: own key */
+    const char *tls_ticket_key;  /* file of 64 random bytes shared by all nodes; NULL: own key */
     bool dev_mode;
 };
 
