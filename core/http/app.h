@@ -22,10 +22,20 @@ struct http_hook {
     const struct http_owner *owner;
 };
 
+/*
+ * What is counted per route; each may be NULL. Of requests that found no route: those of struct
+ * http_app.
+ */
+struct http_metrics {
+    struct andiron_counter *requests[6]; /* by class of status: [2] is 2xx */
+    struct andiron_histogram *duration;
+};
+
 struct http_route {
     const struct andiron_route *route;
     void *self;
     const struct http_owner *owner;
+    struct http_metrics metrics;
 };
 
 enum { HTTP_PHASES = ANDIRON_PHASE_LOG + 1 };
@@ -35,6 +45,7 @@ struct http_app {
     const struct http_hook *hooks[HTTP_PHASES];
     size_t hook_count[HTTP_PHASES];
     const struct route_table *routes; /* http/route.h */
+    struct http_metrics unrouted;
 };
 
 #endif

@@ -41,9 +41,25 @@ bool http_server_draining(const struct http_server *server);
 /* After every loop has ended. */
 void http_server_free(struct http_server *server);
 
+/* Why a connection or request was turned away; names in http_rejected_names. */
+enum http_rejected {
+    HTTP_REJECTED_CONNECTIONS, /* max-connections and no idle one to close */
+    HTTP_REJECTED_ADDRESS,     /* max-connections-per-address */
+    HTTP_REJECTED_SYNTAX,      /* 400, 414, 417, 431, 501, 505 of the head or the framing */
+    HTTP_REJECTED_TIMEOUT,     /* header-timeout, body-timeout, write-timeout */
+    HTTP_REJECTED_DEADLINE,    /* request-timeout */
+    HTTP_REJECTED_SIZE,        /* max-body */
+    HTTP_REJECTED_MEMORY,      /* body-memory, request-memory */
+    HTTP_REJECTED_REASONS
+};
+extern const char *const http_rejected_names[HTTP_REJECTED_REASONS];
+
 /* What `status` and the metrics show. Any thread. */
 struct http_stats {
-    uint64_t connections, connections_total, requests_total, rejected_total;
+    uint64_t connections; /* open now */
+    uint64_t connections_total, requests_total, rejected_total;
+    uint64_t rejected[HTTP_REJECTED_REASONS];
+    uint64_t bytes_in, bytes_out;
     double requests_per_second; /* of the last minute */
     int64_t p50_us, p99_us;     /* of the last minute */
 };

@@ -24,6 +24,17 @@ struct andiron_loop *loop_current(void);
 /* Remembers what andiron_loop_state(loop, self) gives. On the loop's thread, or before it runs. */
 void loop_set_state(struct andiron_loop *loop, const void *self, void *local);
 
+/*
+ * A post whose memory is the caller's: fn(arg) runs on the loop's thread, soon, and the post may be
+ * used again from then on. What andiron_loop_post() does without an allocation. Any thread.
+ */
+struct loop_post {
+    struct loop_post *next; /* private to loop.c */
+    void (*fn)(void *arg);
+    void *arg;
+};
+void loop_post_own(struct andiron_loop *loop, struct loop_post *post);
+
 /* The HTTP layer's own state of this loop. */
 void loop_set_http(struct andiron_loop *loop, void *http);
 void *loop_http(const struct andiron_loop *loop);

@@ -10,6 +10,17 @@
 ANDIRON_MUST_CHECK int pool_start(unsigned threads, struct andiron_error *err);
 /* Runs what is queued, then ends the threads. */
 void pool_stop(void);
+/*
+ * A job whose memory is the caller's until work(arg) begins: what andiron_pool_post() does
+ * without an allocation. Any thread.
+ */
+struct pool_job {
+    struct pool_job *next; /* private to pool.c */
+    void (*work)(void *arg);
+    void *arg;
+};
+void pool_post_own(struct pool_job *job);
+
 /* Jobs waiting; a metric. */
 size_t pool_queued(void);
 

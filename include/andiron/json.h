@@ -42,6 +42,7 @@ ANDIRON_API enum andiron_json_type andiron_json_type(andiron_json v);
 
 /* Member of an object; element of an array; MISSING when there is none. */
 ANDIRON_API andiron_json andiron_json_get(andiron_json v, const char *name);
+ANDIRON_API andiron_json andiron_json_member(andiron_json v, andiron_str name);
 ANDIRON_API andiron_json andiron_json_at(andiron_json v, size_t index);
 
 /* Follows a dotted path: "link.0.resourceType". A name holding a dot needs get(). */
@@ -73,10 +74,13 @@ ANDIRON_API andiron_str andiron_json_str(andiron_json v);
 /* true only for the JSON value true. */
 ANDIRON_API bool andiron_json_true(andiron_json v);
 
-/* Whole number within int64_t, or fallback for anything else (also 1.5 and 1e99). */
+/* Whole number within int64_t (also 1.0 and 1e3), or fallback for anything else (1.5, 1e99). */
 ANDIRON_API int64_t andiron_json_int(andiron_json v, int64_t fallback);
 
-/* The nearest double of a number's text, or fallback for anything else. For ranges, not for storage. */
+/*
+ * The nearest double of a number's text (1e400 is infinite), or fallback for anything else. For
+ * ranges, not for storage.
+ */
 ANDIRON_API double andiron_json_double(andiron_json v, double fallback);
 
 /* The value's own source bytes: how decimals, and whole resources, are passed on unchanged. */
@@ -87,7 +91,8 @@ ANDIRON_API bool andiron_json_equal(andiron_json a, andiron_json b);
 
 /*
  * Writes JSON text into an arena; puts commas and escapes. name is NULL inside
- * arrays and for the outermost value. raw takes a value's bytes as they are.
+ * arrays and for the outermost value. An absent string puts nothing, an invalid
+ * UTF-8 sequence in one becomes U+FFFD. raw takes a value's bytes as they are.
  */
 struct andiron_json_writer;
 ANDIRON_API struct andiron_json_writer *andiron_json_write(struct andiron_arena *arena,
