@@ -4,6 +4,7 @@
  */
 'use strict';
 const { routes, truth } = require('./expressions.js');
+const { isIndexable } = require('./kinds.js');
 
 /* Not in R4's list, but known to every later version and cheap to have. */
 const EXTRA = [{
@@ -23,10 +24,19 @@ function targetsOf(param, found, typeNames) {
     return (targets.length > 0 ? targets : declared).sort();
 }
 
-function partsOf(param, type, definitions, byUrl) {
-    return param.component.map(component => {
-        const of = byUrl.get(component.definition);
-        return { code: of.code, kind: of.type, expression: component.expression };
+/*
+ * Components of a composite. R4 gives DocumentReference.relationship its two definitions the
+ * wrong way round; the element's type tells which one is meant.
+ */
+function partsOf(param, type, start, structures, byUrl) {
+    const of = param.component.map(component => byUrl.get(component.definition));
+    return param.component.map((component, i) => {
+        const base = component.expression.startsWith('%') ? type : start;
+        const [first] = routes(structures, base, component.expression);
+        const fits = [of[i], ...of].find(definition => isIndexable(definition.type, first?.type));
+        if (!fits)
+            throw new Error(`${type}.${param.code}: no definition for "${component.expression}"`);
+        return { code: fits.code, kind: fits.type, expression: component.expression };
     });
 }
 
@@ -44,7 +54,8 @@ function paramsByType(definitions) {
             return {
                 id: p.id, code: p.code, kind: p.type, routes: found, truth: isTrue,
                 targets: targetsOf(p, found, typeNames),
-                parts: p.type === 'composite' ? partsOf(p, type, definitions, byUrl) : [],
+                parts: p.type === 'composite' ?
+                    partsOf(p, type, found[0].type, definitions.structures, byUrl) : [],
             };
         });
         list.sort((a, b) => a.code < b.code ? -1 : 1);

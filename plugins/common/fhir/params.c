@@ -16,12 +16,21 @@ const char *fhir_param_kind_name(enum fhir_param_kind kind)
 static void param_at(size_t index, struct fhir_param *ret)
 {
     const struct fhir_param_row *row = &fhir_param_rows[index];
+    enum fhir_param_kind kind = (enum fhir_param_kind)row->kind;
+
     *ret = (struct fhir_param){ .code = fhir_names + row->code,
                                 .id = fhir_texts + row->id,
-                                .kind = (enum fhir_param_kind)row->kind,
+                                .kind = kind,
                                 .index = (int)index,
-                                .targets = fhir_param_targets + row->targets,
-                                .target_count = row->target_count };
+                                .is_integer = row->is_integer != 0 };
+    if (kind == FHIR_PARAM_COMPOSITE) {
+        ret->part_count = row->more_count;
+    } else if (kind == FHIR_PARAM_STRING) {
+        ret->words = fhir_names + row->more;
+    } else {
+        ret->targets = fhir_param_targets + row->more;
+        ret->target_count = row->more_count;
+    }
 }
 
 bool fhir_param_next(int type, size_t *pos, struct fhir_param *ret)
@@ -69,6 +78,16 @@ bool fhir_param_find(int type, andiron_str code, struct fhir_param *ret)
         memchr(code.data, '\0', code.len) != NULL)
         return false;
     return find_among(code.data[0] == '_' ? FHIR_TYPE_COUNT : type, code, ret);
+}
+
+bool fhir_param_part(int type, const struct fhir_param *composite, size_t part,
+                     struct fhir_param *ret)
+{
+    const struct fhir_param_row *row = &fhir_param_rows[composite->index];
+    if (part >= composite->part_count)
+        return false;
+    return fhir_param_find(type, andiron_str_of(fhir_names + fhir_param_parts[row->more + part]),
+                           ret);
 }
 
 const char *fhir_param_code(int index)

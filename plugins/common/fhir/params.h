@@ -35,7 +35,14 @@ struct fhir_param {
     int index;              /* of this (type, code); what programs emit */
     const uint8_t *targets; /* of a reference: indices of types; none: any type */
     size_t target_count;
+    const char *words; /* of a string: parameter that holds its further words, "name#word" */
+    size_t part_count; /* of a composite: its components */
+    bool is_integer;   /* of a number: only whole ones */
 };
+
+/* Component of a composite, which is a parameter of the same type; part is 0 .. part_count - 1. */
+bool fhir_param_part(int type, const struct fhir_param *composite, size_t part,
+                     struct fhir_param *ret);
 
 /*
  * Walks the parameters of a type, those of every resource (_id, _tag ..) last; *pos starts

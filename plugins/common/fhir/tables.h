@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "generated/counts.h"
+#include "program.h"
 
 extern const char fhir_names[]; /* types, members, codes of parameters; "" is at 0 */
 extern const char fhir_texts[]; /* structures, ids of definitions, systems; "" is at 0 */
@@ -45,13 +46,49 @@ extern const struct fhir_element_row fhir_element_rows[];
 /* Parameters by type and code; first has FHIR_TYPE_COUNT + 2 entries, Resource's own being last. */
 extern const uint16_t fhir_param_first[];
 struct fhir_param_row {
-    uint16_t code;    /* in names */
-    uint16_t id;      /* in texts: of the definition, behind FHIR_PARAM_URL */
-    uint16_t targets; /* first in fhir_param_targets */
-    uint8_t target_count;
+    uint16_t code; /* in names */
+    uint16_t id;   /* in texts: of the definition, behind FHIR_PARAM_URL */
+    /* of a reference: first in fhir_param_targets; of a composite: first in fhir_param_parts;
+     * of a string: in names, the parameter that holds its further words ("name#word") */
+    uint16_t more;
+    uint8_t more_count;
     uint8_t kind; /* enum fhir_param_kind */
+    uint8_t is_integer;
 };
 extern const struct fhir_param_row fhir_param_rows[];
 extern const uint8_t fhir_param_targets[]; /* indices of types */
+extern const uint16_t fhir_param_parts[];  /* codes of component parameters, in names */
+
+/* Extraction programs: shapes and meaning are in program.h. */
+extern const uint16_t fhir_program_roots[]; /* by type; Resource last */
+extern const struct fhir_node_row fhir_program_nodes[];
+extern const struct fhir_edge_row fhir_program_edges[];
+extern const struct fhir_guard_row fhir_program_guards[];
+extern const struct fhir_emit_row fhir_program_emits[];
+extern const struct fhir_composite_row fhir_program_composites[];
+extern const struct fhir_truth_row fhir_program_truths[];
+extern const uint16_t fhir_program_truth_members[];
+
+/* Compartments and the parameters by which resources belong to them. */
+struct fhir_compartment_row {
+    uint8_t type;
+    uint16_t first, count;
+};
+struct fhir_compartment_member_row {
+    uint8_t type;
+    uint16_t code; /* in names */
+};
+extern const struct fhir_compartment_row fhir_compartment_rows[];
+extern const size_t fhir_compartment_count;
+extern const struct fhir_compartment_member_row fhir_compartment_members[];
+
+/* Characters beyond ASCII without case and accents, by code point. */
+struct fhir_fold_row {
+    uint16_t from, to; /* to: first in fhir_fold_bytes */
+    uint8_t length;
+};
+extern const struct fhir_fold_row fhir_fold_rows[];
+extern const size_t fhir_fold_count;
+extern const uint8_t fhir_fold_bytes[];
 
 #endif

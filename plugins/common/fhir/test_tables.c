@@ -56,6 +56,12 @@ static void every_param_finds_itself(void **state)
             assert_true(p.kind == FHIR_PARAM_REFERENCE || p.target_count == 0);
             for (size_t i = 0; i < p.target_count; i++)
                 assert_non_null(fhir_type_name(p.targets[i]));
+            assert_true((p.kind == FHIR_PARAM_STRING) == (p.words != NULL));
+            for (size_t i = 0; i < p.part_count; i++) {
+                assert_true(fhir_param_part(type, &p, i, &found));
+                assert_true(found.kind != FHIR_PARAM_COMPOSITE);
+            }
+            assert_false(fhir_param_part(type, &p, p.part_count, &found));
             if (p.code[0] == '_')
                 common++;
             else
