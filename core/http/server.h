@@ -64,6 +64,8 @@ struct http_stats {
     int64_t p50_us, p99_us;     /* of the last minute */
 };
 void http_server_stats(struct http_server *server, struct http_stats *ret);
+/* End of the TLS certificate, in seconds since 1970; 0 without TLS. */
+int64_t http_server_certificate_expiry(const struct http_server *server);
 
 /*
  * Runs one request inside the worker as principal SYSTEM, on loop 0: the init bundle, control
