@@ -1,0 +1,238 @@
+/*
+ * Options and dispatch.
+ */
+#include "cli/cli.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/exits.h"
+#include "base/suggest.h"
+#include "cli/commands.h"
+
+enum { OVERRIDES_MAX = 256 };
+
+enum kind { KIND_LOCAL, KIND_CONTROL, KIND_REMOTE };
+
+static const struct command {
+    const char *name;
+    enum kind kind;
+    int (*run)(int argc, char **argv);
+    const char *arguments, *help;
+} commands[] = {
+    { "version", KIND_LOCAL, cmd_version, "[--json]", "versions of andiron and its libraries" },
+    { "check-config", KIND_LOCAL, cmd_check_config, "[--json]",
+      "checks all of the configuration; runs nothing of a plugin" },
+    { "print-config", KIND_LOCAL, cmd_print_config, "[--diff] [--json]",
+      "every setting, its value and where it comes from" },
+    { "plugins", KIND_LOCAL, cmd_plugins, "[-v] [--all] [--json]",
+      "plugins in their order; -v with directives and routes, --all also those that are off" },
+    { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
+    { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
+    { "status", KIND_CONTROL, cmd_status, "[--json]", "what the running server does" },
+    { "reload", KIND_CONTROL, cmd_reload, "", "takes the new configuration into force" },
+    { "stop", KIND_CONTROL, cmd_stop, "", "finishes requests, then ends" },
+    { "drain", KIND_CONTROL, cmd_drain, "[--off]",
+      "/health/ready says no, for balancers; everything is still served" },
+    { .name = NULL },
+};
+
+static struct invocation invocation;
+static const char *overrides[OVERRIDES_MAX + 1];
+static char program[PATH_MAX], folder[PATH_MAX];
+
+const struct invocation *cli_invocation(void)
+{
+    return &invocation;
+}
+
+int cli_fail(int status, const char *hint, const char *fmt, ...)
+{
+    va_list args;
+    (void)fputs("andiron: ", stderr);
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fprintf(stderr, "\n%s%s%s", hint != NULL ? "hint: " : "", hint != NULL ? hint : "",
+                  hint != NULL ? "\n" : "");
+    return status;
+}
+
+/* ---- options of every command ------------------------------------------------- */
+
+/* The file this program was started from, so that a reload finds what an upgrade put there. */
+static void find_program(const char *argv0)
+{
+    static const char deleted[] = " (deleted)";
+    ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (len <= 0) {
+        (void)snprintf(program, sizeof(program), "%s", argv0);
+        return;
+    }
+    program[len] = '\0';
+    size_t tail = sizeof(deleted) - 1;
+    if ((size_t)len > tail && strcmp(program + len - tail, deleted) == 0)
+        program[(size_t)len - tail] = '\0';
+}
+
+static int set_folder(const char *dir)
+{
+    char here[PATH_MAX];
+    int len;
+
+    if (dir[0] == '/')
+        len = snprintf(folder, sizeof(folder), "%s", dir);
+    else if (getcwd(here, sizeof(here)) != NULL)
+        len = snprintf(folder, sizeof(folder), "%s/%s", here, dir);
+    else
+        return -1;
+    while (len > 1 && len < (int)sizeof(folder) && folder[len - 1] == '/')
+        folder[--len] = '\0';
+    return len > 0 && len < (int)sizeof(folder) ? 0 : -1;
+}
+
+/* One of -c, -o, --worker with its value at argv[i + 1]. */
+static int take_option(const char *option, const char *value, const char **ret_worker)
+{
+    static size_t count;
+    if (value == NULL)
+        return cli_fail(-1, "andiron --help", "%s needs a value", option);
+    if (strcmp(option, "--worker") == 0) {
+        *ret_worker = value;
+        return 0;
+    }
+    if (strcmp(option, "-c") == 0) {
+        if (set_folder(value) == 0)
+            return 0;
+        return cli_fail(-1, NULL, "cannot use the configuration folder '%s'", value);
+    }
+    if (count == OVERRIDES_MAX)
+        return cli_fail(-1, NULL, "more than %d options -o", OVERRIDES_MAX);
+    overrides[count++] = value;
+    return 0;
+}
+
+int cli_options(int *argc, char **argv, const char **ret_worker)
+{
+    static const char *const valued[] = { "-c", "-o", "--worker", NULL };
+    int kept = 1, i = 1;
+
+    invocation.program = program;
+    invocation.dir = folder;
+    invocation.overrides = overrides;
+    find_program(argv[0]);
+    if (set_folder(ANDIRON_DEFAULT_CONF_DIR) != 0)
+        return -1;
+    for (; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *option = NULL;
+        for (size_t v = 0; valued[v] != NULL; v++)
+            if (strcmp(argv[i], valued[v]) == 0)
+                option = valued[v];
+        if (option == NULL) {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        if (take_option(option, i + 1 < *argc ? argv[i + 1] : NULL, ret_worker) != 0)
+            return -1;
+        i++;
+    }
+    for (; i < *argc; i++)
+        argv[kept++] = argv[i];
+    argv[kept] = NULL;
+    *argc = kept;
+    return 0;
+}
+
+bool cli_has(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+bool cli_words_ok(int argc, char **argv, const char *const *known)
+{
+    for (int i = 1; i < argc; i++) {
+        bool ok = false;
+        for (size_t k = 0; known[k] != NULL; k++)
+            ok = ok || strcmp(argv[i], known[k]) == 0;
+        if (ok)
+            continue;
+        const char *near = suggest(andiron_str_of(argv[i]), known);
+        (void)cli_fail(EXIT_USAGE, NULL, "%s: unexpected argument '%s'%s%s%s", argv[0], argv[i],
+                       near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+                       near != NULL ? "?" : "");
+        return false;
+    }
+    return true;
+}
+
+/* ---- dispatch ------------------------------------------------------------------- */
+
+static void print_usage(FILE *out)
+{
+    static const char *const kinds[] = { "On files", "Over the control socket", "Over HTTP" };
+    (void)fputs("usage: andiron [-c DIR] [-o section.name=value]...          serves\n"
+                "       andiron [-c DIR] COMMAND [ARGUMENT]...               see below\n",
+                out);
+    for (enum kind kind = KIND_LOCAL; kind <= KIND_REMOTE; kind++) {
+        bool is_first = true;
+        for (const struct command *c = commands; c->name != NULL; c++) {
+            if (c->kind != kind)
+                continue;
+            if (is_first)
+                (void)fprintf(out, "\n%s:\n", kinds[kind]);
+            is_first = false;
+            (void)fprintf(out, "  %-16s %s\n", c->name, c->help);
+        }
+    }
+    (void)fprintf(out, "\nEvery command has --help. The configuration is read from %s.\n",
+                  ANDIRON_DEFAULT_CONF_DIR);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *c = commands; c->name != NULL; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[sizeof(commands) / sizeof(commands[0])];
+    size_t count = 0;
+    for (const struct command *c = commands; c->name != NULL; c++)
+        names[count++] = c->name;
+    names[count] = NULL;
+    const char *near = suggest(andiron_str_of(name), names);
+    if (near != NULL)
+        return cli_fail(EXIT_USAGE, "andiron --help lists all", "no command '%s'; did you mean %s?",
+                        name, near);
+    return cli_fail(EXIT_USAGE, "andiron --help lists all", "no command '%s'", name);
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
+        strcmp(argv[0], "help") == 0) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[0], "--version") == 0)
+        return cmd_version(1, argv);
+    const struct command *c = find_command(argv[0]);
+    if (c == NULL)
+        return unknown_command(argv[0]);
+    /* Commands with options of their own print their own help. */
+    if (c->arguments != NULL && (cli_has(argc, argv, "--help") || cli_has(argc, argv, "-h"))) {
+        (void)printf("usage: andiron %s%s%s\n\n%s\n", c->name, c->arguments[0] != '\0' ? " " : "",
+                     c->arguments, c->help);
+        return EXIT_DONE;
+    }
+    return c->run(argc, argv);
+}

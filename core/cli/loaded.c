@@ -1,0 +1,42 @@
+/*
+ * Reading the configuration for commands.
+ */
+#include "cli/loaded.h"
+
+#include "cli/cli.h"
+#include "daemon/control.h"
+
+struct host *loaded_config(struct settings *settings)
+{
+    struct host *host = settings_read(cli_invocation(), SECRETS_CHECK, settings);
+
+    host_load(host, &control_plugin, NULL, settings->module_path);
+    host_check_routes(host);
+    problems_sort(host_problems(host));
+    return host;
+}
+
+size_t loaded_plugin_count(const struct host *host)
+{
+    size_t count = 0;
+    while (host_plugin(host, count + 1) != NULL)
+        count++;
+    return count;
+}
+
+const char *loaded_origin(struct andiron_arena *arena, const struct directive_value *value)
+{
+    if (value->file == NULL)
+        return "default";
+    if (value->line == 0)
+        return value->file;
+    return andiron_printf(arena, "%s:%u", value->file, value->line);
+}
+
+const char *loaded_shown(const struct directive_value *value)
+{
+    if (value->text == NULL)
+        return "";
+    bool is_open = value->text[0] == '\0' || value->text[0] == '@';
+    return value->directive->type == ANDIRON_SECRET && !is_open ? "***" : value->text;
+}

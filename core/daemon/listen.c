@@ -1,0 +1,198 @@
+/*
+ * Binding of sockets. Touches the network only to bind; listen() is the worker's call.
+ */
+#include "daemon/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/systemd.h"
+
+#define FAIL(err, ...) andiron_error_set((err), ANDIRON_E_INVALID, "", __VA_ARGS__)
+
+/* Splits "HOST:PORT" or "[HOST]:PORT"; host of at most 63 bytes. -1 if it is neither. */
+static int split(const char *text, char host[64], const char **ret_port)
+{
+    bool is_bracketed = text[0] == '[';
+    const char *start = text + is_bracketed;
+    const char *end = is_bracketed ? strchr(start, ']') : strrchr(start, ':');
+
+    if (end == NULL || end == start || end - start > 63)
+        return -1;
+    const char *colon = is_bracketed ? end + 1 : end;
+    if (*colon != ':' || (!is_bracketed && memchr(start, ':', (size_t)(end - start)) != NULL))
+        return -1;
+    memcpy(host, start, (size_t)(end - start));
+    host[end - start] = '\0';
+    *ret_port = colon + 1;
+    return 0;
+}
+
+static bool port_ok(const char *port)
+{
+    size_t len = strlen(port);
+    if (len == 0 || len > 5 || strspn(port, "0123456789") != len)
+        return false;
+    return strtol(port, NULL, 10) <= 65535;
+}
+
+int listen_parse(const char *text, struct listen_address *ret, struct andiron_error *err)
+{
+    struct listen_address address = { .is_tls = strncmp(text, "tls:", 4) == 0 };
+    const char *rest = address.is_tls ? text + 4 : text, *port;
+    char host[64];
+
+    if (strncmp(rest, "fd:", 3) == 0 && rest[3] != '\0') {
+        address.fd_name = rest + 3;
+        *ret = address;
+        return 0;
+    }
+    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                              .ai_socktype = SOCK_STREAM };
+    struct addrinfo *found = NULL;
+    if (split(rest, host, &port) != 0 || !port_ok(port))
+        return FAIL(err,
+                    "\"%.100s\" is no address such as 127.0.0.1:8080, [::1]:8080, *:8080 or "
+                    "fd:http",
+                    text);
+    const char *node = strcmp(host, "*") == 0           ? "::"
+                       : strcmp(host, "localhost") == 0 ? "127.0.0.1"
+                                                        : host;
+    if (getaddrinfo(node, port, &hints, &found) != 0)
+        return FAIL(err, "\"%.100s\" is no numeric address; expected one such as 127.0.0.1:8080",
+                    text);
+    memcpy(&address.address, found->ai_addr, found->ai_addrlen);
+    address.len = found->ai_addrlen;
+    freeaddrinfo(found);
+    *ret = address;
+    return 0;
+}
+
+bool listen_is_local(const struct listen_address *a)
+{
+    if (a->fd_name != NULL)
+        return true;
+    if (a->address.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&a->address;
+        return (ntohl(in->sin_addr.s_addr) >> 24) == 127;
+    }
+    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&a->address)->sin6_addr);
+}
+
+static int set_options(int fd, const struct listen_address *a)
+{
+    int on = 1, off = 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -1;
+    if (a->address.ss_family != AF_INET6)
+        return 0;
+    /* "*:8080" takes both families, whatever the system's default is. */
+    return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+}
+
+/* "*:80" on a machine without IPv6: the same port on all IPv4 addresses. */
+static void use_ipv4(struct listen_address *a)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = ((struct sockaddr_in6 *)&a->address)->sin6_port };
+    memcpy(&a->address, &in, sizeof(in));
+    a->len = sizeof(in);
+}
+
+int listen_open(const struct listen_address *address, const char *text, struct andiron_error *err)
+{
+    struct listen_address a = *address;
+
+    if (a.fd_name != NULL) {
+        int given = systemd_socket(a.fd_name);
+        if (given < 0)
+            return FAIL(err,
+                        "cannot listen on \"%s\": systemd passed no socket of that name; set "
+                        "FileDescriptorName=%s in the socket unit",
+                        text, a.fd_name);
+        return given;
+    }
+    int fd = socket(a.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 && errno == EAFNOSUPPORT && strchr(text, '*') != NULL) {
+        use_ipv4(&a);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    }
+    if (fd >= 0 && set_options(fd, &a) == 0 &&
+        bind(fd, (const struct sockaddr *)&a.address, a.len) == 0)
+        return fd;
+
+    int error = errno;
+    if (fd >= 0)
+        (void)close(fd); /* never bound */
+    enum andiron_code code = error == EADDRINUSE ? ANDIRON_E_UNAVAILABLE : ANDIRON_E_INVALID;
+    return andiron_error_set(err, code, "", "cannot listen on %s: %s%s", text, strerror(error),
+                             error == EADDRINUSE ? "; another program listens there"
+                             : error == EACCES   ? "; ports below 1024 need root or a socket unit"
+                                                 : "");
+}
+
+/* ---- the control socket ---------------------------------------------------------------- */
+
+static bool is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* A full backlog, EAGAIN, is served too. */
+    bool served =
+        fd >= 0 &&
+        (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        (void)close(fd); /* only asked whether somebody is there */
+    return served;
+}
+
+static int make_folder(const char *path, struct andiron_error *err)
+{
+    char folder[LISTEN_SOCKET_PATH_MAX];
+    (void)snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL || slash == folder)
+        return 0;
+    *slash = '\0';
+    if (mkdir(folder, 0755) == 0 || errno == EEXIST)
+        return 0;
+    return FAIL(err, "cannot make %s for the control socket: %s; set admin.control-socket", folder,
+                strerror(errno));
+}
+
+int listen_open_control(const char *path, struct andiron_error *err)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct stat st;
+
+    if (make_folder(path, err) != 0)
+        return -1;
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    if (lstat(path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode))
+            return FAIL(err, "cannot make the control socket %s: there is a file of that name",
+                        path);
+        if (is_served(&address))
+            return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                                     "another andiron serves the control socket %s; set "
+                                     "admin.control-socket for this one",
+                                     path);
+        (void)unlink(path); /* if it stays, bind() says why */
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Mode by umask, not chmod: no moment in which others could connect. */
+    mode_t before = umask(0117);
+    int status = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    int error = errno;
+    (void)umask(before);
+    if (status == 0)
+        return fd;
+    if (fd >= 0)
+        (void)close(fd); /* never bound */
+    return FAIL(err, "cannot make the control socket %s: %s", path, strerror(error));
+}
