@@ -1,0 +1,339 @@
+/*
+ * Loading, watching and replacing the policies in force.
+ */
+#include "policies.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+    PAGE = 500,            /* policies read at a time */
+    JOB_DEADLINE_MS = 30000,
+    LOAD_TRIES = 8         /* against writers that never pause */
+};
+
+struct policies {
+    struct andiron_host *host;
+    const struct engines *engines;
+    const struct andiron_store *store;
+    void *store_self;
+
+    pthread_mutex_t lock; /* held while a new set is made and published */
+    struct set *set;      /* guarded by lock; NULL until loaded or applied to */
+    uint64_t changes;     /* guarded by lock: calls of policies_apply */
+    atomic_uint_fast64_t generation; /* of the published set; 0: not loaded */
+    bool loaded;          /* guarded by lock */
+};
+
+struct policies_local {
+    struct set *set;
+    uint64_t generation;
+};
+
+struct policies *policies_new(struct andiron_host *host, const struct engines *engines,
+                              struct andiron_service_ref store)
+{
+    struct policies *p = andiron_new(andiron_host_arena(host), struct policies);
+    p->host = host;
+    p->engines = engines;
+    p->store = store.table;
+    p->store_self = store.self;
+    atomic_init(&p->generation, 0);
+    (void)pthread_mutex_init(&p->lock, NULL); /* cannot fail for a default mutex */
+    return p;
+}
+
+void policies_free(struct policies *p)
+{
+    set_drop(p->set);
+    (void)pthread_mutex_destroy(&p->lock);
+}
+
+struct policies_local *policies_local_new(void)
+{
+    return calloc(1, sizeof(struct policies_local));
+}
+
+void policies_local_free(struct policies_local *local)
+{
+    if (local == NULL)
+        return;
+    set_drop(local->set);
+    free(local);
+}
+
+struct set *policies_current(struct policies *p, struct policies_local *local)
+{
+    uint64_t generation = atomic_load_explicit(&p->generation, memory_order_acquire);
+    if (generation == local->generation)
+        return local->set;
+    struct set *old = local->set;
+    (void)pthread_mutex_lock(&p->lock);
+    local->set = p->set;
+    local->generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
+    set_hold(local->set);
+    (void)pthread_mutex_unlock(&p->lock);
+    set_drop(old);
+    return local->set;
+}
+
+/* Takes over set. The lock is held. */
+static void publish(struct policies *p, struct set *set)
+{
+    set_drop(p->set);
+    p->set = set;
+    if (p->loaded)
+        (void)atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+}
+
+/* A set like the current one with `policy` in the place of the one with its id. The lock is held. */
+static void replace(struct policies *p, struct policy *policy)
+{
+    size_t count = 0, kept = 0;
+    struct policy *const *all = p->set != NULL ? set_policies(p->set, &count) : NULL;
+    struct policy **next = calloc(count + 1, sizeof(struct policy *));
+    if (next == NULL)
+        abort(); /* out of memory: the supervisor starts a new worker */
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i]->id, policy->id) != 0)
+            next[kept++] = all[i];
+    next[kept++] = policy;
+    publish(p, set_new(next, kept));
+    free(next);
+}
+
+static struct policy *compile_or_warn(struct policies *p, andiron_str id, andiron_str text)
+{
+    struct andiron_error err;
+    struct policy *policy = policy_new(p->engines, text, &err);
+    if (policy == NULL) {
+        andiron_log(p->host, ANDIRON_LOG_WARN, "policy.error",
+                    "AccessPolicy/%.*s never applies: %s %s", (int)id.len, id.data, err.where, err.message);
+        return NULL;
+    }
+    if (policy->engine == NULL)
+        andiron_log(p->host, ANDIRON_LOG_WARN, "policy.error",
+                    "AccessPolicy/%s never applies: its engine is not loaded", policy->id);
+    return policy;
+}
+
+/* Takes over policy. Older versions than the one in force are dropped: they came late. */
+static void apply(struct policies *p, struct policy *policy)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    struct policy *now = p->set != NULL ? set_find(p->set, andiron_str_of(policy->id)) : NULL;
+    p->changes++;
+    if (now == NULL || policy->version > now->version)
+        replace(p, policy);
+    (void)pthread_mutex_unlock(&p->lock);
+    policy_drop(policy);
+}
+
+/* The version that a deletion just made: one behind the last that was known. */
+static uint64_t next_version(struct policies *p, andiron_str id)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    struct policy *now = p->set != NULL ? set_find(p->set, id) : NULL;
+    uint64_t version = now != NULL ? now->version + 1 : 1;
+    (void)pthread_mutex_unlock(&p->lock);
+    return version;
+}
+
+void policies_apply(struct policies *p, andiron_str id, andiron_json resource)
+{
+    struct policy *policy = NULL;
+    if (andiron_json_type(resource) != ANDIRON_JSON_MISSING)
+        policy = compile_or_warn(p, id, andiron_json_raw(resource));
+    /* What does not compile must not leave its older version in force. */
+    if (policy == NULL)
+        policy = policy_gone(id, next_version(p, id));
+    apply(p, policy);
+}
+
+/* ---- loading everything ---------------------------------------------------------- */
+
+struct loading {
+    struct policies *policies;
+    andiron_step_fn then;
+    void *state;
+    uint64_t changes; /* when the listing began */
+    unsigned tries;
+    struct andiron_query query;
+    struct andiron_rows rows;
+    struct policy **all; /* malloc'ed; a reference of each */
+    size_t count, room;
+};
+
+static void drop_listed(struct loading *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        policy_drop(l->all[i]);
+    free(l->all);
+    l->all = NULL;
+    l->count = l->room = 0;
+}
+
+/* The request may end between two pages. */
+static void loading_released(void *arg)
+{
+    drop_listed(arg);
+}
+
+static void listed(struct loading *l, struct policy *policy)
+{
+    if (l->count == l->room) {
+        l->room = l->room != 0 ? l->room * 2 : 64;
+        struct policy **all = realloc(l->all, l->room * sizeof(*all));
+        if (all == NULL)
+            abort();
+        l->all = all;
+    }
+    l->all[l->count++] = policy;
+}
+
+static enum andiron_step list_page(struct andiron_request *req, struct loading *l);
+
+/* Publishes what was listed, unless a write came meanwhile: then it lists again. */
+static bool publish_listed(struct loading *l)
+{
+    struct policies *p = l->policies;
+    (void)pthread_mutex_lock(&p->lock);
+    bool undisturbed = p->changes == l->changes;
+    if (undisturbed) {
+        p->loaded = true;
+        publish(p, set_new(l->all, l->count));
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    return undisturbed;
+}
+
+static enum andiron_step list_begin(struct andiron_request *req, struct loading *l)
+{
+    (void)pthread_mutex_lock(&l->policies->lock);
+    l->changes = l->policies->changes;
+    (void)pthread_mutex_unlock(&l->policies->lock);
+    drop_listed(l);
+    l->query = (struct andiron_query){ .type = "AccessPolicy", .limit = PAGE };
+    return list_page(req, l);
+}
+
+static enum andiron_step page_listed(struct andiron_request *req, void *state)
+{
+    struct loading *l = state;
+    if (l->rows.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &l->rows.error);
+    for (size_t i = 0; i < l->rows.count; i++) {
+        const struct andiron_row *row = &l->rows.rows[i];
+        struct policy *policy = compile_or_warn(l->policies, row->ref.id, row->body);
+        if (policy == NULL)
+            continue;
+        policy->version = row->ref.version;
+        listed(l, policy);
+    }
+    if (l->rows.cursor.data != NULL) {
+        l->query.cursor = l->rows.cursor;
+        return list_page(req, l);
+    }
+    if (publish_listed(l))
+        return l->then(req, l->state);
+    if (++l->tries == LOAD_TRIES)
+        return andiron_fail(req, ANDIRON_E_UNAVAILABLE,
+                            "access policies are being changed too fast to be loaded; try again");
+    return list_begin(req, l);
+}
+
+static enum andiron_step list_page(struct andiron_request *req, struct loading *l)
+{
+    l->rows = (struct andiron_rows){ .total = -1 };
+    return l->policies->store->search(l->policies->store_self, req, &l->query, &l->rows, page_listed,
+                                      l);
+}
+
+enum andiron_step policies_load(struct policies *p, struct andiron_request *req,
+                                andiron_step_fn then, void *state)
+{
+    struct loading *l = andiron_new(andiron_request_arena(req), struct loading);
+    *l = (struct loading){ .policies = p, .then = then, .state = state };
+    andiron_at_release(andiron_request_arena(req), loading_released, l);
+    return list_begin(req, l);
+}
+
+/* ---- changes by others -------------------------------------------------------------- */
+
+static enum andiron_step job_ends(struct andiron_request *req, void *state)
+{
+    (void)req;
+    (void)state;
+    return ANDIRON_DONE;
+}
+
+static enum andiron_step load_job(struct andiron_request *req, void *state)
+{
+    return policies_load(state, req, job_ends, NULL);
+}
+
+struct reread {
+    struct policies *policies;
+    andiron_str id; /* malloc'ed with the struct */
+    struct andiron_ref ref;
+    struct andiron_rows rows;
+};
+
+static void reread_released(void *arg)
+{
+    free(arg);
+}
+
+static enum andiron_step reread_done(struct andiron_request *req, void *state)
+{
+    struct reread *r = state;
+    if (r->rows.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &r->rows.error); /* the job's failure is logged by core */
+    const struct andiron_row *row = r->rows.count > 0 ? &r->rows.rows[0] : NULL;
+    if (row == NULL || row->ref.id.len == 0)
+        return ANDIRON_DONE;
+    struct policy *policy = row->deleted ? NULL : compile_or_warn(r->policies, row->ref.id, row->body);
+    if (policy == NULL)
+        policy = policy_gone(row->ref.id, row->ref.version);
+    policy->version = row->ref.version;
+    apply(r->policies, policy);
+    return ANDIRON_DONE;
+}
+
+static enum andiron_step reread_job(struct andiron_request *req, void *state)
+{
+    struct reread *r = state;
+    andiron_at_release(andiron_request_arena(req), reread_released, r);
+    r->ref = (struct andiron_ref){ .type = ANDIRON_STR("AccessPolicy"), .id = r->id };
+    r->rows = (struct andiron_rows){ .total = -1 };
+    return r->policies->store->read(r->policies->store_self, req, &r->ref, 1, &r->rows, reread_done, r);
+}
+
+/* On loop 0, after a commit anywhere. An empty id: any of them may have changed. */
+static void changed(void *arg, andiron_str type, andiron_str id)
+{
+    (void)type;
+    struct policies *p = arg;
+    struct andiron_loop *loop = andiron_host_loop(p->host, 0);
+    if (id.len == 0) {
+        andiron_job_start(loop, "access: load policies", JOB_DEADLINE_MS, load_job, p);
+        return;
+    }
+    struct reread *r = calloc(1, sizeof(*r) + id.len);
+    if (r == NULL)
+        abort();
+    char *copy = (char *)(r + 1);
+    memcpy(copy, id.data, id.len);
+    r->policies = p;
+    r->id = (andiron_str){ copy, id.len };
+    andiron_job_start(loop, "access: read a policy", JOB_DEADLINE_MS, reread_job, r);
+}
+
+int policies_start(struct policies *p, struct andiron_error *err)
+{
+    struct andiron_loop *loop = andiron_host_loop(p->host, 0);
+    if (p->store->watch(p->store_self, loop, "AccessPolicy", changed, p, err) != 0)
+        return -1;
+    andiron_job_start(loop, "access: load policies", JOB_DEADLINE_MS, load_job, p);
+    return 0;
+}

@@ -1,0 +1,301 @@
+/*
+ * Checking and compiling one AccessPolicy.
+ */
+#include "policy.h"
+
+#include <stdio.h>
+
+enum { LINKS_MAX = 1000 };
+
+/* Members that every policy may have. */
+static const char *const common_members[] = { "resourceType", "id",       "meta", "engine",
+                                              "description",  "module",   "link", "roleName",
+                                              "type",         "active",   "effect", "text" };
+
+/* Members of the engines of seed-semantics 5; an engine of a third party owns whatever else it finds. */
+static const struct {
+    const char *engine, *member;
+} engine_members[] = {
+    { "allow", NULL },           { "matcho", "matcho" },  { "json-schema", "schema" },
+    { "sql", "sql" },            { "complex", "and" },    { "complex", "or" },
+    { "allow-rpc", "rpc" },      { "matcho-rpc", "rpc" }, { "smart-on-fhir", NULL },
+};
+enum { ENGINE_MEMBERS = sizeof(engine_members) / sizeof(engine_members[0]) };
+
+static bool is_common(andiron_str name)
+{
+    for (size_t i = 0; i < sizeof(common_members) / sizeof(common_members[0]); i++)
+        if (andiron_str_eq(name, andiron_str_of(common_members[i])))
+            return true;
+    return false;
+}
+
+/* Whether `member` may stand in a policy of `engine`; *ret_owner is the engine it belongs to, or NULL. */
+static bool member_fits(const char *engine, andiron_str member, const char **ret_owner)
+{
+    bool built_in = false;
+    *ret_owner = NULL;
+    for (size_t i = 0; i < ENGINE_MEMBERS; i++) {
+        bool same = strcmp(engine_members[i].engine, engine) == 0;
+        built_in |= same;
+        if (engine_members[i].member == NULL ||
+            !andiron_str_eq(member, andiron_str_of(engine_members[i].member)))
+            continue;
+        if (same)
+            return true;
+        *ret_owner = engine_members[i].engine;
+    }
+    return !built_in && *ret_owner == NULL;
+}
+
+static int check_members(andiron_json resource, const char *engine, struct andiron_error *err)
+{
+    struct andiron_json_iter it = { .of = resource };
+    while (andiron_json_next(&it)) {
+        char where[sizeof(err->where)];
+        const char *owner;
+        if (is_common(it.name) || member_fits(engine, it.name, &owner))
+            continue;
+        (void)snprintf(where, sizeof(where), "AccessPolicy.%.*s",
+                       (int)(it.name.len < 64 ? it.name.len : 64), it.name.data);
+        if (owner != NULL)
+            return andiron_error_set(err, ANDIRON_E_ELEMENT, where,
+                                     "belongs to the engine \"%s\", but engine is \"%s\"", owner, engine);
+        return andiron_error_set(err, ANDIRON_E_ELEMENT, where,
+                                 "unknown element; a policy of engine \"%s\" has none of that name", engine);
+    }
+    return 0;
+}
+
+/* A string that must be one of choices (NULL-terminated); absent: the first. Its index, or -1 and err. */
+static int choice(andiron_json resource, const char *name, const char *const *choices,
+                  struct andiron_error *err)
+{
+    andiron_json value = andiron_json_get(resource, name);
+    char where[64];
+    if (andiron_json_type(value) == ANDIRON_JSON_MISSING)
+        return 0;
+    andiron_str text = andiron_json_str(value);
+    for (int i = 0; choices[i] != NULL; i++)
+        if (text.data != NULL && andiron_str_eq(text, andiron_str_of(choices[i])))
+            return i;
+    (void)snprintf(where, sizeof(where), "AccessPolicy.%s", name);
+    return andiron_error_set(err, ANDIRON_E_VALUE, where, "is one of \"%s\", \"%s\"%s%s%s", choices[0],
+                             choices[1], choices[2] != NULL ? ", \"" : "",
+                             choices[2] != NULL ? choices[2] : "", choices[2] != NULL ? "\"" : "");
+}
+
+static int link_kind_of(andiron_str type)
+{
+    static const char *const names[] = { [LINK_CLIENT] = "Client", [LINK_USER] = "User",
+                                         [LINK_OPERATION] = "Operation" };
+    for (int i = 0; i <= LINK_OPERATION; i++)
+        if (andiron_str_eq(type, andiron_str_of(names[i])))
+            return i;
+    return -1;
+}
+
+/* Both forms of a reference (B-3): {"resourceType":"Client","id":"x"} and {"reference":"Client/x"}. */
+static int read_link(andiron_json value, struct link *ret)
+{
+    andiron_str type = andiron_json_str(andiron_json_get(value, "resourceType"));
+    andiron_str id = andiron_json_str(andiron_json_get(value, "id"));
+    andiron_str reference = andiron_json_str(andiron_json_get(value, "reference"));
+    const char *slash = reference.len > 0 ? memchr(reference.data, '/', reference.len) : NULL;
+    if (slash != NULL) {
+        type = (andiron_str){ reference.data, (size_t)(slash - reference.data) };
+        id = (andiron_str){ slash + 1, reference.len - type.len - 1 };
+    }
+    int kind = link_kind_of(type);
+    if (kind < 0 || id.len == 0)
+        return -1;
+    *ret = (struct link){ .kind = (enum link_kind)kind, .id = id };
+    return 0;
+}
+
+static int read_links(struct andiron_arena *arena, andiron_json resource, struct policy *policy,
+                      struct andiron_error *err)
+{
+    andiron_json value = andiron_json_get(resource, "link");
+    andiron_json role = andiron_json_get(resource, "roleName");
+    size_t count = andiron_json_count(value);
+
+    if (andiron_json_type(value) != ANDIRON_JSON_MISSING &&
+        (andiron_json_type(value) != ANDIRON_JSON_ARRAY || count == 0))
+        return andiron_error_set(err, ANDIRON_E_ELEMENT, "AccessPolicy.link",
+                                 "is a non-empty array of references; leave it out for a policy of everybody");
+    if (count > LINKS_MAX)
+        return andiron_error_set(err, ANDIRON_E_VALUE, "AccessPolicy.link", "has more than %d entries",
+                                 LINKS_MAX);
+    struct link *links = andiron_alloc(arena, (count + 1) * sizeof(*links));
+    struct andiron_json_iter it = { .of = value };
+    while (andiron_json_next(&it)) {
+        char where[64];
+        (void)snprintf(where, sizeof(where), "AccessPolicy.link[%zu]", policy->link_count);
+        if (read_link(it.value, &links[policy->link_count]) != 0)
+            return andiron_error_set(err, ANDIRON_E_VALUE, where,
+                                     "must refer to a Client, User or Operation, as "
+                                     "{\"resourceType\":\"Client\",\"id\":\"...\"}");
+        policy->link_count++;
+    }
+    if (andiron_json_type(role) != ANDIRON_JSON_MISSING) {
+        andiron_str name = andiron_json_str(role);
+        if (name.len == 0)
+            return andiron_error_set(err, ANDIRON_E_ELEMENT, "AccessPolicy.roleName",
+                                     "is the name of a Role, a non-empty string");
+        links[policy->link_count++] = (struct link){ .kind = LINK_ROLE, .id = name };
+    }
+    policy->links = links;
+    return 0;
+}
+
+static const struct engine *find_engine(const struct engines *engines, const char *name)
+{
+    for (size_t i = 0; i < engines->count; i++)
+        if (strcmp(engines->all[i].name, name) == 0)
+            return &engines->all[i];
+    return NULL;
+}
+
+/* "allow, matcho", cut where it does not fit. */
+static void list_names(const struct engines *engines, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < engines->count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "",
+                                 engines->all[i].name);
+}
+
+struct compiled {
+    const struct engine *engine;
+    void *compiled;
+};
+
+static void release_compiled(void *arg)
+{
+    const struct compiled *c = arg;
+    const struct andiron_policy_engine *table = c->engine->ref.table;
+    table->release(c->engine->ref.self, c->compiled);
+}
+
+static int compile_engine(struct andiron_arena *arena, andiron_json resource, struct policy *policy,
+                          struct andiron_error *err)
+{
+    const struct andiron_policy_engine *table = policy->engine->ref.table;
+    void *compiled = NULL;
+
+    err->code = ANDIRON_OK;
+    if (table->compile == NULL)
+        return 0;
+    if (table->compile(policy->engine->ref.self, arena, resource, &compiled, err) != 0) {
+        if (err->code == ANDIRON_OK) /* an engine that says no and not why */
+            (void)andiron_error_set(err, ANDIRON_E_UNPROCESSABLE, "AccessPolicy",
+                                    "refused by the engine \"%s\"", policy->engine->name);
+        return -1;
+    }
+    policy->compiled = compiled;
+    if (table->release != NULL && compiled != NULL) {
+        struct compiled *c = andiron_new(arena, struct compiled);
+        *c = (struct compiled){ policy->engine, compiled };
+        andiron_at_release(arena, release_compiled, c);
+    }
+    return 0;
+}
+
+int policy_compile(const struct engines *engines, struct andiron_arena *arena,
+                   andiron_json resource, bool stored, struct policy *policy,
+                   struct andiron_error *err)
+{
+    static const char *const types[] = { "rest", "rpc", "scope", NULL };
+    static const char *const effects[] = { "allow", "deny", NULL };
+    andiron_str name = andiron_json_str(andiron_json_get(resource, "engine"));
+    andiron_json active = andiron_json_get(resource, "active");
+
+    if (name.len == 0)
+        return andiron_error_set(err, ANDIRON_E_ELEMENT, "AccessPolicy.engine",
+                                 "is required: the name of a policy engine, such as \"allow\"");
+    const char *engine = andiron_copy(arena, name);
+    policy->engine = find_engine(engines, engine);
+    if (policy->engine == NULL && !stored) {
+        char names[200];
+        list_names(engines, names, sizeof(names));
+        return andiron_error_set(err, ANDIRON_E_VALUE, "AccessPolicy.engine",
+                                 "no engine \"%.60s\" is loaded; loaded are: %s", engine, names);
+    }
+    if (check_members(resource, engine, err) != 0)
+        return -1;
+    int type = choice(resource, "type", types, err);
+    int effect = choice(resource, "effect", effects, err);
+    if (type < 0 || effect < 0)
+        return -1;
+    if (andiron_json_type(active) != ANDIRON_JSON_MISSING &&
+        andiron_json_type(active) != ANDIRON_JSON_BOOL)
+        return andiron_error_set(err, ANDIRON_E_ELEMENT, "AccessPolicy.active", "is true or false");
+    if (read_links(arena, resource, policy, err) != 0)
+        return -1;
+    if (policy->engine != NULL && compile_engine(arena, resource, policy, err) != 0)
+        return -1;
+
+    bool is_active = andiron_json_type(active) == ANDIRON_JSON_MISSING || andiron_json_true(active);
+    policy->denies = effect == 1;
+    policy->applies = is_active && type == 0 && policy->engine != NULL;
+    policy->id = andiron_copy(arena, andiron_json_str(andiron_json_get(resource, "id")));
+    policy->grant = andiron_printf(arena, "AccessPolicy/%s", policy->id);
+    return 0;
+}
+
+/* meta.versionId is a number in text; 0 if it is none. */
+static uint64_t version_of(andiron_json resource)
+{
+    andiron_str text = andiron_json_str(andiron_json_path(resource, "meta.versionId"));
+    uint64_t version = 0;
+    for (size_t i = 0; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+        version = version * 10 + (uint64_t)(text.data[i] - '0');
+    return version;
+}
+
+static struct policy *policy_make(size_t expected)
+{
+    struct andiron_arena *arena = andiron_arena_new(expected);
+    struct policy *policy = andiron_new(arena, struct policy);
+    atomic_init(&policy->references, 1);
+    policy->arena = arena;
+    return policy;
+}
+
+struct policy *policy_new(const struct engines *engines, andiron_str text, struct andiron_error *err)
+{
+    struct policy *policy = policy_make(text.len * 3 + 512);
+    andiron_json resource;
+    text.data = andiron_copy(policy->arena, text);
+
+    if (andiron_json_parse(policy->arena, text, &resource, err) != 0 ||
+        policy_compile(engines, policy->arena, resource, true, policy, err) != 0) {
+        policy_drop(policy);
+        return NULL;
+    }
+    policy->version = version_of(resource);
+    return policy;
+}
+
+struct policy *policy_gone(andiron_str id, uint64_t version)
+{
+    struct policy *policy = policy_make(id.len + 256);
+    policy->id = andiron_copy(policy->arena, id);
+    policy->version = version;
+    policy->gone = true;
+    return policy;
+}
+
+void policy_hold(struct policy *policy)
+{
+    (void)atomic_fetch_add_explicit(&policy->references, 1, memory_order_relaxed);
+}
+
+void policy_drop(struct policy *policy)
+{
+    if (policy != NULL &&
+        atomic_fetch_sub_explicit(&policy->references, 1, memory_order_acq_rel) == 1)
+        andiron_arena_free(policy->arena);
+}

@@ -1,0 +1,150 @@
+/*
+ * Enforcing scopes. Looks at the principal, the operation and the route's type, never at data.
+ */
+#include "enforce.h"
+
+#include "common/fhir/types.h"
+#include "scope.h"
+
+/*
+ * Letters by type, of the contexts that need no patient. patient/ scopes hold nothing: no
+ * principal of this kind has a patient in context (SC-16).
+ */
+struct scope_set {
+    uint8_t any;     /* letters of "*" */
+    uint8_t types[]; /* one for each index of common/fhir/types.h */
+};
+
+/* Where the type that an operation touches is named. */
+enum target {
+    TARGET_TYPE,   /* {type} of the route */
+    TARGET_SYSTEM, /* every type */
+    TARGET_NONE    /* none itself: its entries are asked for one by one (SC-17) */
+};
+
+struct need {
+    const char *operation;
+    enum target target;
+    unsigned letters;
+};
+
+/*
+ * Seed-semantics 7.4. What is not here is refused to scope-limited principals: platform
+ * types and admin operations (SC-12), and operations that nobody has judged yet.
+ */
+static const struct need needs[] = {
+    { "FhirRead", TARGET_TYPE, SCOPE_R },
+    { "FhirVread", TARGET_TYPE, SCOPE_R },
+    { "FhirHistory", TARGET_TYPE, SCOPE_R },
+    { "FhirSearch", TARGET_TYPE, SCOPE_S },
+    { "FhirTypeHistory", TARGET_TYPE, SCOPE_S },
+    { "FhirCompartmentSearch", TARGET_TYPE, SCOPE_S },
+    { "FhirSystemSearch", TARGET_SYSTEM, SCOPE_S },
+    { "FhirSystemHistory", TARGET_SYSTEM, SCOPE_S },
+    { "FhirCreate", TARGET_TYPE, SCOPE_C },
+    { "FhirConditionalCreate", TARGET_TYPE, SCOPE_C | SCOPE_S },
+    { "FhirUpdate", TARGET_TYPE, SCOPE_U },
+    { "FhirConditionalUpdate", TARGET_TYPE, SCOPE_U | SCOPE_S },
+    { "FhirPatch", TARGET_TYPE, SCOPE_U },
+    { "FhirConditionalPatch", TARGET_TYPE, SCOPE_U | SCOPE_S },
+    { "FhirDelete", TARGET_TYPE, SCOPE_D },
+    { "FhirConditionalDelete", TARGET_TYPE, SCOPE_D | SCOPE_S },
+    { "FhirTransaction", TARGET_NONE, 0 },
+};
+
+int enforce_compile(struct andiron_arena *arena, const char *const *scopes, const void **ret_set,
+                    struct andiron_error *err)
+{
+    size_t types = (size_t)FHIR_TYPE_COUNT;
+    struct scope_set *set = andiron_alloc(arena, sizeof(*set) + types);
+
+    for (; *scopes != NULL; scopes++) {
+        struct scope scope;
+        const char *why = NULL;
+        enum scope_kind kind = scope_parse(andiron_str_of(*scopes), &scope, &why);
+        if (kind == SCOPE_MALFORMED)
+            return andiron_error_set(err, ANDIRON_E_CREDENTIALS, "scope", "\"%s\": %s", *scopes, why);
+        /* A query would narrow the scope: unenforced, it must open nothing. */
+        if (kind == SCOPE_OTHER || scope.context == SCOPE_PATIENT || scope.query.data != NULL)
+            continue;
+        if (scope.type == SCOPE_ANY_TYPE)
+            set->any |= (uint8_t)scope.letters;
+        else
+            set->types[scope.type] |= (uint8_t)scope.letters;
+    }
+    for (size_t i = 0; i < types; i++)
+        set->types[i] |= set->any;
+    *ret_set = set;
+    return 0;
+}
+
+static const struct need *need_of(const char *operation)
+{
+    for (size_t i = 0; operation != NULL && i < sizeof(needs) / sizeof(needs[0]); i++)
+        if (strcmp(needs[i].operation, operation) == 0)
+            return &needs[i];
+    return NULL;
+}
+
+/* Letters that the set holds for what the request touches; *ret_type is that type or "*". */
+static unsigned letters_held(const struct scope_set *set, const struct need *need,
+                             const struct andiron_request *req, andiron_str *ret_type)
+{
+    *ret_type = ANDIRON_STR("*");
+    if (need->target == TARGET_SYSTEM)
+        return set->any;
+    *ret_type = andiron_request_var(req, "type");
+    int type = fhir_type(*ret_type);
+    return type >= 0 ? set->types[type] : 0; /* SC-12: platform types are in no set */
+}
+
+static bool covers(const struct andiron_request *req, const struct andiron_principal *principal,
+                   const struct need **ret_need, andiron_str *ret_type)
+{
+    const struct scope_set *set = principal->scope_set;
+    const struct need *need = need_of(andiron_request_operation(req));
+
+    *ret_need = need;
+    if (set == NULL || need == NULL)
+        return false;
+    if (need->target == TARGET_NONE)
+        return true;
+    return (letters_held(set, need, req, ret_type) & need->letters) == need->letters;
+}
+
+bool enforce_covered(const struct andiron_request *req)
+{
+    const struct andiron_principal *principal = andiron_request_principal(req);
+    const struct need *need;
+    andiron_str type;
+    return principal->scopes != NULL && covers(req, principal, &need, &type);
+}
+
+/* SC-10: the challenge names a scope that would do, where one would. */
+static andiron_str challenge(struct andiron_request *req, const struct need *need, andiron_str type)
+{
+    struct andiron_arena *arena = andiron_request_arena(req);
+    int index = fhir_type(type);
+    if (need == NULL || (need->target == TARGET_TYPE && index < 0))
+        return ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\"");
+    andiron_str scope = scope_text(arena, SCOPE_SYSTEM,
+                                   need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
+                                   need->letters, false);
+    return andiron_str_of(andiron_printf(
+        arena, "Bearer realm=\"andiron\", error=\"insufficient_scope\", scope=\"%.*s\"",
+        (int)scope.len, scope.data));
+}
+
+enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
+{
+    (void)self;
+    const struct andiron_principal *principal = andiron_request_principal(req);
+    const struct need *need;
+    andiron_str type = { NULL, 0 };
+
+    if (principal->scopes == NULL || covers(req, principal, &need, &type))
+        return ANDIRON_NEXT;
+    andiron_reply_header(req, "WWW-Authenticate", challenge(req, need, type));
+    andiron_request_note(req, "reason", ANDIRON_STR("insufficient_scope"));
+    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "the token's scopes do not cover this request");
+}

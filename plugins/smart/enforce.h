@@ -1,0 +1,20 @@
+/*
+ * What a scope-limited principal may ask for (seed-semantics section 7.4): a table of
+ * operations and the letters they need. Scopes only take away.
+ */
+#ifndef SMART_ENFORCE_H
+#define SMART_ENFORCE_H
+
+#include <andiron/auth.h>
+
+/* Prepared form of a token's scopes; see compile() of struct andiron_scopes. */
+int enforce_compile(struct andiron_arena *arena, const char *const *scopes, const void **ret_set,
+                    struct andiron_error *err);
+
+/* Whether the principal is limited by scopes and they cover the request. */
+bool enforce_covered(const struct andiron_request *req);
+
+/* The AUTHORIZE hook: 403 insufficient_scope, or NEXT. */
+enum andiron_step enforce_authorize(struct andiron_request *req, void *self);
+
+#endif
