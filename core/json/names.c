@@ -10,16 +10,22 @@
 
 #include "base/arena.h"
 
-static uint64_t seed[2];
-static pthread_once_t seeded = PTHREAD_ONCE_INIT;
+static uint64_t process_key[2];
+static pthread_once_t key_made = PTHREAD_ONCE_INIT;
 
-static void make_seed(void)
+static void make_key(void)
 {
-    if (getentropy(seed, sizeof(seed)) == 0)
+    if (getentropy(process_key, sizeof(process_key)) == 0)
         return;
     /* Never with the kernels we support; an unkeyed hash would let clients stall a loop. */
     fputs("andiron: the system gives no random bytes\n", stderr);
     abort();
+}
+
+const uint64_t *names_key(void)
+{
+    (void)pthread_once(&key_made, make_key); /* fails only for an invalid argument */
+    return process_key;
 }
 
 static inline uint64_t rotate(uint64_t x, int bits)
@@ -41,13 +47,13 @@ static inline void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-static uint32_t hash(andiron_str s)
+uint64_t names_hash(const uint64_t key[2], andiron_str name)
 {
-    uint64_t v[4] = { seed[0] ^ 0x736f6d6570736575, seed[1] ^ 0x646f72616e646f6d,
-                      seed[0] ^ 0x6c7967656e657261, seed[1] ^ 0x7465646279746573 };
+    uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+                      key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
     uint64_t word;
-    const char *p = s.data;
-    size_t left = s.len;
+    const char *p = name.data;
+    size_t left = name.len;
 
     for (; left >= 8; p += 8, left -= 8) {
         memcpy(&word, p, 8);
@@ -58,14 +64,14 @@ static uint32_t hash(andiron_str s)
     word = 0;
     if (left != 0)
         memcpy(&word, p, left);
-    word ^= (uint64_t)s.len << 56;
+    word ^= (uint64_t)name.len << 56;
     v[3] ^= word;
     sip_round(v);
     v[0] ^= word;
     v[2] ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(v);
-    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 const struct json_node *names_repeated(const char *text, const struct json_node *object,
@@ -95,10 +101,10 @@ const struct json_names *names_index(struct andiron_arena *arena, const char *te
         andiron_alloc(arena, sizeof(*table) + slots * sizeof(table->slots[0]));
     table->mask = (uint32_t)(slots - 1);
 
-    pthread_once(&seeded, make_seed);
+    const uint64_t *key = names_key();
     for (const struct json_node *n = object + 1; n < end; n = node_after(n + 1)) {
         andiron_str name = node_str(text, n);
-        uint32_t i = hash(name) & table->mask;
+        uint32_t i = (uint32_t)names_hash(key, name) & table->mask;
         for (; table->slots[i] != 0; i = (i + 1) & table->mask) {
             if (node_is_named(text, object + table->slots[i], name)) {
                 *ret_repeated = n;
@@ -114,7 +120,8 @@ const struct json_node *names_find(const char *text, const struct json_node *obj
                                    andiron_str name)
 {
     const struct json_names *table = object[object->size - 1].names;
-    for (uint32_t i = hash(name) & table->mask; table->slots[i] != 0; i = (i + 1) & table->mask)
+    uint32_t i = (uint32_t)names_hash(process_key, name) & table->mask;
+    for (; table->slots[i] != 0; i = (i + 1) & table->mask)
         if (node_is_named(text, object + table->slots[i], name))
             return object + table->slots[i];
     return NULL;

@@ -10,6 +10,12 @@
 
 #include "json/tape.h"
 
+/* SipHash-1-3. */
+uint64_t names_hash(const uint64_t key[2], andiron_str name);
+
+/* The key of this process, random. */
+const uint64_t *names_key(void);
+
 /* The second of two equal names in an object of at most NAMES_LINEAR members, or NULL. */
 const struct json_node *names_repeated(const char *text, const struct json_node *object,
                                        const struct json_node *end);

@@ -19,7 +19,8 @@
 
 enum {
     SCRATCH_NODES = 512, /* 8 KiB of stack */
-    SCRATCH_FRAMES = 64
+    SCRATCH_FRAMES = 64,
+    DEFAULT_VALUES = 8 << 20 /* a tape of 128 MiB, whatever the text */
 };
 
 /* An array or object that is still open. */
@@ -128,6 +129,14 @@ static const char *fail_expected(const struct parser *ps, const char *at, const 
     if (c > ' ' && c < 0x7F)
         return fail(ps, at, "%s is expected, not '%c'", expected, c);
     return fail(ps, at, "%s is expected, not byte 0x%02x", expected, c);
+}
+
+static __attribute__((noinline)) const char *fail_values(const struct parser *ps, const char *at)
+{
+    (void)fail(ps, at, "a text must not hold more than %u values and names", ps->limits.max_values);
+    if (ps->err != NULL)
+        ps->err->code = ANDIRON_E_TOO_LARGE;
+    return NULL;
 }
 
 /* ---- tape ---- */
@@ -462,6 +471,8 @@ static inline const char *next_value(struct parser *ps, const char *p)
         p = skip_blanks(ps, p);
         char c = p < ps->end ? *p : '\0';
         if (c == ',') {
+            if (ps->count > ps->limits.max_values)
+                return fail_values(ps, p);
             p = skip_blanks(ps, p + 1);
             if (f->is_object)
                 return read_name(ps, p, f, "a member's name in double quotes");
@@ -581,6 +592,8 @@ int json_parse(struct andiron_arena *arena, andiron_str text, const struct json_
     ps.end = ps.text + (text.data != NULL ? text.len : 0);
     if (text.len > UINT32_MAX)
         return andiron_error_set(err, ANDIRON_E_TOO_LARGE, "", "JSON must be smaller than 4 GiB");
+    if (limits->max_values == 0)
+        ps.limits.max_values = DEFAULT_VALUES;
     if (limits->max_depth > SCRATCH_FRAMES)
         ps.frames = must_realloc(NULL, limits->max_depth * sizeof(frames[0]));
     int result = read_document(&ps);

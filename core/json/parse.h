@@ -10,9 +10,10 @@
 struct json_limits {
     uint32_t max_depth;  /* nesting of arrays and objects */
     uint32_t max_string; /* bytes of one string as written */
+    uint32_t max_values; /* values and member names, 16 bytes of memory each; 0: 8 Mi */
 };
 
-/* Limits for andiron_json_parse(); set once before threads start. Default 64 and 4 MiB. */
+/* Limits for andiron_json_parse(); set once before threads start. Default 64, 4 MiB, 8 Mi. */
 void json_set_limits(const struct json_limits *limits);
 
 /*

@@ -614,6 +614,38 @@ static void strings_and_texts_are_limited(void **state)
     arena_free(arena);
 }
 
+/* Two bytes of text are sixteen of memory: a large body of such must end somewhere. */
+static void values_are_limited(void **state)
+{
+    (void)state;
+    struct andiron_arena *arena = arena_new();
+    struct json_limits limits = { .max_depth = 8, .max_string = 100, .max_values = 1000 };
+    char text[4096] = "[";
+    andiron_json root;
+    struct andiron_error err;
+
+    for (size_t i = 0; i < 2000; i += 2)
+        memcpy(text + 1 + i, "1,", 2);
+    text[2 * 999] = ']';
+    assert_int_equal(json_parse(arena, (andiron_str){ text, 1999 }, &limits, &root, &err), 0);
+    assert_int_equal(andiron_json_count(root), 999);
+    memcpy(text + 2 * 999, ",1,1]", 5);
+    assert_int_equal(json_parse(arena, (andiron_str){ text, 2003 }, &limits, &root, &err), -1);
+    assert_int_equal(err.code, ANDIRON_E_TOO_LARGE);
+    assert_non_null(strstr(err.message, "more than 1000 values"));
+
+    const size_t most = 17 << 20;
+    char *large = malloc(most);
+    assert_non_null(large);
+    memset(large, '[', 1);
+    for (size_t i = 1; i + 1 < most; i += 2)
+        memcpy(large + i, "1,", 2);
+    assert_int_equal(andiron_json_parse(arena, (andiron_str){ large, most }, &root, &err), -1);
+    assert_int_equal(err.code, ANDIRON_E_TOO_LARGE);
+    free(large);
+    arena_free(arena);
+}
+
 /* "m0":0,"m1":1, ... as the members of one object; `repeated` replaces the last name. */
 static andiron_str many_members(struct andiron_arena *arena, size_t count, const char *repeated)
 {
@@ -678,6 +710,7 @@ int main(void)
         cmocka_unit_test(names_from_outside_cannot_fill_the_message),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(strings_and_texts_are_limited),
+        cmocka_unit_test(values_are_limited),
         cmocka_unit_test(repeated_names_are_found_among_any_number),
         cmocka_unit_test(hundreds_of_thousands_of_members_take_no_time),
     };
