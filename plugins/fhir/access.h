@@ -1,0 +1,37 @@
+/*
+ * Which resources a request may see and change: types that exist, operations by
+ * their finer names, and what smart or a policy narrowed the request to.
+ */
+#ifndef FHIR_ACCESS_H
+#define FHIR_ACCESS_H
+
+#include "fhir.h"
+
+/* 404 for a type that is not served here. */
+enum andiron_step access_unknown_type(struct andiron_request *req);
+
+/* Whether anything narrows what req may see or write of the type. */
+bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type);
+
+/*
+ * Goes on with then(req, state) if the stored resource is one that req may see; 404 if it is
+ * not or is not there. Without narrowing nothing is asked.
+ */
+enum andiron_step access_see(const struct fhir *fhir, struct andiron_request *req,
+                             const struct resource_type *type, andiron_str id, andiron_step_fn then,
+                             void *state);
+
+/*
+ * Goes on with then(req, state) if a write to the resource is within the narrowing of `judged`
+ * (req itself, or the inner request that was asked for it); 403 if the resource exists outside it.
+ */
+enum andiron_step access_change(const struct fhir *fhir, struct andiron_request *req,
+                                struct andiron_request *judged, const struct resource_type *type,
+                                andiron_str id, andiron_step_fn then, void *state);
+
+/* Whether a resource with these terms may be written: 0, or -1 and err (403). */
+int access_result(const struct fhir *fhir, struct andiron_request *judged,
+                  const struct resource_type *type, andiron_str id,
+                  const struct andiron_term *terms, size_t count, struct andiron_error *err);
+
+#endif

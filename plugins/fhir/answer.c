@@ -1,0 +1,193 @@
+#include "answer.h"
+
+#include "instant.h"
+#include "platform.h"
+#include "text.h"
+
+andiron_str answer_text(const struct fhir *fhir, struct andiron_request *req,
+                        const struct resource_type *type, enum fhir_base base, andiron_str stored)
+{
+    struct andiron_arena *arena = andiron_request_arena(req);
+    bool presents = type->hooks != NULL && type->hooks->present != NULL;
+    andiron_json resource;
+    struct andiron_error err;
+
+    if (!type->platform || (base == BASE_ROOT && !presents))
+        return stored;
+    /* What accept() and compose() made is JSON; were it not, nothing of it may be shown. */
+    if (andiron_json_parse(arena, stored, &resource, &err) != 0)
+        return ANDIRON_STR("{}");
+    if (presents) {
+        stored = type->hooks->present(type->hooks_self, req, resource);
+        if (base == BASE_ROOT)
+            return stored;
+        if (andiron_json_parse(arena, stored, &resource, &err) != 0)
+            return ANDIRON_STR("{}");
+    }
+    return platform_shown(arena, type, fhir->created_at_url, resource);
+}
+
+andiron_str answer_etag(struct andiron_request *req, uint64_t version)
+{
+    struct text t;
+    text_init(&t, andiron_request_arena(req), 26);
+    TEXT_LIT(&t, "W/\"");
+    text_uint(&t, version);
+    TEXT_LIT(&t, "\"");
+    return text_view(&t);
+}
+
+void answer_version(struct andiron_request *req, uint64_t version, andiron_usec updated)
+{
+    char *date = andiron_alloc(andiron_request_arena(req), INSTANT_HTTP_LEN);
+    instant_put_http(updated, date);
+    andiron_reply_header(req, "ETag", answer_etag(req, version));
+    andiron_reply_header(req, "Last-Modified", (andiron_str){ date, INSTANT_HTTP_LEN });
+}
+
+andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
+                       const struct resource_type *type, andiron_str id, uint64_t version)
+{
+    andiron_str root = andiron_request_base(req);
+    struct text t;
+
+    text_init(&t, andiron_request_arena(req), root.len + type->str.len + id.len + 40);
+    text_str(&t, root);
+    if (base == BASE_FHIR)
+        TEXT_LIT(&t, "/fhir/");
+    else
+        TEXT_LIT(&t, "/");
+    text_str(&t, type->str);
+    TEXT_LIT(&t, "/");
+    text_str(&t, id);
+    if (version > 0) {
+        TEXT_LIT(&t, "/_history/");
+        text_uint(&t, version);
+    }
+    return text_view(&t);
+}
+
+static void new_line(struct text *t, size_t depth)
+{
+    static const char blanks[] = "                                ";
+    TEXT_LIT(t, "\n");
+    for (size_t left = depth * 2; left > 0;) {
+        size_t some = left < sizeof(blanks) - 1 ? left : sizeof(blanks) - 1;
+        text_add(t, blanks, some);
+        left -= some;
+    }
+}
+
+/* End of the string that begins at json[at]. */
+static size_t string_end(andiron_str json, size_t at)
+{
+    for (at++; at < json.len && json.data[at] != '"'; at++)
+        if (json.data[at] == '\\')
+            at++;
+    return at + 1;
+}
+
+andiron_str answer_pretty(struct andiron_arena *arena, andiron_str json)
+{
+    struct text t;
+    size_t depth = 0;
+
+    text_init(&t, arena, json.len * 2);
+    for (size_t i = 0; i < json.len; i++) {
+        char c = json.data[i];
+        if (c == '"') {
+            size_t end = string_end(json, i);
+            text_add(&t, json.data + i, end - i);
+            i = end - 1;
+        } else if (c == '{' || c == '[') {
+            text_add(&t, &c, 1);
+            if (i + 1 < json.len && json.data[i + 1] != '}' && json.data[i + 1] != ']')
+                new_line(&t, ++depth);
+            else if (i + 1 < json.len)
+                text_add(&t, &json.data[++i], 1); /* {} and [] stay together */
+        } else if (c == '}' || c == ']') {
+            new_line(&t, --depth);
+            text_add(&t, &c, 1);
+        } else if (c == ',') {
+            text_add(&t, &c, 1);
+            new_line(&t, depth);
+        } else if (c == ':') {
+            TEXT_LIT(&t, ": ");
+        } else if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+            text_add(&t, &c, 1);
+        }
+    }
+    TEXT_LIT(&t, "\n");
+    return text_view(&t);
+}
+
+enum andiron_step answer_json(struct andiron_request *req, const struct wanted *wanted, int status,
+                              andiron_str body)
+{
+    if (wanted->pretty)
+        body = answer_pretty(andiron_request_arena(req), body);
+    if (wanted->minds_media)
+        andiron_reply_header(req, "Vary", ANDIRON_STR("Accept"));
+    return andiron_reply(req, status, wanted->content_type, body);
+}
+
+/* RFC 9110 section 13.2.2: If-Modified-Since counts only without If-None-Match. */
+static bool is_current(struct andiron_request *req, uint64_t version, andiron_usec updated)
+{
+    andiron_str none = andiron_request_header(req, "if-none-match");
+    if (none.len > 0)
+        return negotiate_etag_matches(none, version);
+    andiron_str since = andiron_request_header(req, "if-modified-since");
+    if (since.len == 0)
+        return false;
+    andiron_usec at = instant_parse_http(since);
+    return at >= 0 && updated / 1000000 <= at / 1000000;
+}
+
+enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,
+                              const struct wanted *wanted, const struct shown *shown)
+{
+    answer_version(req, shown->version, shown->updated);
+    if (is_current(req, shown->version, shown->updated))
+        return andiron_reply(req, 304, NULL, (andiron_str){ NULL, 0 });
+    return answer_json(req, wanted, 200,
+                       answer_text(fhir, req, shown->type, fhir_base_of(req), shown->body));
+}
+
+static andiron_str outcome_of_write(struct andiron_request *req, int status,
+                                    const struct shown *shown)
+{
+    struct text t;
+    text_init(&t, andiron_request_arena(req), 256);
+    TEXT_LIT(&t, "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"information\","
+                 "\"code\":\"informational\",\"diagnostics\":\"");
+    text_str(&t, shown->type->str);
+    TEXT_LIT(&t, "/");
+    text_str(&t, shown->id);
+    if (status == 201)
+        TEXT_LIT(&t, " was created as version ");
+    else
+        TEXT_LIT(&t, " is stored as version ");
+    text_uint(&t, shown->version);
+    TEXT_LIT(&t, "\"}]}");
+    return text_view(&t);
+}
+
+enum andiron_step answer_write(const struct fhir *fhir, struct andiron_request *req,
+                               const struct wanted *wanted, int status, const struct shown *shown)
+{
+    enum fhir_base base = fhir_base_of(req);
+
+    answer_version(req, shown->version, shown->updated);
+    andiron_reply_header(req, "Location",
+                         answer_url(req, base, shown->type, shown->id, shown->version));
+    switch (wanted->give) {
+    case RETURN_MINIMAL:
+        return andiron_reply(req, status, NULL, (andiron_str){ NULL, 0 });
+    case RETURN_OUTCOME:
+        return answer_json(req, wanted, status, outcome_of_write(req, status, shown));
+    default:
+        return answer_json(req, wanted, status,
+                           answer_text(fhir, req, shown->type, base, shown->body));
+    }
+}

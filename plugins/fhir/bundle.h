@@ -1,0 +1,71 @@
+/*
+ * Batches and transactions: the entries of a Bundle sent to the base (http.html#transaction).
+ *
+ * bundle.c reads the Bundle, entries.c turns entries into requests and writes the answer,
+ * transaction.c does what is between.
+ */
+#ifndef FHIR_BUNDLE_H
+#define FHIR_BUNDLE_H
+
+#include "answer.h"
+#include "check.h"
+
+/* In the order in which a transaction processes them (http.html#trules). */
+enum verb { VERB_DELETE, VERB_POST, VERB_PUT, VERB_PATCH, VERB_GET, VERB_NONE };
+
+struct entry {
+    size_t index; /* in the bundle */
+    andiron_json resource;
+    andiron_str full_url;
+
+    enum verb verb;
+    andiron_str method;
+    andiron_str target; /* as of an inner request: "/fhir/Patient/1?x" */
+    andiron_str type, id, query; /* parts of the url; absent if it has none */
+    andiron_str if_match, if_none_match, if_none_exist, if_modified_since;
+
+    /* the answer */
+    int status;
+    andiron_str location, etag, last_modified; /* last_modified: an instant */
+    andiron_str body;    /* a resource */
+    bool body_is_outcome;
+};
+
+struct bundle {
+    const struct fhir *fhir;
+    struct wanted wanted;
+    andiron_json root;
+    bool parsed;
+    struct andiron_error parse_error;
+    bool is_transaction;
+    struct entry *entries;
+    size_t count;
+    struct issues issues; /* what is wrong with entries, by place; a batch goes on without them */
+};
+
+/* Reads bundle->root: type and entries. What is wrong goes to bundle->issues. Pure, any thread. */
+void entries_read(struct bundle *bundle, struct andiron_arena *arena, andiron_str base);
+
+/* The request that an entry stands for. */
+struct andiron_inner entries_inner(const struct bundle *bundle, const struct entry *entry);
+
+/* Takes over the answer to an entry's inner request. */
+void entries_take(struct andiron_request *req, const struct bundle *bundle, struct entry *entry,
+                  struct andiron_request *sub);
+
+/* The entry's answer is a failure. */
+void entries_fail(struct andiron_request *req, struct entry *entry,
+                  const struct andiron_error *errors, size_t count);
+
+/* Sets what a write answers, from its version. */
+void entries_version(struct andiron_request *req, struct entry *entry, int status,
+                     const struct resource_type *type, andiron_str id, uint64_t version,
+                     andiron_usec updated);
+
+/* The Bundle of the answer. */
+enum andiron_step entries_answer(struct andiron_request *req, struct bundle *bundle);
+
+/* Runs a transaction, or a batch without the entries that have an answer already. */
+enum andiron_step transaction_run(struct andiron_request *req, struct bundle *bundle);
+
+#endif

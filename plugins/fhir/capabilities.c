@@ -1,0 +1,387 @@
+/*
+ * GET /fhir/metadata: the CapabilityStatement, put together from the tables of types
+ * and search parameters, from routes with a definition, and from what other plugins say
+ * of themselves (discovery/1).
+ *
+ * What depends on no request, some hundred kilobytes, is made once on the pool and kept.
+ */
+#include <stdatomic.h>
+
+#include "answer.h"
+#include "common/fhir/params.h"
+#include "common/fhir/types.h"
+#include "instant.h"
+#include "negotiate.h"
+#include "text.h"
+
+struct capabilities {
+    struct andiron_arena *arena;
+    andiron_str resources;  /* content of rest.resource */
+    andiron_str operations; /* content of rest.operation */
+};
+
+struct describing {
+    struct fhir *fhir;
+    struct wanted wanted;
+};
+
+/* ---- rest.resource ------------------------------------------------------------------------ */
+
+/* Starts the next member of an array that began at `mark`. */
+static void next_item(struct text *t, size_t mark)
+{
+    if (t->len > mark)
+        TEXT_LIT(t, ",");
+}
+
+static void put_lit(struct text *t, const char *s)
+{
+    text_str(t, andiron_str_of(s));
+}
+
+static void put_params(struct text *t, int type)
+{
+    struct fhir_param param;
+
+    TEXT_LIT(t, ",\"searchParam\":[");
+    size_t mark = t->len;
+    for (size_t pos = 0; fhir_param_next(type, &pos, &param);) {
+        next_item(t, mark);
+        TEXT_LIT(t, "{\"name\":\"");
+        put_lit(t, param.code);
+        TEXT_LIT(t, "\",\"definition\":\"" FHIR_PARAM_URL);
+        put_lit(t, param.id);
+        TEXT_LIT(t, "\",\"type\":\"");
+        put_lit(t, fhir_param_kind_name(param.kind));
+        TEXT_LIT(t, "\"}");
+    }
+    TEXT_LIT(t, "]");
+}
+
+static void put_includes(struct text *t, int type)
+{
+    struct fhir_param param;
+
+    TEXT_LIT(t, ",\"searchInclude\":[\"*\"");
+    for (size_t pos = 0; fhir_param_next(type, &pos, &param);) {
+        if (param.kind != FHIR_PARAM_REFERENCE)
+            continue;
+        TEXT_LIT(t, ",\"");
+        put_lit(t, fhir_type_name(type));
+        TEXT_LIT(t, ":");
+        put_lit(t, param.code);
+        TEXT_LIT(t, "\"");
+    }
+    TEXT_LIT(t, "]");
+}
+
+static void note_reverse(struct text *list, int source, const char *code)
+{
+    next_item(list, 0);
+    TEXT_LIT(list, "\"");
+    put_lit(list, fhir_type_name(source));
+    TEXT_LIT(list, ":");
+    put_lit(list, code);
+    TEXT_LIT(list, "\"");
+}
+
+/* For each type the parameters of others that may refer to it. */
+static struct text *reverse_includes(struct andiron_arena *arena)
+{
+    struct text *lists = andiron_alloc(arena, FHIR_TYPE_COUNT * sizeof(lists[0]));
+    struct fhir_param param;
+
+    for (int i = 0; i < FHIR_TYPE_COUNT; i++)
+        text_init(&lists[i], arena, 1024);
+    for (int source = 0; source < FHIR_TYPE_COUNT; source++) {
+        for (size_t pos = 0; fhir_param_next(source, &pos, &param);) {
+            if (param.kind != FHIR_PARAM_REFERENCE)
+                continue;
+            for (size_t i = 0; i < param.target_count; i++)
+                note_reverse(&lists[param.targets[i]], source, param.code);
+            for (int i = 0; param.target_count == 0 && i < FHIR_TYPE_COUNT; i++)
+                note_reverse(&lists[i], source, param.code);
+        }
+    }
+    return lists;
+}
+
+static void put_profiles(struct text *t, const struct fhir *fhir, const char *type)
+{
+    const char *const *list = fhir->config->supported_profiles;
+    size_t len = strlen(type);
+    bool any = false;
+
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        if (strncmp(list[i], type, len) != 0 || list[i][len] != '=')
+            continue;
+        if (any)
+            TEXT_LIT(t, ",");
+        else
+            TEXT_LIT(t, ",\"supportedProfile\":[");
+        any = true;
+        text_json(t, andiron_str_of(list[i] + len + 1));
+    }
+    if (any)
+        TEXT_LIT(t, "]");
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+/*
+ * "$export" of "/fhir/$export", "/fhir/Patient/$export", "/fhir/Group/{id}/$export"; absent for
+ * routes that are no operation. *ret_type is the type it belongs to; absent: the whole system.
+ */
+static andiron_str operation_name(const struct andiron_route *route, andiron_str *ret_type)
+{
+    static const char prefix[] = "/fhir/";
+    andiron_str none = { NULL, 0 };
+    const char *dollar = strrchr(route->pattern, '$');
+
+    *ret_type = none;
+    if (route->definition == NULL || dollar == NULL || dollar[-1] != '/' ||
+        strncmp(route->pattern, prefix, sizeof(prefix) - 1) != 0)
+        return none;
+    const char *type = route->pattern + sizeof(prefix) - 1;
+    if (type != dollar)
+        *ret_type = (andiron_str){ type, strcspn(type, "/") };
+    size_t len = strcspn(dollar + 1, "/");
+    return (andiron_str){ dollar + 1, len };
+}
+
+/* Content of an `operation` array: those of a type, or of the system (absent). */
+static void put_operations(struct text *t, const struct fhir *fhir, andiron_str of_type)
+{
+    const struct andiron_route *route;
+    const char *plugin, *last = NULL;
+    size_t mark = t->len;
+
+    for (size_t i = 0; (route = andiron_host_route(fhir->host, i, &plugin)) != NULL; i++) {
+        andiron_str type, name = operation_name(route, &type);
+        bool other = (type.data == NULL) != (of_type.data == NULL) || !andiron_str_eq(type, of_type);
+        if (name.data == NULL || other || (last != NULL && strcmp(last, route->definition) == 0))
+            continue; /* GET and POST of one operation stand beside each other */
+        last = route->definition;
+        next_item(t, mark);
+        TEXT_LIT(t, "{\"name\":");
+        text_json(t, name);
+        TEXT_LIT(t, ",\"definition\":");
+        text_json(t, andiron_str_of(route->definition));
+        TEXT_LIT(t, "}");
+    }
+}
+
+static void put_resource(struct text *t, const struct fhir *fhir, int type, const struct text *reverse)
+{
+    const char *name = fhir_type_name(type);
+
+    TEXT_LIT(t, "{\"type\":\"");
+    put_lit(t, name);
+    TEXT_LIT(t, "\",\"profile\":\"http://hl7.org/fhir/StructureDefinition/");
+    put_lit(t, name);
+    TEXT_LIT(t, "\"");
+    put_profiles(t, fhir, name);
+    TEXT_LIT(t, ",\"interaction\":[{\"code\":\"read\"},{\"code\":\"vread\"},{\"code\":\"update\"},"
+                "{\"code\":\"delete\"},{\"code\":\"history-instance\"},{\"code\":\"create\"},"
+                "{\"code\":\"search-type\"}],\"versioning\":\"versioned\",\"readHistory\":true,"
+                "\"updateCreate\":true,\"conditionalCreate\":true,"
+                "\"conditionalRead\":\"full-support\",\"conditionalUpdate\":false,"
+                "\"conditionalDelete\":\"not-supported\"");
+    if (fhir->config->referential_integrity)
+        TEXT_LIT(t, ",\"referencePolicy\":[\"literal\",\"enforced\"]");
+    else
+        TEXT_LIT(t, ",\"referencePolicy\":[\"literal\"]");
+    put_includes(t, type);
+    if (reverse->len > 0) {
+        TEXT_LIT(t, ",\"searchRevInclude\":[");
+        text_str(t, text_view(reverse));
+        TEXT_LIT(t, "]");
+    }
+    put_params(t, type);
+    size_t mark = t->len;
+    TEXT_LIT(t, ",\"operation\":[");
+    size_t empty = t->len;
+    put_operations(t, fhir, andiron_str_of(name));
+    if (t->len == empty)
+        t->len = mark;
+    else
+        TEXT_LIT(t, "]");
+    TEXT_LIT(t, "}");
+}
+
+/* On the pool. */
+static void make(void *state)
+{
+    struct describing *d = state;
+    struct andiron_arena *scratch = andiron_arena_new(0), *kept = andiron_arena_new(0);
+    struct capabilities *made = andiron_new(kept, struct capabilities);
+    struct text *reverse = reverse_includes(scratch);
+    struct text t;
+
+    text_init(&t, scratch, 1 << 20);
+    for (int type = 0; type < FHIR_TYPE_COUNT; type++) {
+        next_item(&t, 0);
+        put_resource(&t, d->fhir, type, &reverse[type]);
+    }
+    made->arena = kept;
+    made->resources = (andiron_str){ andiron_copy(kept, text_view(&t)), t.len };
+    t.len = 0;
+    put_operations(&t, d->fhir, (andiron_str){ NULL, 0 });
+    made->operations = (andiron_str){ andiron_copy(kept, text_view(&t)), t.len };
+    andiron_arena_free(scratch);
+
+    /* Published here, not in the continuation, which is not called if the client leaves. */
+    struct capabilities *none = NULL;
+    if (!atomic_compare_exchange_strong(&d->fhir->capabilities, &none, made))
+        andiron_arena_free(kept); /* another loop was as quick, and says the same */
+}
+
+/* ---- what other plugins say ------------------------------------------------------------------ */
+
+enum { PARTS_MAX = 32 };
+
+struct parts {
+    andiron_json of[PARTS_MAX]; /* what each plugin adds to rest */
+    size_t count;
+};
+
+static void collect(struct andiron_request *req, const struct fhir *fhir, struct parts *parts)
+{
+    struct andiron_service_ref ref;
+    struct andiron_error err;
+
+    for (size_t pos = 0; parts->count < PARTS_MAX &&
+                         andiron_service_find(fhir->host, ANDIRON_DISCOVERY, &pos, &ref, NULL);) {
+        const struct andiron_discovery *discovery = ref.table;
+        if (discovery->capability_rest == NULL)
+            continue;
+        andiron_str text = discovery->capability_rest(ref.self, andiron_request_arena(req),
+                                                      andiron_request_base(req));
+        if (text.data == NULL)
+            continue;
+        if (andiron_json_parse(andiron_request_arena(req), text, &parts->of[parts->count], &err) != 0)
+            andiron_request_log(req, ANDIRON_LOG_WARN, "fhir.discovery",
+                                "a plugin describes itself in bad JSON: %s", err.message);
+        else
+            parts->count++;
+    }
+}
+
+/* Elements that plugins add to an array of rest. */
+static void put_joined(struct text *t, const struct parts *parts, const char *name, size_t mark)
+{
+    for (size_t i = 0; i < parts->count; i++) {
+        struct andiron_json_iter it = { .of = andiron_json_get(parts->of[i], name) };
+        while (andiron_json_type(it.of) == ANDIRON_JSON_ARRAY && andiron_json_next(&it)) {
+            next_item(t, mark);
+            text_str(t, andiron_json_raw(it.value));
+        }
+    }
+}
+
+/* Members of rest that only plugins have: the first to name one sets it. */
+static void put_others(struct text *t, const struct parts *parts)
+{
+    char name[64];
+    for (size_t i = 0; i < parts->count; i++) {
+        struct andiron_json_iter it = { .of = parts->of[i] };
+        while (andiron_json_next(&it)) {
+            if (it.name.len >= sizeof(name) || andiron_str_eq(it.name, ANDIRON_STR("operation")) ||
+                andiron_str_eq(it.name, ANDIRON_STR("interaction")) ||
+                andiron_str_eq(it.name, ANDIRON_STR("resource")) ||
+                andiron_str_eq(it.name, ANDIRON_STR("mode")))
+                continue;
+            memcpy(name, it.name.data, it.name.len);
+            name[it.name.len] = '\0';
+            bool earlier = false;
+            for (size_t j = 0; j < i; j++)
+                earlier |= andiron_json_type(andiron_json_get(parts->of[j], name)) !=
+                           ANDIRON_JSON_MISSING;
+            if (earlier)
+                continue;
+            TEXT_LIT(t, ",");
+            text_json(t, it.name);
+            TEXT_LIT(t, ":");
+            text_str(t, andiron_json_raw(it.value));
+        }
+    }
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+static void put_head(struct text *t, struct andiron_request *req, const struct fhir *fhir)
+{
+    const char *const *list = fhir->config->instantiates;
+    char date[INSTANT_LEN];
+
+    instant_put(fhir->started, date);
+    TEXT_LIT(t, "{\"resourceType\":\"CapabilityStatement\",\"status\":\"active\",\"date\":\"");
+    text_add(t, date, sizeof(date));
+    TEXT_LIT(t, "\",\"kind\":\"instance\"");
+    if (list != NULL && list[0] != NULL) {
+        TEXT_LIT(t, ",\"instantiates\":[");
+        size_t mark = t->len;
+        for (size_t i = 0; list[i] != NULL; i++) {
+            next_item(t, mark);
+            text_json(t, andiron_str_of(list[i]));
+        }
+        TEXT_LIT(t, "]");
+    }
+    TEXT_LIT(t, ",\"software\":{\"name\":\"Andiron\"},\"implementation\":{\"description\":"
+                "\"Andiron FHIR server\",\"url\":\"");
+    text_escaped(t, andiron_request_base(req));
+    TEXT_LIT(t, "/fhir\"},\"fhirVersion\":\"4.0.1\",\"format\":[\"json\",\"application/fhir+json\"],"
+                "\"rest\":[{\"mode\":\"server\"");
+}
+
+static enum andiron_step describe(struct andiron_request *req, struct describing *d)
+{
+    const struct capabilities *c = atomic_load(&d->fhir->capabilities);
+    struct parts parts = { .count = 0 };
+    struct text t;
+
+    collect(req, d->fhir, &parts);
+    text_init(&t, andiron_request_arena(req), c->resources.len + 8192);
+    put_head(&t, req, d->fhir);
+    put_others(&t, &parts);
+    TEXT_LIT(&t, ",\"resource\":[");
+    text_str(&t, c->resources);
+    TEXT_LIT(&t, "],\"interaction\":[{\"code\":\"transaction\"},{\"code\":\"batch\"}");
+    put_joined(&t, &parts, "interaction", 0);
+    TEXT_LIT(&t, "]");
+    size_t mark = t.len;
+    TEXT_LIT(&t, ",\"operation\":[");
+    size_t empty = t.len;
+    text_str(&t, c->operations);
+    put_joined(&t, &parts, "operation", empty);
+    if (t.len == empty)
+        t.len = mark;
+    else
+        TEXT_LIT(&t, "]");
+    TEXT_LIT(&t, "}]}");
+    return answer_json(req, &d->wanted, 200, text_view(&t));
+}
+
+static enum andiron_step made(struct andiron_request *req, void *state)
+{
+    return describe(req, state);
+}
+
+enum andiron_step fhir_capabilities(struct andiron_request *req, void *self)
+{
+    struct describing *d = andiron_new(andiron_request_arena(req), struct describing);
+
+    d->fhir = self;
+    if (negotiate(req, &d->wanted) != 0)
+        return ANDIRON_DONE;
+    if (atomic_load(&d->fhir->capabilities) == NULL)
+        return andiron_offload(req, make, made, d);
+    return describe(req, d);
+}
+
+void fhir_capabilities_free(struct fhir *fhir)
+{
+    struct capabilities *c = atomic_exchange(&fhir->capabilities, NULL);
+    if (c != NULL)
+        andiron_arena_free(c->arena);
+}

@@ -1,0 +1,260 @@
+#include "bundle.h"
+
+#include <stdio.h>
+
+#include "instant.h"
+#include "text.h"
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static enum verb verb_of(andiron_str method)
+{
+    static const char *const names[] = { "DELETE", "POST", "PUT", "PATCH", "GET" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (andiron_str_eq(method, andiron_str_of(names[i])))
+            return (enum verb)i;
+    return andiron_str_eq(method, ANDIRON_STR("HEAD")) ? VERB_GET : VERB_NONE;
+}
+
+static bool strip(andiron_str *s, andiron_str prefix)
+{
+    if (prefix.len == 0 || s->len < prefix.len || memcmp(s->data, prefix.data, prefix.len) != 0)
+        return false;
+    s->data += prefix.len;
+    s->len -= prefix.len;
+    return true;
+}
+
+/* The url relative to /fhir: our own absolute URLs and a '/' in front are taken too. */
+static andiron_str relative_url(andiron_str url, andiron_str base)
+{
+    if (strip(&url, base)) {
+        (void)strip(&url, ANDIRON_STR("/fhir/"));
+        return url;
+    }
+    if (!strip(&url, ANDIRON_STR("/fhir/")))
+        (void)strip(&url, ANDIRON_STR("/"));
+    return url;
+}
+
+/* Splits "Patient", "Patient/1" and "Patient?x=y"; longer paths have neither type nor id here. */
+static void split_url(struct entry *e, andiron_str url)
+{
+    const char *mark = memchr(url.data, '?', url.len);
+    andiron_str path = { url.data, mark != NULL ? (size_t)(mark - url.data) : url.len };
+    if (mark != NULL)
+        e->query = (andiron_str){ mark + 1, url.len - path.len - 1 };
+    const char *slash = path.len > 0 ? memchr(path.data, '/', path.len) : NULL;
+    if (slash == NULL) {
+        e->type = path;
+        return;
+    }
+    andiron_str id = { slash + 1, path.len - (size_t)(slash - path.data) - 1 };
+    if (id.len > 0 && memchr(id.data, '/', id.len) != NULL)
+        return;
+    e->type = (andiron_str){ path.data, (size_t)(slash - path.data) };
+    e->id = id;
+}
+
+static void refuse(struct bundle *b, size_t index, const char *member, const char *message)
+{
+    char where[64];
+    (void)snprintf(where, sizeof(where), ".entry[%zu]%s", index, member);
+    issues_add(&b->issues, ANDIRON_E_INVALID, where, "%s", message);
+}
+
+static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_str base,
+                       andiron_json json, struct entry *e)
+{
+    andiron_json request = andiron_json_get(json, "request");
+    andiron_str url = relative_url(andiron_json_str(andiron_json_get(request, "url")), base);
+    size_t issues = b->issues.count;
+
+    e->resource = andiron_json_get(json, "resource");
+    e->full_url = andiron_json_str(andiron_json_get(json, "fullUrl"));
+    e->method = andiron_json_str(andiron_json_get(request, "method"));
+    e->verb = verb_of(e->method);
+    e->if_match = andiron_json_str(andiron_json_get(request, "ifMatch"));
+    e->if_none_match = andiron_json_str(andiron_json_get(request, "ifNoneMatch"));
+    e->if_none_exist = andiron_json_str(andiron_json_get(request, "ifNoneExist"));
+    e->if_modified_since = andiron_json_str(andiron_json_get(request, "ifModifiedSince"));
+    if (e->verb == VERB_NONE)
+        refuse(b, e->index, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
+    if (url.len == 0)
+        refuse(b, e->index, ".request.url", "must be a URL relative to the base, such as Patient/1");
+    bool needs = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
+    bool has = andiron_json_type(e->resource) == ANDIRON_JSON_OBJECT;
+    if (needs && !has)
+        refuse(b, e->index, ".resource", "is needed for this method");
+    if (b->issues.count > issues) {
+        e->status = 400;
+        return;
+    }
+    split_url(e, url);
+    e->target = andiron_str_of(andiron_printf(arena, "/fhir/%.*s", (int)url.len, url.data));
+}
+
+void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str base)
+{
+    andiron_str type = andiron_json_str(andiron_json_get(b->root, "type"));
+    andiron_json list = andiron_json_get(b->root, "entry");
+    struct andiron_json_iter it = { .of = list };
+
+    issues_init(&b->issues, arena, ANDIRON_STR("Bundle"));
+    b->is_transaction = andiron_str_eq(type, ANDIRON_STR("transaction"));
+    if (!andiron_str_eq(andiron_json_str(andiron_json_get(b->root, "resourceType")),
+                        ANDIRON_STR("Bundle")))
+        issues_add(&b->issues, ANDIRON_E_INVALID, ".resourceType", "must be 'Bundle'");
+    else if (!b->is_transaction && !andiron_str_eq(type, ANDIRON_STR("batch")))
+        issues_add(&b->issues, ANDIRON_E_INVALID, ".type", "must be 'transaction' or 'batch'");
+    enum andiron_json_type list_type = andiron_json_type(list);
+    if (list_type != ANDIRON_JSON_ARRAY && list_type != ANDIRON_JSON_MISSING)
+        issues_add(&b->issues, ANDIRON_E_STRUCTURE, ".entry", "must be an array");
+    size_t count = list_type == ANDIRON_JSON_ARRAY ? andiron_json_count(list) : 0;
+    if (count > (size_t)b->fhir->config->max_bundle_entries)
+        issues_add(&b->issues, ANDIRON_E_TOO_LARGE, ".entry", "has %zu entries, at most %lld are allowed",
+                   count, (long long)b->fhir->config->max_bundle_entries);
+    if (b->issues.count > 0)
+        return;
+    b->entries = andiron_alloc(arena, (count > 0 ? count : 1) * sizeof(b->entries[0]));
+    b->count = count;
+    for (size_t i = 0; i < count && andiron_json_next(&it); i++) {
+        b->entries[i].index = i;
+        read_entry(b, arena, base, it.value, &b->entries[i]);
+    }
+}
+
+struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e)
+{
+    bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
+    return (struct andiron_inner){
+        .size = sizeof(struct andiron_inner), .method = e->method, .target = e->target,
+        .body = has_body ? andiron_json_raw(e->resource) : (andiron_str){ NULL, 0 },
+        .if_match = e->if_match, .if_none_match = e->if_none_match,
+        .if_none_exist = e->if_none_exist, .if_modified_since = e->if_modified_since,
+        .bundle_type = b->is_transaction ? "transaction" : "batch", .bundle_index = e->index,
+    };
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+static andiron_str instant_text(struct andiron_request *req, andiron_usec at)
+{
+    char *text = andiron_alloc(andiron_request_arena(req), INSTANT_LEN);
+    instant_put(at, text);
+    return (andiron_str){ text, INSTANT_LEN };
+}
+
+void entries_take(struct andiron_request *req, const struct bundle *b, struct entry *e,
+                  struct andiron_request *sub)
+{
+    andiron_str modified = andiron_replied_header(sub, "Last-Modified");
+    andiron_usec at = instant_parse_http(modified);
+    bool wrote = e->verb != VERB_GET;
+
+    e->status = andiron_reply_status(sub);
+    e->location = andiron_replied_header(sub, "Location");
+    e->etag = andiron_replied_header(sub, "ETag");
+    if (at >= 0)
+        e->last_modified = instant_text(req, at);
+    e->body_is_outcome = e->status >= 400;
+    if (e->body_is_outcome || !wrote || b->wanted.give == RETURN_REPRESENTATION)
+        e->body = andiron_reply_body(sub);
+}
+
+void entries_fail(struct andiron_request *req, struct entry *e, const struct andiron_error *errors,
+                  size_t count)
+{
+    struct text t;
+
+    text_init(&t, andiron_request_arena(req), 128 + 256 * count);
+    TEXT_LIT(&t, "{\"resourceType\":\"OperationOutcome\",\"issue\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            TEXT_LIT(&t, ",");
+        TEXT_LIT(&t, "{\"severity\":\"error\",\"code\":\"");
+        text_str(&t, andiron_str_of(andiron_code_issue(errors[i].code)));
+        TEXT_LIT(&t, "\",\"diagnostics\":");
+        text_json(&t, andiron_str_of(errors[i].message));
+        if (errors[i].where[0] != '\0') {
+            TEXT_LIT(&t, ",\"expression\":[");
+            text_json(&t, andiron_str_of(errors[i].where));
+            TEXT_LIT(&t, "]");
+        }
+        TEXT_LIT(&t, "}");
+    }
+    TEXT_LIT(&t, "]}");
+    e->status = andiron_code_http(errors[0].code);
+    e->body = text_view(&t);
+    e->body_is_outcome = true;
+}
+
+void entries_version(struct andiron_request *req, struct entry *e, int status,
+                     const struct resource_type *type, andiron_str id, uint64_t version,
+                     andiron_usec updated)
+{
+    e->status = status;
+    if (version > 0) {
+        e->etag = answer_etag(req, version);
+        e->last_modified = instant_text(req, updated);
+    }
+    if (e->verb != VERB_DELETE)
+        e->location = answer_url(req, BASE_FHIR, type, id, version);
+}
+
+static void put_member(struct text *t, const char *name, andiron_str value)
+{
+    if (value.len == 0)
+        return;
+    TEXT_LIT(t, ",\"");
+    text_str(t, andiron_str_of(name));
+    TEXT_LIT(t, "\":");
+    text_json(t, value);
+}
+
+static void put_entry(struct text *t, const struct entry *e)
+{
+    TEXT_LIT(t, "{");
+    if (e->body.len > 0 && !e->body_is_outcome) {
+        TEXT_LIT(t, "\"resource\":");
+        text_str(t, e->body);
+        TEXT_LIT(t, ",");
+    }
+    TEXT_LIT(t, "\"response\":{\"status\":\"");
+    text_uint(t, (uint64_t)e->status);
+    TEXT_LIT(t, "\"");
+    put_member(t, "location", e->location);
+    put_member(t, "etag", e->etag);
+    put_member(t, "lastModified", e->last_modified);
+    if (e->body.len > 0 && e->body_is_outcome) {
+        TEXT_LIT(t, ",\"outcome\":");
+        text_str(t, e->body);
+    }
+    TEXT_LIT(t, "}}");
+}
+
+enum andiron_step entries_answer(struct andiron_request *req, struct bundle *b)
+{
+    struct text t;
+    size_t size = 256;
+
+    for (size_t i = 0; i < b->count; i++)
+        size += 256 + b->entries[i].body.len + b->entries[i].location.len;
+    text_init(&t, andiron_request_arena(req), size);
+    TEXT_LIT(&t, "{\"resourceType\":\"Bundle\",\"type\":\"");
+    if (b->is_transaction)
+        TEXT_LIT(&t, "transaction-response\"");
+    else
+        TEXT_LIT(&t, "batch-response\"");
+    for (size_t i = 0; i < b->count; i++) {
+        if (i == 0)
+            TEXT_LIT(&t, ",\"entry\":[");
+        else
+            TEXT_LIT(&t, ",");
+        put_entry(&t, &b->entries[i]);
+    }
+    if (b->count > 0)
+        TEXT_LIT(&t, "]");
+    TEXT_LIT(&t, "}");
+    return answer_json(req, &b->wanted, 200, text_view(&t));
+}

@@ -1,0 +1,74 @@
+/*
+ * The fhir plugin: FHIR's REST interface over store/1 and search/1.
+ *
+ * What its files share: the plugin itself, its configuration, and the names of
+ * its operations. One file per interaction: read.c, write.c, search.c, history.c,
+ * bundle.c (batch, transaction), capabilities.c; what they stand on: types.c,
+ * negotiate.c, check.c, compose.c, prepare.c, present.c, answer.c.
+ */
+#ifndef FHIR_FHIR_H
+#define FHIR_FHIR_H
+
+#include <andiron/plugin.h>
+#include <andiron/search.h>
+#include <andiron/store.h>
+
+#include "types.h"
+
+struct fhir_config {
+    const char *created_at_url;
+    bool referential_integrity;
+    int search_handling; /* enum fhir_handling */
+    int64_t max_bundle_entries;
+    int64_t default_count, max_count; /* of a history page */
+    bool authorize_includes;
+    const char *const *instantiates;
+    const char *const *supported_profiles;
+};
+
+enum fhir_handling { HANDLING_LENIENT, HANDLING_STRICT };
+
+struct fhir {
+    const struct fhir_config *config;
+    struct andiron_host *host;
+    const struct andiron_store *store;
+    void *store_self;
+    const struct andiron_search *search;
+    void *search_self;
+    struct types *types;
+    andiron_str created_at_url; /* absent: creation times are not shown below /fhir */
+    andiron_usec started;
+    _Atomic(struct capabilities *) capabilities; /* made at the first request for them */
+};
+
+/* Below which base a request came in: what the answer looks like (seed-semantics B-2 to B-5). */
+enum fhir_base { BASE_FHIR, BASE_ROOT };
+
+static inline enum fhir_base fhir_base_of(const struct andiron_request *req)
+{
+    andiron_str path = andiron_request_path(req);
+    return path.len >= 5 && memcmp(path.data, "/fhir", 5) == 0 &&
+                   (path.len == 5 || path.data[5] == '/')
+               ? BASE_FHIR
+               : BASE_ROOT;
+}
+
+/* Bodies above this are read, checked and indexed on the pool: about a millisecond's work. */
+enum { FHIR_OFFLOAD_ABOVE = 64 * 1024 };
+
+/* Handlers of the routes; state is struct fhir. */
+enum andiron_step fhir_receive(struct andiron_request *req, void *self);
+enum andiron_step fhir_read(struct andiron_request *req, void *self);
+enum andiron_step fhir_vread(struct andiron_request *req, void *self);
+enum andiron_step fhir_create(struct andiron_request *req, void *self);
+enum andiron_step fhir_update(struct andiron_request *req, void *self);
+enum andiron_step fhir_delete(struct andiron_request *req, void *self);
+enum andiron_step fhir_search(struct andiron_request *req, void *self);
+enum andiron_step fhir_search_post(struct andiron_request *req, void *self);
+enum andiron_step fhir_history_instance(struct andiron_request *req, void *self);
+enum andiron_step fhir_bundle(struct andiron_request *req, void *self);
+enum andiron_step fhir_capabilities(struct andiron_request *req, void *self);
+
+void fhir_capabilities_free(struct fhir *fhir);
+
+#endif

@@ -1,0 +1,220 @@
+#include "prepare.h"
+
+#include <andiron/auth.h>
+
+#include "platform.h"
+
+static bool is_managed(andiron_str name)
+{
+    return andiron_str_eq(name, ANDIRON_STR("versionId")) ||
+           andiron_str_eq(name, ANDIRON_STR("lastUpdated")) ||
+           andiron_str_eq(name, ANDIRON_STR("createdAt"));
+}
+
+/* Elements of meta.extension that count: all but the creation time. */
+static size_t own_extensions(andiron_json extensions, andiron_str url)
+{
+    struct andiron_json_iter it = { .of = extensions };
+    size_t count = 0;
+    while (andiron_json_next(&it))
+        count += url.len == 0 ||
+                 !andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "url")), url);
+    return count;
+}
+
+static andiron_json next_extension(struct andiron_json_iter *it, andiron_str url)
+{
+    while (andiron_json_next(it))
+        if (url.len == 0 ||
+            !andiron_str_eq(andiron_json_str(andiron_json_get(it->value, "url")), url))
+            return it->value;
+    return (andiron_json){ NULL, 0 };
+}
+
+static bool same_extensions(andiron_json a, andiron_json b, andiron_str url)
+{
+    if (own_extensions(a, url) != own_extensions(b, url))
+        return false;
+    struct andiron_json_iter left = { .of = a }, right = { .of = b };
+    for (;;) {
+        andiron_json x = next_extension(&left, url), y = next_extension(&right, url);
+        if (andiron_json_type(x) == ANDIRON_JSON_MISSING)
+            return true;
+        if (!andiron_json_equal(x, y))
+            return false;
+    }
+}
+
+/* Every member of a that the client decides is in b with the same content. */
+static bool meta_within(andiron_json a, andiron_json b)
+{
+    struct andiron_json_iter it = { .of = a };
+    char name[64];
+    while (andiron_json_next(&it)) {
+        if (is_managed(it.name) || andiron_str_eq(it.name, ANDIRON_STR("extension")))
+            continue;
+        if (it.name.len >= sizeof(name))
+            return false;
+        memcpy(name, it.name.data, it.name.len);
+        name[it.name.len] = '\0';
+        if (!andiron_json_equal(it.value, andiron_json_get(b, name)))
+            return false;
+    }
+    return true;
+}
+
+static bool members_within(andiron_json a, andiron_json b)
+{
+    struct andiron_json_iter it = { .of = a };
+    char name[128];
+    while (andiron_json_next(&it)) {
+        if (andiron_str_eq(it.name, ANDIRON_STR("id")) ||
+            andiron_str_eq(it.name, ANDIRON_STR("meta")) ||
+            andiron_str_eq(it.name, ANDIRON_STR("resourceType")))
+            continue;
+        if (it.name.len >= sizeof(name))
+            return false;
+        memcpy(name, it.name.data, it.name.len);
+        name[it.name.len] = '\0';
+        if (!andiron_json_equal(it.value, andiron_json_get(b, name)))
+            return false;
+    }
+    return true;
+}
+
+bool prepare_same(const struct resource_type *type, andiron_json a, andiron_json b,
+                  andiron_str created_at_url)
+{
+    andiron_json meta_a = andiron_json_get(a, "meta"), meta_b = andiron_json_get(b, "meta");
+    andiron_str url = type->platform ? (andiron_str){ NULL, 0 } : created_at_url;
+
+    return members_within(a, b) && members_within(b, a) && meta_within(meta_a, meta_b) &&
+           meta_within(meta_b, meta_a) &&
+           same_extensions(andiron_json_get(meta_a, "extension"),
+                           andiron_json_get(meta_b, "extension"), url);
+}
+
+bool prepare_needs_before(const struct fhir *fhir, const struct resource_type *type,
+                          const struct andiron_request *req)
+{
+    return type->platform || fhir->created_at_url.len > 0 ||
+           andiron_request_principal(req)->kind == ANDIRON_SYSTEM;
+}
+
+/* CL-1: a platform body may leave out id and resourceType; what is there must fit. */
+static void check_identity(struct preparing *p)
+{
+    andiron_json type = andiron_json_get(p->root, "resourceType"), id = andiron_json_get(p->root, "id");
+    bool lacks_type = andiron_json_type(type) == ANDIRON_JSON_MISSING;
+    bool lacks_id = andiron_json_type(id) == ANDIRON_JSON_MISSING;
+
+    if (!andiron_str_eq(andiron_json_str(type), p->type->str) &&
+        !(lacks_type && p->type->platform))
+        issues_add(&p->issues, ANDIRON_E_INVALID, ".resourceType", "must be '%s'%s%.*s%s",
+                   p->type->name, lacks_type ? ", and is missing" : ", not '",
+                   lacks_type ? 0 : (int)andiron_json_str(type).len,
+                   lacks_type ? "" : andiron_json_str(type).data, lacks_type ? "" : "'");
+    if (!p->id_in_body || (lacks_id && p->type->platform))
+        return;
+    if (lacks_id)
+        issues_add(&p->issues, ANDIRON_E_INVALID, ".id", "must be '%.*s' as in the URL, and is missing",
+                   (int)p->id.len, p->id.data);
+    else if (!andiron_str_eq(andiron_json_str(id), p->id))
+        issues_add(&p->issues, ANDIRON_E_INVALID, ".id", "must be '%.*s' as in the URL",
+                   (int)p->id.len, p->id.data);
+}
+
+/* Gives a platform resource to its owner; p->root becomes what the owner makes of it. */
+static int accept(struct preparing *p, andiron_json before)
+{
+    struct andiron_arena *arena = andiron_request_arena(p->req);
+    struct andiron_error err = { .code = ANDIRON_OK };
+    andiron_str text = platform_kept(arena, p->type, p->id, p->root);
+
+    if (andiron_json_parse(arena, text, &p->root, &err) != 0) {
+        issues_add_error(&p->issues, &err);
+        return -1;
+    }
+    if (p->type->hooks == NULL || p->type->hooks->accept == NULL)
+        return 0;
+    andiron_str changed = { NULL, 0 };
+    if (p->type->hooks->accept(p->type->hooks_self, p->req, p->root, before, &changed, &err) != 0) {
+        if (err.code == ANDIRON_OK)
+            err.code = ANDIRON_E_UNPROCESSABLE;
+        issues_add_error(&p->issues, &err);
+        return -1;
+    }
+    if (changed.data != NULL && andiron_json_parse(arena, changed, &p->root, &err) != 0) {
+        err.code = ANDIRON_E_INTERNAL;
+        issues_add_error(&p->issues, &err);
+        return -1;
+    }
+    return 0;
+}
+
+/* Terms of the text with its references rewritten: what is searched must be what is stored. */
+static int extract(struct preparing *p, struct andiron_error *err)
+{
+    struct andiron_arena *arena = andiron_request_arena(p->req);
+    andiron_json resource = p->root;
+
+    if (p->draft.rewritten &&
+        andiron_json_parse(arena, compose_stamped(&p->draft, arena, 1, 0), &resource, err) != 0)
+        return -1;
+    if (p->fhir->search->extract(p->fhir->search_self, arena, resource, &p->terms, &p->term_count,
+                                 err) != 0)
+        return -1;
+    if (p->draft.rewritten && p->term_count > 0) { /* the stamp may still put ids in */
+        struct andiron_term *own = andiron_alloc(arena, p->term_count * sizeof(own[0]));
+        memcpy(own, p->terms, p->term_count * sizeof(own[0]));
+        p->terms = own;
+    }
+    return 0;
+}
+
+void prepare(struct preparing *p)
+{
+    struct andiron_arena *arena = andiron_request_arena(p->req);
+    struct andiron_error err = { .code = ANDIRON_OK };
+    andiron_json before = { NULL, 0 };
+
+    issues_init(&p->issues, arena, p->issues.root.data != NULL ? p->issues.root : p->type->str);
+    if (andiron_json_type(p->root) != ANDIRON_JSON_OBJECT) {
+        issues_add(&p->issues, ANDIRON_E_STRUCTURE, "", "a resource must be a JSON object");
+        return;
+    }
+    check_identity(p);
+    if (p->type->platform)
+        check_platform(p->root, &p->issues);
+    else
+        check_resource(p->root, &p->issues);
+    if (p->issues.count > 0)
+        return;
+    if (p->before.data != NULL && andiron_json_parse(arena, p->before, &before, &err) != 0) {
+        err.code = ANDIRON_E_INTERNAL;
+        issues_add_error(&p->issues, &err);
+        return;
+    }
+    if (p->type->platform && accept(p, before) != 0)
+        return;
+    if (p->same_is_kept && p->before.data != NULL &&
+        prepare_same(p->type, p->root, before, p->fhir->created_at_url)) {
+        p->same = true;
+        return;
+    }
+    struct composing how = {
+        .arena = arena, .type = p->type, .root = p->root, .id = p->id, .id_is_hole = p->id_is_hole,
+        .write = p->write, .created_at_url = p->fhir->created_at_url, .created = p->created,
+        .rewrites = p->rewrites,
+    };
+    compose(&how, &p->draft);
+    if (extract(p, &err) != 0)
+        issues_add_error(&p->issues, &err);
+}
+
+enum andiron_step prepare_fail(struct andiron_request *req, const struct issues *issues)
+{
+    for (size_t i = 1; i < issues->count; i++)
+        andiron_fail_also(req, &issues->list[i]);
+    return andiron_fail_with(req, &issues->list[0]);
+}
