@@ -54,6 +54,7 @@ static int take_apart(andiron_str text, struct parts *ret)
 {
     const char *at = text.data, *end = text.data + text.len;
     struct parts p = { .exponent = 0 };
+    bool has_fraction = false;
     int exponent = 0;
 
     if (at < end && *at == '-') {
@@ -65,6 +66,7 @@ static int take_apart(andiron_str text, struct parts *ret)
     for (; is_digit(at, end); at++)
         add_digit(&p, *at, false);
     if (at < end && *at == '.') {
+        has_fraction = true;
         at++;
         if (!is_digit(at, end))
             return -1;
@@ -75,6 +77,9 @@ static int take_apart(andiron_str text, struct parts *ret)
         at++;
         if (read_exponent(&at, end, &exponent) != 0)
             return -1;
+        /* The standard's example: 1e2 is [95, 105), as if it were 1.0e2. */
+        if (!has_fraction)
+            add_digit(&p, '0', true);
     }
     p.exponent += exponent;
     if (at != end || p.exponent > EXPONENT_MAX || p.exponent < -2 * EXPONENT_MAX)

@@ -1,0 +1,204 @@
+/*
+ * Plugin search: FHIR's search parameters as service "search/1".
+ */
+#include <andiron/plugin.h>
+#include <andiron/resource.h>
+#include <andiron/search.h>
+
+#include "common/fhir/types.h"
+#include "compile.h"
+#include "matches.h"
+#include "model.h"
+
+struct config {
+    struct search_limits limits;
+    int64_t max_terms;
+    bool token_text;
+};
+
+struct search {
+    struct model model;
+    struct search_limits limits;
+    struct fhir_extract_options extract;
+};
+
+static const struct andiron_directive directives[] = {
+    { .name = "max-params",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.max_params),
+      .fallback = "256",
+      .min = 1,
+      .max = 4096,
+      .help = "parameters in one search" },
+    { .name = "max-values",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.max_values),
+      .fallback = "256",
+      .min = 1,
+      .max = 4096,
+      .help = "values of one parameter, separated by commas" },
+    { .name = "chain-depth",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.chain_depth),
+      .fallback = "3",
+      .min = 0,
+      .max = 8,
+      .help = "references that a chain or _has may pass through" },
+    { .name = "sort-keys",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.sort_keys),
+      .fallback = "3",
+      .min = 1,
+      .max = 8,
+      .help = "keys in _sort" },
+    { .name = "max-count",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.max_count),
+      .fallback = "1000",
+      .min = 1,
+      .max = 10000,
+      .help = "largest _count; a larger one is cut to it" },
+    { .name = "default-count",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.default_count),
+      .fallback = "100",
+      .min = 1,
+      .max = 10000,
+      .help = "matches on a page when _count is not given" },
+    { .name = "total-limit",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.total_limit),
+      .fallback = "1000",
+      .min = 1,
+      .max = 1000000,
+      .help = "matches counted for Bundle.total unless _total=accurate" },
+    { .name = "max-terms",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, max_terms),
+      .fallback = "100000",
+      .min = 100,
+      .max = 10000000,
+      .help = "index terms of one resource; one with more is refused" },
+    { .name = "token-text",
+      .type = ANDIRON_BOOL,
+      .offset = offsetof(struct config, token_text),
+      .fallback = "on",
+      .help = "index displays and texts of codes, for :text" },
+    { .name = NULL },
+};
+
+/* ---- the service ------------------------------------------------------------- */
+
+static const char *const *narrowing_of(const void *req, size_t *pos, andiron_str type)
+{
+    return andiron_request_narrowing(req, pos, type);
+}
+
+static int compile(void *self, struct andiron_request *req, andiron_str type,
+                   andiron_str expression, bool strict, struct andiron_search_plan *ret,
+                   struct andiron_error *err)
+{
+    const struct search *search = self;
+    struct compiling c = {
+        .model = &search->model,
+        .limits = &search->limits,
+        .arena = andiron_request_arena(req),
+        .base = andiron_request_base(req),
+        .is_strict = strict,
+        .err = err,
+        .narrowing = narrowing_of,
+        .narrowing_of = req,
+    };
+    return search_compile(&c, type, expression, ret);
+}
+
+static int extract(void *self, struct andiron_arena *arena, andiron_json resource,
+                   const struct andiron_term **ret_terms, size_t *ret_count,
+                   struct andiron_error *err)
+{
+    const struct search *search = self;
+    struct search_type type;
+
+    if (!model_type(&search->model, andiron_json_str(andiron_json_get(resource, "resourceType")),
+                    &type)) {
+        *ret_terms = NULL; /* a plugin's own state, which nobody searches */
+        *ret_count = 0;
+        return 0;
+    }
+    struct fhir_extract_root root = model_root(&type);
+    return fhir_extract(arena, &search->extract, &root, resource, ret_terms, ret_count, err);
+}
+
+static bool matches(void *self, const struct andiron_filter *filter, andiron_str id,
+                    const struct andiron_term *terms, size_t count)
+{
+    (void)self;
+    return matches_filter(filter, NULL, id, terms, count);
+}
+
+static const struct andiron_search service = {
+    .size = sizeof(service),
+    .compile = compile,
+    .extract = extract,
+    .matches = matches,
+};
+
+static const struct andiron_service provides[] = {
+    { ANDIRON_SEARCH, &service },
+    { NULL, NULL },
+};
+
+/* Not "wants": only their constant tables are read here, and they may themselves want search/1. */
+static const char *const uses[] = { ANDIRON_RESOURCE_TYPE, NULL };
+
+/* ---- life -------------------------------------------------------------------- */
+
+static andiron_str without_slash(andiron_str url)
+{
+    while (url.len > 0 && url.data[url.len - 1] == '/')
+        url.len--;
+    return url;
+}
+
+static int init(struct andiron_host *host, const void *config, void **ret_self,
+                struct andiron_error *err)
+{
+    const struct config *cfg = config;
+    struct search *search = andiron_new(andiron_host_arena(host), struct search);
+
+    (void)err;
+    search->limits = cfg->limits;
+    if (search->limits.default_count > search->limits.max_count)
+        search->limits.default_count = search->limits.max_count;
+    search->extract = (struct fhir_extract_options){
+        .base = without_slash(andiron_str_of(andiron_host_setting(host, "http.base-url"))),
+        .has_text = cfg->token_text,
+        .max_terms = (size_t)cfg->max_terms,
+    };
+    *ret_self = search;
+    return 0;
+}
+
+static int start(struct andiron_host *host, void *self, struct andiron_error *err)
+{
+    struct search *search = self;
+    struct andiron_service_ref ref;
+    const char *name;
+
+    for (size_t pos = 0; andiron_service_find(host, ANDIRON_RESOURCE_TYPE, &pos, &ref, &name);) {
+        const struct andiron_resource_type *type = ref.table;
+        andiron_str type_name = andiron_str_of(name + strlen(ANDIRON_RESOURCE_TYPE));
+        if (fhir_type(type_name) >= 0)
+            return andiron_error_set(err, ANDIRON_E_INTERNAL, name,
+                                     "FHIR R4 has this type already");
+        if (model_add_platform(&search->model, andiron_host_arena(host), type_name, type->search,
+                               err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+ANDIRON_PLUGIN(.name = "search", .version = "1.0.0",
+               .summary = "FHIR search: parameters, modifiers, chains, index terms",
+               .directives = directives, .config_size = sizeof(struct config), .provides = provides,
+               .uses = uses, .init = init, .start = start);
