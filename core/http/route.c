@@ -156,7 +156,7 @@ static int add_route(struct route_table *table, const struct http_route *route,
 {
     const char **names = andiron_alloc(table->arena, (ROUTE_MAX_VARS + 1) * sizeof(const char *));
     struct entry *entry = andiron_new(table->arena, struct entry), **tail;
-    struct node *node;
+    struct node *node = NULL;
 
     if (place_pattern(table, route, &node, names, err) != 0)
         return -1;
