@@ -136,10 +136,9 @@ static const struct andiron_directive init_directives[] = {
 static const struct andiron_directive core_directives[] = {
     VALUE("state-dir", ANDIRON_PATH, state_dir, ANDIRON_DEFAULT_STATE_DIR, "what must survive"),
     VALUE("cache-dir", ANDIRON_PATH, cache_dir, ANDIRON_DEFAULT_CACHE_DIR, "what need not survive"),
-    VALUE("module-path", ANDIRON_LIST, module_path,
-          ANDIRON_DEFAULT_MODULE_PATH " /usr/local/lib/andiron/modules",
+    VALUE("module-path", ANDIRON_LIST, module_path, ANDIRON_DEFAULT_MODULE_PATH,
           "folders where modules are looked for, in order"),
-    VALUE("definitions-dir", ANDIRON_PATH, definitions_dir, ANDIRON_DEFAULT_DATA_DIR "/r4",
+    VALUE("definitions-dir", ANDIRON_PATH, definitions_dir, ANDIRON_DEFAULT_DEFINITIONS_DIR,
           "compiled FHIR definitions"),
     VALUE("user", ANDIRON_STRING, user, "",
           "user to become when started as root; empty: the owner of state-dir"),

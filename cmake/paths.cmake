@@ -1,0 +1,11 @@
+# Folders that are compiled in as defaults; a configuration can change each of them.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(ANDIRON_DEFAULT_RUN_DIR /run/andiron)
+else()
+    set(ANDIRON_DEFAULT_RUN_DIR ${CMAKE_INSTALL_FULL_LOCALSTATEDIR}/run/andiron)
+endif()
+set(ANDIRON_DEFAULT_CONF_DIR ${CMAKE_INSTALL_FULL_SYSCONFDIR}/andiron)
+set(ANDIRON_DEFAULT_MODULE_PATH "${CMAKE_INSTALL_FULL_LIBDIR}/andiron/modules /usr/local/lib/andiron/modules")
+set(ANDIRON_DEFAULT_STATE_DIR ${CMAKE_INSTALL_FULL_LOCALSTATEDIR}/lib/andiron)
+set(ANDIRON_DEFAULT_CACHE_DIR ${CMAKE_INSTALL_FULL_LOCALSTATEDIR}/cache/andiron)
+set(ANDIRON_DEFAULT_DEFINITIONS_DIR ${CMAKE_INSTALL_FULL_DATADIR}/andiron/definitions/r4)
