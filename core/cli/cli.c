@@ -32,11 +32,17 @@ static const struct command {
       "plugins in their order; -v with directives and routes, --all also those that are off" },
     { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
     { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
+    { "explain-policy", KIND_LOCAL, cmd_explain_policy, NULL,
+      "what an engine says of one policy and one request" },
+    { "sample", KIND_LOCAL, cmd_sample, NULL, "synthetic patients as NDJSON" },
     { "status", KIND_CONTROL, cmd_status, "[--json]", "what the running server does" },
     { "reload", KIND_CONTROL, cmd_reload, "", "takes the new configuration into force" },
     { "stop", KIND_CONTROL, cmd_stop, "", "finishes requests, then ends" },
     { "drain", KIND_CONTROL, cmd_drain, "[--off]",
       "/health/ready says no, for balancers; everything is still served" },
+    { "client", KIND_REMOTE, cmd_client, NULL, "registers, lists, shows and deletes Clients" },
+    { "token", KIND_REMOTE, cmd_token, NULL, "an access token by a signed assertion" },
+    { "import", KIND_REMOTE, cmd_import, NULL, "loads NDJSON, resources and Bundles" },
     { .name = NULL },
 };
 

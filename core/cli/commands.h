@@ -13,10 +13,18 @@ int cmd_plugins(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 
+int cmd_explain_policy(int argc, char **argv);
+int cmd_sample(int argc, char **argv);
+
 /* over the control socket */
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
+
+/* over HTTP */
+int cmd_client(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 
 #endif

@@ -1,0 +1,258 @@
+/*
+ * andiron client create|list|show|delete: Client resources of a running server.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/remote.h"
+
+static const char usage[] =
+    "usage: andiron client create ID [--scope S]... [--jwks FILE|--jwks-uri URL] [--link-policy "
+    "allow]\n"
+    "       andiron client list | show ID | delete ID\n"
+    "\n"
+    "create registers a backend client (SMART Backend Services) and, with --link-policy, the "
+    "access\n"
+    "policy that lets it in. Needs the rights of an administrator.\n"
+    "\n"
+    "  --url URL          base URL (ANDIRON_URL, or http://127.0.0.1:8080)\n"
+    "  --admin FILE       holds id:secret (else ANDIRON_ADMIN in the environment)\n"
+    "  --scope S          what it may be granted (system/*.read); may be given several times\n"
+    "  --jwks FILE        its public keys, a JWK set\n"
+    "  --jwks-uri URL     where its public keys are\n"
+    "  --link-policy E    engine of a policy linked to it: allow\n"
+    "  --json             prints the resources\n";
+
+enum { SCOPES_MAX = 256, JWKS_MAX = 256 * 1024 };
+
+struct wanted {
+    const char *id, *jwks_path, *jwks_uri, *engine;
+    const char *scopes[SCOPES_MAX];
+    size_t scope_count;
+    bool json;
+};
+
+/* Ids are put into a path: only what an id may hold (CL-4). */
+static bool is_id(const char *id)
+{
+    size_t len = strlen(id);
+    return len > 0 && len <= 64 &&
+           strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.") == len;
+}
+
+static int client_body(struct remote *remote, const struct wanted *w, andiron_str *ret)
+{
+    struct andiron_json_writer *out = andiron_json_write(remote->arena, 1024 * 1024);
+    andiron_json keys = { NULL, 0 };
+    struct andiron_error err;
+    struct buffer text;
+
+    if (w->jwks_path != NULL) {
+        int status = remote_read_file(w->jwks_path, JWKS_MAX, &text);
+        andiron_str copy = buffer_str(&text);
+        copy.data = andiron_copy(remote->arena, copy);
+        buffer_free(&text);
+        if (status != 0)
+            return status;
+        if (andiron_json_parse(remote->arena, copy, &keys, &err) != 0)
+            return cli_fail(EXIT_BAD_DATA, "a JWK set is {\"keys\":[...]}", "%s: %s: %s",
+                            w->jwks_path, err.where, err.message);
+    }
+    andiron_json_put_object(out, NULL);
+    andiron_json_put_str(out, "resourceType", ANDIRON_STR("Client"));
+    andiron_json_put_str(out, "id", andiron_str_of(w->id));
+    andiron_json_put_str(out, "type", ANDIRON_STR("bulk-api-client"));
+    andiron_json_put_bool(out, "active", true);
+    andiron_json_put_array(out, "grant_types");
+    andiron_json_put_str(out, NULL, ANDIRON_STR("client_credentials"));
+    andiron_json_put_end(out);
+    andiron_json_put_object(out, "auth");
+    andiron_json_put_object(out, "client_credentials");
+    andiron_json_put_array(out, "client_assertion_types");
+    andiron_json_put_str(out, NULL,
+                         ANDIRON_STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+    andiron_json_put_end(out);
+    andiron_json_put_int(out, "access_token_expiration", 300);
+    andiron_json_put_str(out, "token_format", ANDIRON_STR("jwt"));
+    andiron_json_put_end(out);
+    andiron_json_put_end(out);
+    andiron_json_put_array(out, "scope");
+    for (size_t i = 0; i < w->scope_count; i++)
+        andiron_json_put_str(out, NULL, andiron_str_of(w->scopes[i]));
+    andiron_json_put_end(out);
+    if (w->jwks_uri != NULL)
+        andiron_json_put_str(out, "jwks_uri", andiron_str_of(w->jwks_uri));
+    andiron_json_put(out, "jwks", keys);
+    andiron_json_put_end(out);
+    *ret = andiron_json_written(out);
+    return 0;
+}
+
+/* One request whose success prints a line, or with --json the resource. */
+static int call_and_show(struct remote *remote, const char *method, const char *path,
+                         andiron_str body, const struct wanted *w, const char *done)
+{
+    struct remote_answer answer;
+    int status = remote_call(remote, method, path, "application/json", body, &answer);
+    if (status == 0 && (answer.status < 200 || answer.status > 299))
+        status =
+            remote_refused(remote, andiron_printf(remote->arena, "%s %s", method, path), &answer);
+    else if (status == 0 && (w->json || done == NULL))
+        printf("%.*s\n", (int)answer.body.len, answer.body.data != NULL ? answer.body.data : "");
+    else if (status == 0)
+        printf("%s%s\n", path + 1, done);
+    buffer_free(&answer.body);
+    return status;
+}
+
+static int create(struct remote *remote, struct wanted *w)
+{
+    andiron_str body;
+    if (w->scope_count == 0)
+        w->scopes[w->scope_count++] = "system/*.read";
+    int status = client_body(remote, w, &body);
+    if (status != 0)
+        return status;
+    status = call_and_show(remote, "PUT", andiron_printf(remote->arena, "/Client/%s", w->id), body,
+                           w, " registered");
+    if (status != 0 || w->engine == NULL)
+        return status;
+    body = andiron_str_of(andiron_printf(
+        remote->arena, "{\"engine\":\"%s\",\"link\":[{\"resourceType\":\"Client\",\"id\":\"%s\"}]}",
+        w->engine, w->id));
+    return call_and_show(remote, "PUT", andiron_printf(remote->arena, "/AccessPolicy/%s", w->id),
+                         body, w, " lets it in");
+}
+
+/* All pages of GET /Client, an id and its grants a line. */
+static int list(struct remote *remote, const struct wanted *w)
+{
+    const char *path = "/Client?_count=100";
+    while (path != NULL) {
+        struct remote_answer answer;
+        andiron_json doc;
+        struct andiron_error err;
+        int status = remote_call(remote, "GET", path, NULL, (andiron_str){ NULL, 0 }, &answer);
+        andiron_str text = buffer_str(&answer.body);
+        text.data = andiron_copy(remote->arena, text);
+        if (status == 0 && answer.status != 200)
+            status = remote_refused(remote, "GET /Client", &answer);
+        buffer_free(&answer.body);
+        if (status != 0)
+            return status;
+        if (andiron_json_parse(remote->arena, text, &doc, &err) != 0)
+            return cli_fail(EXIT_INTERNAL, NULL, "the server's answer is no JSON: %s", err.message);
+        path = NULL;
+        struct andiron_json_iter it = { .of = andiron_json_get(doc, "entry") };
+        while (andiron_json_next(&it)) {
+            andiron_json client = andiron_json_get(it.value, "resource");
+            andiron_str id = andiron_json_str(andiron_json_get(client, "id"));
+            andiron_str raw = andiron_json_raw(client),
+                        grants = andiron_json_raw(andiron_json_get(client, "grant_types"));
+            if (w->json)
+                printf("%.*s\n", (int)raw.len, raw.data);
+            else
+                printf("%-40.*s %.*s\n", (int)id.len, id.data, (int)grants.len,
+                       grants.len > 0 ? grants.data : "");
+        }
+        it = (struct andiron_json_iter){ .of = andiron_json_get(doc, "link") };
+        while (andiron_json_next(&it)) {
+            andiron_str url = andiron_json_str(andiron_json_get(it.value, "url"));
+            size_t base = strlen(remote->url);
+            if (andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "relation")),
+                               ANDIRON_STR("next")) &&
+                url.len > base && memcmp(url.data, remote->url, base) == 0)
+                path =
+                    andiron_copy(remote->arena, (andiron_str){ url.data + base, url.len - base });
+        }
+    }
+    return 0;
+}
+
+static int run(struct remote *remote, const char *verb, struct wanted *w)
+{
+    const char *path = w->id != NULL ? andiron_printf(remote->arena, "/Client/%s", w->id) : NULL;
+    andiron_str none = { NULL, 0 };
+    if (strcmp(verb, "list") == 0 && w->id == NULL)
+        return list(remote, w);
+    if (path != NULL && strcmp(verb, "create") == 0)
+        return create(remote, w);
+    if (path != NULL && strcmp(verb, "show") == 0)
+        return call_and_show(remote, "GET", path, none, w, NULL);
+    if (path != NULL && strcmp(verb, "delete") == 0)
+        return call_and_show(remote, "DELETE", path, none, w, " deleted");
+    return cli_fail(EXIT_USAGE, "andiron client --help",
+                    "what to do is create ID, list, show ID or delete ID");
+}
+
+int cmd_client(int argc, char **argv)
+{
+    static const struct option options[] = { { "url", required_argument, NULL, 'u' },
+                                             { "admin", required_argument, NULL, 'a' },
+                                             { "scope", required_argument, NULL, 's' },
+                                             { "jwks", required_argument, NULL, 'k' },
+                                             { "jwks-uri", required_argument, NULL, 'i' },
+                                             { "link-policy", required_argument, NULL, 'p' },
+                                             { "json", no_argument, NULL, 'j' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    struct wanted w = { .id = NULL };
+    const char *url = NULL, *admin = NULL;
+    struct remote remote;
+    int c, status = 0;
+
+    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'u':
+            url = optarg;
+            break;
+        case 'a':
+            admin = optarg;
+            break;
+        case 's':
+            if (w.scope_count == SCOPES_MAX)
+                status = cli_fail(EXIT_USAGE, NULL, "more than %d scopes", SCOPES_MAX);
+            else
+                w.scopes[w.scope_count++] = optarg;
+            break;
+        case 'k':
+            w.jwks_path = optarg;
+            break;
+        case 'i':
+            w.jwks_uri = optarg;
+            break;
+        case 'p':
+            w.engine = optarg;
+            if (strcmp(optarg, "allow") != 0)
+                status = cli_fail(EXIT_USAGE,
+                                  "other engines need a policy of their own: PUT /AccessPolicy/ID",
+                                  "--link-policy knows allow, not '%s'", optarg);
+            break;
+        case 'j':
+            w.json = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_DONE;
+        default:
+            status = EXIT_USAGE;
+        }
+    }
+    if (status == 0 && (optind == argc || argc - optind > 2))
+        status = cli_fail(EXIT_USAGE, "andiron client --help",
+                          "what to do is create ID, list, show ID or delete ID");
+    if (status != 0)
+        return status;
+    w.id = argc - optind == 2 ? argv[optind + 1] : NULL;
+    if (w.id != NULL && !is_id(w.id))
+        return cli_fail(EXIT_USAGE, NULL,
+                        "an id has 1 to 64 letters, digits, '-' and '.', not '%s'", w.id);
+    status = remote_open(&remote, url, admin);
+    if (status == 0)
+        status = run(&remote, argv[optind], &w);
+    remote_close(&remote);
+    return status;
+}

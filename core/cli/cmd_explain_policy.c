@@ -1,0 +1,231 @@
+/*
+ * andiron explain-policy: what an engine says of one policy and one request, without a server.
+ *
+ * Exit status: 0 match, 1 no match, 2 policy rejected, 64 usage, 78 module not loadable.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <andiron/policy.h>
+
+#include "base/arena.h"
+#include "base/exits.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/loaded.h"
+#include "cli/remote.h"
+#include "host/host.h"
+#include "host/loader.h"
+#include "http/policy.h"
+#include "loop/pool.h"
+
+static const char usage[] =
+    "usage: andiron explain-policy [--module SO] --policy JSON --request JSON\n"
+    "\n"
+    "Judges a request object (as policies see it: request-method, uri, params, client ...) by one\n"
+    "AccessPolicy. @FILE reads JSON from a file. With --module the engine is taken from that "
+    "module,\n"
+    "else from the enabled plugins.\n"
+    "\n"
+    "  --json   the verdict as an object\n"
+    "\n"
+    "Ends with 0 for a match, 1 for none, 2 if the policy is rejected.\n";
+
+enum { JSON_MAX = 64 * 1024 * 1024, LIMIT_MS = 5000, MATCH = 0, NO_MATCH = 1, REJECTED = 2 };
+
+struct wanted {
+    const char *module, *policy, *request;
+    bool json;
+};
+
+static int read_json(struct andiron_arena *arena, const char *name, const char *value,
+                     andiron_json *ret)
+{
+    andiron_str text = andiron_str_of(value);
+    struct andiron_error err;
+    if (value[0] == '@') {
+        struct buffer file;
+        int status = remote_read_file(value + 1, JSON_MAX, &file);
+        text = buffer_str(&file);
+        text.data = andiron_copy(arena, text);
+        buffer_free(&file);
+        if (status != 0)
+            return status;
+    }
+    if (andiron_json_parse(arena, text, ret, &err) != 0)
+        return cli_fail(EXIT_USAGE, "JSON text, or @FILE", "--%s: %s: %s", name, err.where,
+                        err.message);
+    return 0;
+}
+
+/* The engine of `name` in a plugin's table, or NULL; "policy-engine/1:<name>". */
+static const struct andiron_policy_engine *engine_of(const struct andiron_plugin *table,
+                                                     andiron_str name)
+{
+    static const char kind[] = ANDIRON_POLICY_ENGINE;
+    for (const struct andiron_service *s = table->provides; s != NULL && s->name != NULL; s++)
+        if (strncmp(s->name, kind, sizeof(kind) - 1) == 0 &&
+            andiron_str_eq(andiron_str_of(s->name + sizeof(kind) - 1), name))
+            return s->table;
+    return NULL;
+}
+
+static int compile_and_ask(struct andiron_arena *arena, const struct andiron_service_ref *engine,
+                           const struct wanted *w, andiron_json policy, andiron_json request)
+{
+    const struct andiron_policy_engine *table = engine->table;
+    struct andiron_error err = { .where = "" };
+    void *compiled = NULL;
+    andiron_str reason = { NULL, 0 };
+
+    if (table->compile != NULL &&
+        table->compile(engine->self, arena, policy, &compiled, &err) != 0) {
+        if (w->json)
+            printf("{\"verdict\":\"rejected\"}\n");
+        (void)cli_fail(REJECTED, NULL, "policy rejected: %s%s%s", err.where,
+                       err.where[0] != '\0' ? ": " : "", err.message);
+        return REJECTED;
+    }
+    enum andiron_verdict verdict =
+        policy_explain(arena, request, engine, compiled, LIMIT_MS, &reason);
+    const char *word = verdict == ANDIRON_MATCH      ? "match"
+                       : verdict == ANDIRON_NO_MATCH ? "no match"
+                                                     : "fault";
+    if (w->json) {
+        struct andiron_json_writer *out = andiron_json_write(arena, JSON_MAX);
+        andiron_json_put_object(out, NULL);
+        andiron_json_put_str(out, "verdict", andiron_str_of(word));
+        if (reason.len > 0)
+            andiron_json_put_str(out, "reason", reason);
+        andiron_json_put_end(out);
+        andiron_str text = andiron_json_written(out);
+        printf("%.*s\n", (int)text.len, text.data);
+    } else {
+        printf("%s%s%.*s\n", word, reason.len > 0 ? ": " : "", (int)reason.len,
+               reason.len > 0 ? reason.data : "");
+    }
+    if (table->release != NULL && compiled != NULL)
+        table->release(engine->self, compiled);
+    return verdict == ANDIRON_MATCH ? MATCH : NO_MATCH;
+}
+
+/* A module's engine runs with what its table alone gives: plugins with an init() need a configuration. */
+static int with_module(const struct wanted *w, andiron_str engine, struct andiron_service_ref *ret)
+{
+    struct andiron_plugin table;
+    struct andiron_error err;
+    if (loader_open(w->module, &table, &err) != 0)
+        return cli_fail(EXIT_CONFIG, NULL, "%s", err.message);
+    ret->table = engine_of(&table, engine);
+    if (ret->table == NULL)
+        return cli_fail(REJECTED, NULL, "policy rejected: %s has no engine \"%.*s\"", w->module,
+                        (int)engine.len, engine.data);
+    if (table.init != NULL || table.directives != NULL)
+        return cli_fail(EXIT_USAGE, "enable it and leave out --module",
+                        "%s needs its configuration to run", table.name);
+    return 0;
+}
+
+/* The engine of an enabled plugin: its init() runs with its configuration, its start() does not. */
+static int with_enabled(const struct host *host, andiron_str engine,
+                        struct andiron_service_ref *ret)
+{
+    struct andiron_error err = { .where = "" };
+    for (size_t i = 0; host_plugin(host, i) != NULL; i++) {
+        const struct andiron_host *plugin = host_plugin(host, i);
+        if (plugin->broken != NULL)
+            continue;
+        const struct andiron_policy_engine *table = engine_of(&plugin->table, engine);
+        if (table == NULL)
+            continue;
+        ret->table = table;
+        ret->self = plugin->config;
+        if (plugin->table.init != NULL &&
+            plugin->table.init((struct andiron_host *)(uintptr_t)plugin, plugin->config, &ret->self,
+                               &err) != 0)
+            return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
+        return 0;
+    }
+    return cli_fail(REJECTED, "andiron plugins shows what is enabled; --module names a module file",
+                    "policy rejected: no enabled plugin has the engine \"%.*s\"", (int)engine.len,
+                    engine.data);
+}
+
+static int explain_enabled(struct andiron_arena *arena, const struct wanted *w, andiron_str name,
+                           andiron_json policy, andiron_json request)
+{
+    struct settings settings = { .user = NULL };
+    struct andiron_service_ref engine = { NULL, NULL };
+    struct host *host = loaded_config(&settings);
+    int status = with_enabled(host, name, &engine);
+    if (status == 0)
+        status = compile_and_ask(arena, &engine, w, policy, request);
+    host_free(host);
+    return status;
+}
+
+static int judge(struct andiron_arena *arena, const struct wanted *w)
+{
+    andiron_json policy, request;
+    struct andiron_service_ref engine = { NULL, NULL };
+    int status = read_json(arena, "policy", w->policy, &policy);
+    if (status == 0)
+        status = read_json(arena, "request", w->request, &request);
+    if (status != 0)
+        return status;
+    andiron_str name = andiron_json_str(andiron_json_get(policy, "engine"));
+    if (name.data == NULL)
+        return cli_fail(REJECTED, NULL, "policy rejected: AccessPolicy.engine: is required");
+    if (w->module != NULL) {
+        status = with_module(w, name, &engine);
+        return status != 0 ? status : compile_and_ask(arena, &engine, w, policy, request);
+    }
+    return explain_enabled(arena, w, name, policy, request);
+}
+
+int cmd_explain_policy(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "module", required_argument, NULL, 'm' },  { "policy", required_argument, NULL, 'p' },
+        { "request", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
+    };
+    struct wanted w = { .module = NULL };
+    struct andiron_error err;
+    int c, status = 0;
+
+    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'm':
+            w.module = optarg;
+            break;
+        case 'p':
+            w.policy = optarg;
+            break;
+        case 'r':
+            w.request = optarg;
+            break;
+        case 'j':
+            w.json = true;
+            break;
+        case 'h':
+            (void)fputs(usage, stdout);
+            return EXIT_DONE;
+        default:
+            status = EXIT_USAGE;
+        }
+    }
+    if (status == 0 && (w.policy == NULL || w.request == NULL || optind < argc))
+        status = cli_fail(EXIT_USAGE, "andiron explain-policy --help",
+                          "--policy and --request are required, and nothing else");
+    if (status != 0)
+        return status;
+    if (pool_start(1, &err) != 0)
+        return cli_fail(EXIT_INTERNAL, NULL, "%s", err.message);
+    struct andiron_arena *arena = arena_new();
+    status = judge(arena, &w);
+    pool_stop(); /* before the arena goes: an engine that was too late may still use it */
+    arena_free(arena);
+    return status;
+}
