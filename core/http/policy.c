@@ -190,7 +190,9 @@ enum andiron_verdict policy_explain(struct andiron_arena *arena, andiron_json re
     req->principal = &nobody;
     (void)pthread_mutex_init(&e->lock, NULL); /* cannot fail for default attributes */
     (void)pthread_cond_init(&e->done, NULL);
-    *call = (struct andiron_policy_call){ .req = req, .arena = arena, .explaining = e,
+    *call = (struct andiron_policy_call){ .req = req,
+                                          .arena = arena,
+                                          .explaining = e,
                                           .wants_reasons = true,
                                           .input = policy_input_new(arena, NULL, request) };
     enum andiron_verdict verdict = table->evaluate(engine->self, compiled, call);

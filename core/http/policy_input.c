@@ -8,12 +8,13 @@
 
 #include <andiron/auth.h>
 
-#include "json/parse.h"
 #include "http/request.h"
+#include "json/parse.h"
 
 enum { OBJECT_MAX = 256 * 1024 * 1024 /* the body, once more, and a little */ };
 
-typedef void (*build_fn)(struct policy_input *input, struct andiron_json_writer *w, const char *name);
+typedef void (*build_fn)(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name);
 
 /* A member of the request object and how it is written; a builder that puts nothing leaves it out. */
 struct member {
@@ -116,7 +117,8 @@ static void put_text(struct andiron_json_writer *w, const char *name, andiron_st
 
 /* ---- the members, in the order of seed-semantics 5.2 --------------------------------- */
 
-static void build_method(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_method(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     andiron_str method = andiron_request_method(input->req);
     if (andiron_str_eq(method, ANDIRON_STR("HEAD")))
@@ -127,7 +129,8 @@ static void build_method(struct policy_input *input, struct andiron_json_writer 
     put_text(w, name, andiron_str_of(lower));
 }
 
-static void build_scheme(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_scheme(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     put_text(w, name, andiron_str_of(request_scheme(input->req)));
 }
@@ -160,9 +163,12 @@ static void build_query(struct policy_input *input, struct andiron_json_writer *
 static const struct {
     const char *var, *param;
 } route_params[] = {
-    { "type", "resource/type" },           { "id", "resource/id" },
-    { "vid", "resource/vid" },             { "operation", "operation/name" },
-    { "compartment", "compartment/type" }, { "compartment-id", "compartment/id" },
+    { "type", "resource/type" },
+    { "id", "resource/id" },
+    { "vid", "resource/vid" },
+    { "operation", "operation/name" },
+    { "compartment", "compartment/type" },
+    { "compartment-id", "compartment/id" },
 };
 enum { ROUTE_PARAMS = sizeof(route_params) / sizeof(route_params[0]) };
 
@@ -206,7 +212,8 @@ static void put_param(struct policy_input *input, struct andiron_json_writer *w,
     andiron_json_put_end(w);
 }
 
-static void build_params(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_params(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     andiron_str param, value;
     size_t pos = 0;
@@ -245,7 +252,8 @@ static void build_body(struct policy_input *input, struct andiron_json_writer *w
     put_unless_blank(input, w, name, body_of(input), false);
 }
 
-static void build_resource(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_resource(struct policy_input *input, struct andiron_json_writer *w,
+                           const char *name)
 {
     andiron_str method = andiron_request_method(input->req);
     if (!andiron_str_eq(method, ANDIRON_STR("POST")) && !andiron_str_eq(method, ANDIRON_STR("PUT")))
@@ -262,7 +270,8 @@ static bool is_credential(andiron_str header)
            andiron_str_eq(header, ANDIRON_STR("cookie"));
 }
 
-static void build_headers(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_headers(struct policy_input *input, struct andiron_json_writer *w,
+                          const char *name)
 {
     andiron_str header, value, earlier;
     size_t pos = 0;
@@ -281,12 +290,14 @@ static void build_headers(struct policy_input *input, struct andiron_json_writer
     andiron_json_put_end(w);
 }
 
-static void build_remote(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_remote(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     put_text(w, name, andiron_request_remote(input->req));
 }
 
-static void build_client(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_client(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     put_unless_blank(input, w, name, andiron_request_principal(input->req)->client, true);
 }
@@ -302,7 +313,8 @@ static void build_role(struct policy_input *input, struct andiron_json_writer *w
 }
 
 /* The Session, without the hash of its token, and with the roles once more. */
-static void build_session(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_session(struct policy_input *input, struct andiron_json_writer *w,
+                          const char *name)
 {
     const struct andiron_principal *p = andiron_request_principal(input->req);
     if (is_blank(p->session))
@@ -376,7 +388,8 @@ static void build_scope(struct policy_input *input, struct andiron_json_writer *
     andiron_json_put_end(w);
 }
 
-static void build_bundle(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static void build_bundle(struct policy_input *input, struct andiron_json_writer *w,
+                         const char *name)
 {
     size_t index = 0;
     const char *type = request_bundle(input->req, &index);

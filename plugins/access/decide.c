@@ -57,9 +57,9 @@ static void note_decision(struct andiron_request *req, const struct deciding *d)
 static void log_fault(struct andiron_request *req, const struct deciding *d)
 {
     andiron_str why = andiron_policy_reason(d->call);
-    andiron_request_log(req, ANDIRON_LOG_WARN, "policy.error", "%s (engine %s) could not tell: %.*s",
-                        d->policy->grant, d->policy->engine->name, (int)why.len,
-                        why.len > 0 ? why.data : "");
+    andiron_request_log(req, ANDIRON_LOG_WARN, "policy.error",
+                        "%s (engine %s) could not tell: %.*s", d->policy->grant,
+                        d->policy->engine->name, (int)why.len, why.len > 0 ? why.data : "");
 }
 
 enum verdict_effect { GO_ON, GRANTED, DENIED };

@@ -28,12 +28,12 @@ static const char *instance_of(const char *service)
 
 static void count_verdicts(struct andiron_host *host, struct engine *engine)
 {
-    static const char *const names[VERDICTS] = { [ANDIRON_NO_MATCH] = "no_match",
-                                                 [ANDIRON_MATCH] = "match",
-                                                 [ANDIRON_FAULT] = "fault" };
+    static const char *const names[VERDICTS] = {
+        [ANDIRON_NO_MATCH] = "no_match", [ANDIRON_MATCH] = "match", [ANDIRON_FAULT] = "fault"
+    };
     for (int i = 0; i < VERDICTS; i++) {
-        const char *labels = andiron_printf(andiron_host_arena(host), "engine=\"%s\",verdict=\"%s\"",
-                                            engine->name, names[i]);
+        const char *labels = andiron_printf(andiron_host_arena(host),
+                                            "engine=\"%s\",verdict=\"%s\"", engine->name, names[i]);
         engine->verdicts[i] = andiron_counter(host, "andiron_policy_decisions_total", labels,
                                               "Access policies asked, by engine and verdict.");
     }
@@ -129,7 +129,8 @@ static int accept_policy(void *self, struct andiron_request *req, andiron_json r
     (void)ret_text;
     const struct access *access = self;
     struct policy policy = { .arena = NULL };
-    return policy_compile(&access->engines, andiron_request_arena(req), resource, false, &policy, err);
+    return policy_compile(&access->engines, andiron_request_arena(req), resource, false, &policy,
+                          err);
 }
 
 static void policy_stored(void *self, struct andiron_request *req, andiron_str id,
@@ -141,7 +142,7 @@ static void policy_stored(void *self, struct andiron_request *req, andiron_str i
 }
 
 static const char *const search[] = { "engine:token:engine", "link:reference:link",
-                                      "type:token:type", "roleName:token:roleName",
+                                      "type:token:type",     "roleName:token:roleName",
                                       "active:token:active", NULL };
 
 static const struct andiron_resource_type resource_type = {

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 enum {
-    PAGE = 500,            /* policies read at a time */
+    PAGE = 500, /* policies read at a time */
     JOB_DEADLINE_MS = 30000,
-    LOAD_TRIES = 8         /* against writers that never pause */
+    LOAD_TRIES = 8 /* against writers that never pause */
 };
 
 struct policies {
@@ -18,11 +18,11 @@ struct policies {
     const struct andiron_store *store;
     void *store_self;
 
-    pthread_mutex_t lock; /* held while a new set is made and published */
-    struct set *set;      /* guarded by lock; NULL until loaded or applied to */
-    uint64_t changes;     /* guarded by lock: calls of policies_apply */
+    pthread_mutex_t lock;            /* held while a new set is made and published */
+    struct set *set;                 /* guarded by lock; NULL until loaded or applied to */
+    uint64_t changes;                /* guarded by lock: calls of policies_apply */
     atomic_uint_fast64_t generation; /* of the published set; 0: not loaded */
-    bool loaded;          /* guarded by lock */
+    bool loaded;                     /* guarded by lock */
 };
 
 struct policies_local {
@@ -108,7 +108,8 @@ static struct policy *compile_or_warn(struct policies *p, andiron_str id, andiro
     struct policy *policy = policy_new(p->engines, text, &err);
     if (policy == NULL) {
         andiron_log(p->host, ANDIRON_LOG_WARN, "policy.error",
-                    "AccessPolicy/%.*s never applies: %s %s", (int)id.len, id.data, err.where, err.message);
+                    "AccessPolicy/%.*s never applies: %s %s", (int)id.len, id.data, err.where,
+                    err.message);
         return NULL;
     }
     if (policy->engine == NULL)
@@ -245,8 +246,8 @@ static enum andiron_step page_listed(struct andiron_request *req, void *state)
 static enum andiron_step list_page(struct andiron_request *req, struct loading *l)
 {
     l->rows = (struct andiron_rows){ .total = -1 };
-    return l->policies->store->search(l->policies->store_self, req, &l->query, &l->rows, page_listed,
-                                      l);
+    return l->policies->store->search(l->policies->store_self, req, &l->query, &l->rows,
+                                      page_listed, l);
 }
 
 enum andiron_step policies_load(struct policies *p, struct andiron_request *req,
@@ -292,7 +293,8 @@ static enum andiron_step reread_done(struct andiron_request *req, void *state)
     const struct andiron_row *row = r->rows.count > 0 ? &r->rows.rows[0] : NULL;
     if (row == NULL || row->ref.id.len == 0)
         return ANDIRON_DONE;
-    struct policy *policy = row->deleted ? NULL : compile_or_warn(r->policies, row->ref.id, row->body);
+    struct policy *policy =
+        row->deleted ? NULL : compile_or_warn(r->policies, row->ref.id, row->body);
     if (policy == NULL)
         policy = policy_gone(row->ref.id, row->ref.version);
     policy->version = row->ref.version;
@@ -306,7 +308,8 @@ static enum andiron_step reread_job(struct andiron_request *req, void *state)
     andiron_at_release(andiron_request_arena(req), reread_released, r);
     r->ref = (struct andiron_ref){ .type = ANDIRON_STR("AccessPolicy"), .id = r->id };
     r->rows = (struct andiron_rows){ .total = -1 };
-    return r->policies->store->read(r->policies->store_self, req, &r->ref, 1, &r->rows, reread_done, r);
+    return r->policies->store->read(r->policies->store_self, req, &r->ref, 1, &r->rows, reread_done,
+                                    r);
 }
 
 /* On loop 0, after a commit anywhere. An empty id: any of them may have changed. */

@@ -8,17 +8,17 @@
 enum { LINKS_MAX = 1000 };
 
 /* Members that every policy may have. */
-static const char *const common_members[] = { "resourceType", "id",       "meta", "engine",
-                                              "description",  "module",   "link", "roleName",
-                                              "type",         "active",   "effect", "text" };
+static const char *const common_members[] = { "resourceType", "id",     "meta",   "engine",
+                                              "description",  "module", "link",   "roleName",
+                                              "type",         "active", "effect", "text" };
 
 /* Members of the engines of seed-semantics 5; an engine of a third party owns whatever else it finds. */
 static const struct {
     const char *engine, *member;
 } engine_members[] = {
-    { "allow", NULL },           { "matcho", "matcho" },  { "json-schema", "schema" },
-    { "sql", "sql" },            { "complex", "and" },    { "complex", "or" },
-    { "allow-rpc", "rpc" },      { "matcho-rpc", "rpc" }, { "smart-on-fhir", NULL },
+    { "allow", NULL },      { "matcho", "matcho" },  { "json-schema", "schema" },
+    { "sql", "sql" },       { "complex", "and" },    { "complex", "or" },
+    { "allow-rpc", "rpc" }, { "matcho-rpc", "rpc" }, { "smart-on-fhir", NULL },
 };
 enum { ENGINE_MEMBERS = sizeof(engine_members) / sizeof(engine_members[0]) };
 
@@ -60,9 +60,11 @@ static int check_members(andiron_json resource, const char *engine, struct andir
                        (int)(it.name.len < 64 ? it.name.len : 64), it.name.data);
         if (owner != NULL)
             return andiron_error_set(err, ANDIRON_E_ELEMENT, where,
-                                     "belongs to the engine \"%s\", but engine is \"%s\"", owner, engine);
+                                     "belongs to the engine \"%s\", but engine is \"%s\"", owner,
+                                     engine);
         return andiron_error_set(err, ANDIRON_E_ELEMENT, where,
-                                 "unknown element; a policy of engine \"%s\" has none of that name", engine);
+                                 "unknown element; a policy of engine \"%s\" has none of that name",
+                                 engine);
     }
     return 0;
 }
@@ -80,15 +82,16 @@ static int choice(andiron_json resource, const char *name, const char *const *ch
         if (text.data != NULL && andiron_str_eq(text, andiron_str_of(choices[i])))
             return i;
     (void)snprintf(where, sizeof(where), "AccessPolicy.%s", name);
-    return andiron_error_set(err, ANDIRON_E_VALUE, where, "is one of \"%s\", \"%s\"%s%s%s", choices[0],
-                             choices[1], choices[2] != NULL ? ", \"" : "",
+    return andiron_error_set(err, ANDIRON_E_VALUE, where, "is one of \"%s\", \"%s\"%s%s%s",
+                             choices[0], choices[1], choices[2] != NULL ? ", \"" : "",
                              choices[2] != NULL ? choices[2] : "", choices[2] != NULL ? "\"" : "");
 }
 
 static int link_kind_of(andiron_str type)
 {
-    static const char *const names[] = { [LINK_CLIENT] = "Client", [LINK_USER] = "User",
-                                         [LINK_OPERATION] = "Operation" };
+    static const char *const names[] = {
+        [LINK_CLIENT] = "Client", [LINK_USER] = "User", [LINK_OPERATION] = "Operation"
+    };
     for (int i = 0; i <= LINK_OPERATION; i++)
         if (andiron_str_eq(type, andiron_str_of(names[i])))
             return i;
@@ -122,11 +125,12 @@ static int read_links(struct andiron_arena *arena, andiron_json resource, struct
 
     if (andiron_json_type(value) != ANDIRON_JSON_MISSING &&
         (andiron_json_type(value) != ANDIRON_JSON_ARRAY || count == 0))
-        return andiron_error_set(err, ANDIRON_E_ELEMENT, "AccessPolicy.link",
-                                 "is a non-empty array of references; leave it out for a policy of everybody");
+        return andiron_error_set(
+            err, ANDIRON_E_ELEMENT, "AccessPolicy.link",
+            "is a non-empty array of references; leave it out for a policy of everybody");
     if (count > LINKS_MAX)
-        return andiron_error_set(err, ANDIRON_E_VALUE, "AccessPolicy.link", "has more than %d entries",
-                                 LINKS_MAX);
+        return andiron_error_set(err, ANDIRON_E_VALUE, "AccessPolicy.link",
+                                 "has more than %d entries", LINKS_MAX);
     struct link *links = andiron_alloc(arena, (count + 1) * sizeof(*links));
     struct andiron_json_iter it = { .of = value };
     while (andiron_json_next(&it)) {
@@ -264,7 +268,8 @@ static struct policy *policy_make(size_t expected)
     return policy;
 }
 
-struct policy *policy_new(const struct engines *engines, andiron_str text, struct andiron_error *err)
+struct policy *policy_new(const struct engines *engines, andiron_str text,
+                          struct andiron_error *err)
 {
     struct policy *policy = policy_make(text.len * 3 + 512);
     andiron_json resource;

@@ -60,7 +60,8 @@ int policy_compile(const struct engines *engines, struct andiron_arena *arena,
                    struct andiron_error *err);
 
 /* A policy of its own arena from the text of a stored resource, with one reference; NULL and err. */
-struct policy *policy_new(const struct engines *engines, andiron_str text, struct andiron_error *err);
+struct policy *policy_new(const struct engines *engines, andiron_str text,
+                          struct andiron_error *err);
 
 /* Remembers that a policy was deleted. */
 struct policy *policy_gone(andiron_str id, uint64_t version);

@@ -12,7 +12,7 @@ struct list {
 };
 
 struct key {
-    struct link link; /* id absent: a free place */
+    struct link link;     /* id absent: a free place */
     struct list lists[2]; /* those that allow, those that deny */
 };
 
@@ -39,8 +39,8 @@ static uint64_t hash_of(const struct link *link)
 static size_t place_of(const struct set *set, const struct link *link)
 {
     size_t at = (size_t)hash_of(link) & set->key_mask;
-    while (set->keys[at].link.id.data != NULL &&
-           (set->keys[at].link.kind != link->kind || !andiron_str_eq(set->keys[at].link.id, link->id)))
+    while (set->keys[at].link.id.data != NULL && (set->keys[at].link.kind != link->kind ||
+                                                  !andiron_str_eq(set->keys[at].link.id, link->id)))
         at = (at + 1) & set->key_mask;
     return at;
 }

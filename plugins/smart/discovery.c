@@ -136,8 +136,8 @@ struct discovery *discovery_new(struct andiron_host *host, struct andiron_error 
 
     while (andiron_service_find(host, ANDIRON_DISCOVERY, &pos, &ref, &name)) {
         if (d->source_count == SOURCES_MAX) {
-            (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "", "more than %d plugins describe themselves",
-                                    SOURCES_MAX);
+            (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "",
+                                    "more than %d plugins describe themselves", SOURCES_MAX);
             return NULL;
         }
         d->names[d->source_count] = name;

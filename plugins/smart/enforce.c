@@ -63,7 +63,8 @@ int enforce_compile(struct andiron_arena *arena, const char *const *scopes, cons
         const char *why = NULL;
         enum scope_kind kind = scope_parse(andiron_str_of(*scopes), &scope, &why);
         if (kind == SCOPE_MALFORMED)
-            return andiron_error_set(err, ANDIRON_E_CREDENTIALS, "scope", "\"%s\": %s", *scopes, why);
+            return andiron_error_set(err, ANDIRON_E_CREDENTIALS, "scope", "\"%s\": %s", *scopes,
+                                     why);
         /* A query would narrow the scope: unenforced, it must open nothing. */
         if (kind == SCOPE_OTHER || scope.context == SCOPE_PATIENT || scope.query.data != NULL)
             continue;
@@ -127,9 +128,9 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
     int index = fhir_type(type);
     if (need == NULL || (need->target == TARGET_TYPE && index < 0))
         return ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\"");
-    andiron_str scope = scope_text(arena, SCOPE_SYSTEM,
-                                   need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
-                                   need->letters, false);
+    andiron_str scope =
+        scope_text(arena, SCOPE_SYSTEM, need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
+                   need->letters, false);
     return andiron_str_of(andiron_printf(
         arena, "Bearer realm=\"andiron\", error=\"insufficient_scope\", scope=\"%.*s\"",
         (int)scope.len, scope.data));

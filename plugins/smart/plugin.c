@@ -33,13 +33,25 @@ static const char *const wildcard_choices[] = { "expand", "keep", NULL };
     "Patient Practitioner Procedure Provenance"
 
 static const struct andiron_directive directives[] = {
-    { .name = "wildcard", .type = ANDIRON_CHOICE, .offset = offsetof(struct config, wildcard),
-      .fallback = "expand", .choices = wildcard_choices,
-      .help = "what a granted system/*.read becomes: one scope for each of wildcard-types, or itself" },
-    { .name = "wildcard-types", .type = ANDIRON_LIST, .offset = offsetof(struct config, wildcard_types),
-      .fallback = SEED_TYPES, .help = "types that a wildcard stands for; \"all\" is every FHIR R4 type" },
-    { .name = "max-scopes", .type = ANDIRON_INT, .offset = offsetof(struct config, max_scopes),
-      .fallback = "256", .min = 1, .max = 4096, .help = "most scopes that one token request may name" },
+    { .name = "wildcard",
+      .type = ANDIRON_CHOICE,
+      .offset = offsetof(struct config, wildcard),
+      .fallback = "expand",
+      .choices = wildcard_choices,
+      .help =
+          "what a granted system/*.read becomes: one scope for each of wildcard-types, or itself" },
+    { .name = "wildcard-types",
+      .type = ANDIRON_LIST,
+      .offset = offsetof(struct config, wildcard_types),
+      .fallback = SEED_TYPES,
+      .help = "types that a wildcard stands for; \"all\" is every FHIR R4 type" },
+    { .name = "max-scopes",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, max_scopes),
+      .fallback = "256",
+      .min = 1,
+      .max = 4096,
+      .help = "most scopes that one token request may name" },
     { .name = NULL }
 };
 
@@ -64,7 +76,8 @@ static int wildcard_types(const struct config *config, struct andiron_arena *are
         int type = all ? (int)i : fhir_type(andiron_str_of(config->wildcard_types[i]));
         if (type < 0)
             return andiron_error_set(err, ANDIRON_E_INVALID, "smart.wildcard-types",
-                                     "\"%s\" is no FHIR R4 resource type", config->wildcard_types[i]);
+                                     "\"%s\" is no FHIR R4 resource type",
+                                     config->wildcard_types[i]);
         types[count++] = type;
     }
     qsort(types, count, sizeof(*types), compare_ints);
@@ -114,10 +127,10 @@ static int check(void *self, andiron_str text, struct andiron_error *err)
                                  (int)(text.len < 100 ? text.len : 100), text.data, why);
     case SCOPE_RESOURCE:
         if (scope.query.data != NULL)
-            return andiron_error_set(err, ANDIRON_E_VALUE, "",
-                                     "scopes with a query are not enforced yet: leave out \"?%.*s\"",
-                                     (int)(scope.query.len < 100 ? scope.query.len : 100),
-                                     scope.query.data);
+            return andiron_error_set(
+                err, ANDIRON_E_VALUE, "",
+                "scopes with a query are not enforced yet: leave out \"?%.*s\"",
+                (int)(scope.query.len < 100 ? scope.query.len : 100), scope.query.data);
         return 0;
     case SCOPE_OTHER:
     default:
@@ -158,17 +171,19 @@ static const struct andiron_service provides[] = { { ANDIRON_SCOPES, &scopes_ser
 static const char *const wants[] = { ANDIRON_DISCOVERY, NULL };
 static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_AUTHORIZE, enforce_authorize },
                                              { 0, NULL } };
-static const struct andiron_route routes[] = {
-    { .method = "GET", .pattern = "/.well-known/smart-configuration", .handle = serve_configuration,
-      .operation = "SmartConfiguration", .flags = ANDIRON_ROUTE_PUBLIC },
-    { .method = "GET", .pattern = "/fhir/.well-known/smart-configuration",
-      .handle = serve_configuration, .operation = "SmartConfiguration",
-      .flags = ANDIRON_ROUTE_PUBLIC },
-    { .method = NULL }
-};
+static const struct andiron_route routes[] = { { .method = "GET",
+                                                 .pattern = "/.well-known/smart-configuration",
+                                                 .handle = serve_configuration,
+                                                 .operation = "SmartConfiguration",
+                                                 .flags = ANDIRON_ROUTE_PUBLIC },
+                                               { .method = "GET",
+                                                 .pattern = "/fhir/.well-known/smart-configuration",
+                                                 .handle = serve_configuration,
+                                                 .operation = "SmartConfiguration",
+                                                 .flags = ANDIRON_ROUTE_PUBLIC },
+                                               { .method = NULL } };
 
 ANDIRON_PLUGIN(.name = "smart", .version = "0.1.0",
                .summary = "SMART scopes: granting, enforcement, smart-configuration",
-               .directives = directives, .config_size = sizeof(struct config),
-               .provides = provides, .wants = wants, .routes = routes, .hooks = hooks,
-               .init = init, .start = start);
+               .directives = directives, .config_size = sizeof(struct config), .provides = provides,
+               .wants = wants, .routes = routes, .hooks = hooks, .init = init, .start = start);

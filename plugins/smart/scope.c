@@ -80,7 +80,8 @@ static enum scope_kind malformed(const char **ret_why, const char *why)
 enum scope_kind scope_parse(andiron_str text, struct scope *ret, const char **ret_why)
 {
     if (!is_token(text))
-        return malformed(ret_why, "a scope is one word of visible ASCII without quotes or backslashes");
+        return malformed(ret_why,
+                         "a scope is one word of visible ASCII without quotes or backslashes");
 
     andiron_str rest = text, head, type;
     if (!split(&rest, '/', &head))
@@ -109,8 +110,10 @@ enum scope_kind scope_parse(andiron_str text, struct scope *ret, const char **re
     if (!scope.v1)
         scope.letters = letters_of(perm);
     if (scope.letters == 0)
-        return malformed(ret_why, "its permissions are read, write, * or some of \"cruds\" in that order");
-    if (scope.query.data != NULL && (scope.v1 || scope.type == SCOPE_ANY_TYPE || scope.query.len == 0))
+        return malformed(ret_why,
+                         "its permissions are read, write, * or some of \"cruds\" in that order");
+    if (scope.query.data != NULL &&
+        (scope.v1 || scope.type == SCOPE_ANY_TYPE || scope.query.len == 0))
         return malformed(ret_why, "a query needs one type and v2 permissions");
     *ret = scope;
     return SCOPE_RESOURCE;

@@ -29,9 +29,9 @@ enum scope_kind {
 
 struct scope {
     enum scope_context context;
-    int type;         /* index of common/fhir/types.h; SCOPE_ANY_TYPE for "*" */
-    unsigned letters; /* SCOPE_C .. SCOPE_S */
-    bool v1;          /* read, write or *: answers in the same syntax if it can */
+    int type;          /* index of common/fhir/types.h; SCOPE_ANY_TYPE for "*" */
+    unsigned letters;  /* SCOPE_C .. SCOPE_S */
+    bool v1;           /* read, write or *: answers in the same syntax if it can */
     andiron_str query; /* behind "?"; absent: none */
 };
 

@@ -82,7 +82,8 @@ static void grants_are_what_both_sides_hold(void **state)
         const char *allowed, *requested, *granted;
     } rows[] = {
         /* SC-6: the seed's wildcard */
-        { true, "[\"system/*.read\"]", "system/*.read", "system/Observation.read system/Patient.read" },
+        { true, "[\"system/*.read\"]", "system/*.read",
+          "system/Observation.read system/Patient.read" },
         { false, "[\"system/*.read\"]", "system/*.read", "system/*.read" },
         /* SC-7: a type outside the wildcard's list may be named */
         { true, "[\"system/*.read\"]", "system/Coverage.read system/*.read",
@@ -92,7 +93,8 @@ static void grants_are_what_both_sides_hold(void **state)
         { true, "[\"system/Patient.rs\"]", "system/Patient.*", "system/Patient.read" },
         { true, "[\"system/Patient.r\"]", "system/Patient.read", "system/Patient.r" },
         { true, "[\"system/Patient.*\"]", "system/Patient.cruds", "system/Patient.cruds" },
-        { true, "[\"system/Patient.r\",\"system/Patient.s\"]", "system/Patient.rs", "system/Patient.rs" },
+        { true, "[\"system/Patient.r\",\"system/Patient.s\"]", "system/Patient.rs",
+          "system/Patient.rs" },
         { true, "[\"system/Patient.read\"]", "system/*.read", "system/Patient.read" },
         { true, "[\"system/Patient.read\"]", "system/Observation.read", "" },
         { true, "[\"system/Patient.read\"]", "system/Patient.write", "" },
@@ -102,7 +104,8 @@ static void grants_are_what_both_sides_hold(void **state)
         { true, "[\"system/*.*\"]", "system/Patient.rs?name=x", "" },
         { true, "[\"system/Patient.rs?name=x\"]", "system/Patient.rs", "" },
         /* SC-9: as requested, once */
-        { true, "[\"system/*.read\",\"x\"]", "x system/Patient.read x system/Patient.read", "x system/Patient.read" },
+        { true, "[\"system/*.read\",\"x\"]", "x system/Patient.read x system/Patient.read",
+          "x system/Patient.read" },
         { true, "[\"system/*.read\"]", "y", "" },
         { true, "[\"system/*.read\"]", "a b c d e f g h i", "error" },
     };
