@@ -558,6 +558,13 @@ static void names_from_outside_cannot_fill_the_message(void **state)
 
     assert_false(accepts(ANDIRON_STR("{\"a b\\n<script>\":x}"), &err));
     assert_string_equal(err.message, "a value is expected, not 'x' in *");
+    assert_false(accepts(ANDIRON_STR("{\"\":x}"), &err));
+    assert_string_equal(err.message, "a value is expected, not 'x' in *");
+    assert_false(
+        accepts(ANDIRON_STR("{\"Az09_-\":{\"a23456789b123456789c123456789d123456789\":x}}"), &err));
+    assert_non_null(strstr(err.message, " in Az09_-.a23456789b123456789c123456789d123456789"));
+    assert_false(accepts(ANDIRON_STR("{\"a23456789b123456789c123456789d1234567890z\":x}"), &err));
+    assert_non_null(strstr(err.message, " in *"));
     for (int i = 0; i < 40; i++)
         used += (size_t)snprintf(deep + used, sizeof(deep) - used, "{\"member%d\":", i);
     assert_false(accepts((andiron_str){ deep, used }, &err));
