@@ -47,12 +47,18 @@ static const struct command {
 };
 
 static struct invocation invocation;
+static const struct andiron_plugin *core_plugin;
 static const char *overrides[OVERRIDES_MAX + 1];
 static char program[PATH_MAX], folder[PATH_MAX];
 
 const struct invocation *cli_invocation(void)
 {
     return &invocation;
+}
+
+const struct andiron_plugin *cli_core(void)
+{
+    return core_plugin;
 }
 
 int cli_fail(int status, const char *hint, const char *fmt, ...)
@@ -222,8 +228,9 @@ static int unknown_command(const char *name)
     return cli_fail(EXIT_USAGE, "andiron --help lists all", "no command '%s'", name);
 }
 
-int cli_main(int argc, char **argv)
+int cli_main(int argc, char **argv, const struct andiron_plugin *core)
 {
+    core_plugin = core;
     if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
         strcmp(argv[0], "help") == 0) {
         print_usage(stdout);

@@ -6,7 +6,7 @@
 
 #include <andiron/base.h>
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 /*
  * Takes -c DIR and -o section.name=value out of argv wherever they stand (up to "--"), and
@@ -17,8 +17,9 @@ ANDIRON_MUST_CHECK int cli_options(int *argc, char **argv, const char **ret_work
 /* What those options said; strings live as long as the program. */
 const struct invocation *cli_invocation(void);
 
-/* Runs the subcommand argv[0]; returns the exit status. */
-int cli_main(int argc, char **argv);
+/* Runs the subcommand argv[0]; returns the exit status. core is the plugin of core's own routes. */
+int cli_main(int argc, char **argv, const struct andiron_plugin *core);
+const struct andiron_plugin *cli_core(void);
 
 /*
  * For commands whose options are words without values: true if argv has it. Anything that is

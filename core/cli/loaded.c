@@ -4,13 +4,12 @@
 #include "cli/loaded.h"
 
 #include "cli/cli.h"
-#include "daemon/control.h"
 
 struct host *loaded_config(struct settings *settings)
 {
     struct host *host = settings_read(cli_invocation(), SECRETS_CHECK, settings);
 
-    host_load(host, &control_plugin, NULL, settings->module_path);
+    host_load(host, cli_core(), NULL, settings->module_path);
     host_check_routes(host);
     problems_sort(host_problems(host));
     return host;

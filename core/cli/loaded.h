@@ -4,7 +4,7 @@
 #ifndef CORE_CLI_LOADED_H
 #define CORE_CLI_LOADED_H
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 /* Files, tables, services, routes; problems are sorted. host_free() ends it. */
 struct host *loaded_config(struct settings *settings);

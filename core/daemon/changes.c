@@ -10,7 +10,7 @@
 
 #include "base/buffer.h"
 #include "daemon/link.h"
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 /* FNV-1a: tells values apart; nothing depends on its strength. */
 static uint64_t hash_of(const char *text)

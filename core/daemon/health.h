@@ -5,7 +5,7 @@
 #ifndef CORE_DAEMON_HEALTH_H
 #define CORE_DAEMON_HEALTH_H
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 struct health;
 

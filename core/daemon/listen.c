@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,76 +15,7 @@
 
 #define FAIL(err, ...) andiron_error_set((err), ANDIRON_E_INVALID, "", __VA_ARGS__)
 
-/* Splits "HOST:PORT" or "[HOST]:PORT"; host of at most 63 bytes. -1 if it is neither. */
-static int split(const char *text, char host[64], const char **ret_port)
-{
-    bool is_bracketed = text[0] == '[';
-    const char *start = text + is_bracketed;
-    const char *end = is_bracketed ? strchr(start, ']') : strrchr(start, ':');
-
-    if (end == NULL || end == start || end - start > 63)
-        return -1;
-    const char *colon = is_bracketed ? end + 1 : end;
-    if (*colon != ':' || (!is_bracketed && memchr(start, ':', (size_t)(end - start)) != NULL))
-        return -1;
-    memcpy(host, start, (size_t)(end - start));
-    host[end - start] = '\0';
-    *ret_port = colon + 1;
-    return 0;
-}
-
-static bool port_ok(const char *port)
-{
-    size_t len = strlen(port);
-    if (len == 0 || len > 5 || strspn(port, "0123456789") != len)
-        return false;
-    return strtol(port, NULL, 10) <= 65535;
-}
-
-int listen_parse(const char *text, struct listen_address *ret, struct andiron_error *err)
-{
-    struct listen_address address = { .is_tls = strncmp(text, "tls:", 4) == 0 };
-    const char *rest = address.is_tls ? text + 4 : text, *port;
-    char host[64];
-
-    if (strncmp(rest, "fd:", 3) == 0 && rest[3] != '\0') {
-        address.fd_name = rest + 3;
-        *ret = address;
-        return 0;
-    }
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-                              .ai_socktype = SOCK_STREAM };
-    struct addrinfo *found = NULL;
-    if (split(rest, host, &port) != 0 || !port_ok(port))
-        return FAIL(err,
-                    "\"%.100s\" is no address such as 127.0.0.1:8080, [::1]:8080, *:8080 or "
-                    "fd:http",
-                    text);
-    const char *node = strcmp(host, "*") == 0           ? "::"
-                       : strcmp(host, "localhost") == 0 ? "127.0.0.1"
-                                                        : host;
-    if (getaddrinfo(node, port, &hints, &found) != 0)
-        return FAIL(err, "\"%.100s\" is no numeric address; expected one such as 127.0.0.1:8080",
-                    text);
-    memcpy(&address.address, found->ai_addr, found->ai_addrlen);
-    address.len = found->ai_addrlen;
-    freeaddrinfo(found);
-    *ret = address;
-    return 0;
-}
-
-bool listen_is_local(const struct listen_address *a)
-{
-    if (a->fd_name != NULL)
-        return true;
-    if (a->address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&a->address;
-        return (ntohl(in->sin_addr.s_addr) >> 24) == 127;
-    }
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&a->address)->sin6_addr);
-}
-
-static int set_options(int fd, const struct listen_address *a)
+static int set_options(int fd, const struct address *a)
 {
     int on = 1, off = 0;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
@@ -97,7 +27,7 @@ static int set_options(int fd, const struct listen_address *a)
 }
 
 /* "*:80" on a machine without IPv6: the same port on all IPv4 addresses. */
-static void use_ipv4(struct listen_address *a)
+static void use_ipv4(struct address *a)
 {
     struct sockaddr_in in = { .sin_family = AF_INET,
                               .sin_port = ((struct sockaddr_in6 *)&a->address)->sin6_port };
@@ -105,9 +35,9 @@ static void use_ipv4(struct listen_address *a)
     a->len = sizeof(in);
 }
 
-int listen_open(const struct listen_address *address, const char *text, struct andiron_error *err)
+int listen_open(const struct address *address, const char *text, struct andiron_error *err)
 {
-    struct listen_address a = *address;
+    struct address a = *address;
 
     if (a.fd_name != NULL) {
         int given = systemd_socket(a.fd_name);
@@ -153,7 +83,7 @@ static bool is_served(const struct sockaddr_un *address)
 
 static int make_folder(const char *path, struct andiron_error *err)
 {
-    char folder[LISTEN_SOCKET_PATH_MAX];
+    char folder[ADDRESS_SOCKET_PATH_MAX];
     (void)snprintf(folder, sizeof(folder), "%s", path);
     char *slash = strrchr(folder, '/');
     if (slash == NULL || slash == folder)

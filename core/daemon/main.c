@@ -3,6 +3,7 @@
  */
 #include "base/exits.h"
 #include "cli/cli.h"
+#include "daemon/control.h"
 #include "daemon/supervisor.h"
 #include "daemon/worker.h"
 
@@ -15,6 +16,6 @@ int main(int argc, char **argv)
     if (worker != NULL)
         return worker_run(cli_invocation(), worker);
     if (argc > 1)
-        return cli_main(argc - 1, argv + 1);
+        return cli_main(argc - 1, argv + 1, &control_plugin);
     return supervisor_run(cli_invocation());
 }

@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 struct identity {
     bool changes; /* false: stay who we are */

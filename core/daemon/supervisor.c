@@ -91,11 +91,11 @@ static int open_list(struct supervisor *s, const char *const *list, bool is_admi
                      struct andiron_error *err)
 {
     for (size_t i = 0; list[i] != NULL; i++) {
-        struct listen_address address;
+        struct address address;
         if (s->listener_count + 1 >= LISTENERS_MAX)
             return andiron_error_set(err, ANDIRON_E_INVALID, "", "more than %d addresses",
                                      LISTENERS_MAX - 1);
-        if (listen_parse(list[i], &address, err) != 0)
+        if (address_parse(list[i], &address, err) != 0)
             return -1;
         char kind = is_admin ? 'a' : address.is_tls ? 't' : 'p';
         if (add_listener(s, listen_open(&address, list[i], err), kind) != 0)

@@ -5,7 +5,7 @@
 #ifndef CORE_DAEMON_SUPERVISOR_H
 #define CORE_DAEMON_SUPERVISOR_H
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 /* Serves until it is told to stop; returns the exit status of the program. */
 int supervisor_run(const struct invocation *invocation);

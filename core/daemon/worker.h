@@ -4,7 +4,7 @@
 #ifndef CORE_DAEMON_WORKER_H
 #define CORE_DAEMON_WORKER_H
 
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 /*
  * Serves on what the supervisor handed over ("LINK:p5,a6,c7") until it is told to end. Returns

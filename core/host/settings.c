@@ -1,13 +1,13 @@
 /*
  * Directive tables of core's sections, and the checks across directives.
  */
-#include "daemon/settings.h"
+#include "host/settings.h"
 
 #include <stddef.h>
 #include <unistd.h>
 
 #include "base/units.h"
-#include "daemon/listen.h"
+#include "host/address.h"
 #include "host/config.h"
 
 #define AT(member) .offset = offsetof(struct settings, member)
@@ -242,11 +242,11 @@ static void check_addresses(struct host *host, struct settings *s, const char *s
 {
     bool is_admin = strcmp(section, "admin") == 0;
     for (size_t i = 0; list[i] != NULL; i++) {
-        struct listen_address address;
+        struct address address;
         struct andiron_error err;
-        if (listen_parse(list[i], &address, &err) != 0)
+        if (address_parse(list[i], &address, &err) != 0)
             bad(host, section, "listen", "%s", err.message);
-        else if (is_admin && !s->admin_allow_remote && !listen_is_local(&address))
+        else if (is_admin && !s->admin_allow_remote && !address_is_local(&address))
             bad(host, section, "listen",
                 "\"%s\" can be reached from elsewhere, and the admin listener asks for no "
                 "credentials; use 127.0.0.1 or [::1], or set admin.allow-remote = yes",
@@ -287,9 +287,9 @@ static void check_core(struct host *host, struct settings *s)
         bad(host, "core", "module-path", "names no folder");
     if (s->state_dir[0] == '\0')
         bad(host, "core", "state-dir", "is empty; expected a folder");
-    if (strlen(s->control_socket) >= LISTEN_SOCKET_PATH_MAX)
+    if (strlen(s->control_socket) >= ADDRESS_SOCKET_PATH_MAX)
         bad(host, "admin", "control-socket",
-            "is longer than %d bytes, which no socket's path may be", LISTEN_SOCKET_PATH_MAX - 1);
+            "is longer than %d bytes, which no socket's path may be", ADDRESS_SOCKET_PATH_MAX - 1);
 }
 
 /* Path of the bundle: "file:///x", "/x", or below the configuration folder. */

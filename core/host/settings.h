@@ -1,8 +1,8 @@
 /*
  * Core's own sections: their directive tables, and the struct that they fill.
  */
-#ifndef CORE_DAEMON_SETTINGS_H
-#define CORE_DAEMON_SETTINGS_H
+#ifndef CORE_HOST_SETTINGS_H
+#define CORE_HOST_SETTINGS_H
 
 #include "base/log.h"
 #include "host/host.h"
