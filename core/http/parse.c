@@ -536,7 +536,13 @@ bool http_list_has(andiron_str list, andiron_str lower_token)
 
 enum chunk_state {
     CHUNK_SIZE,
-    CHUNK_EXT,
+    CHUNK_EXT, /* behind ';' */
+    CHUNK_EXT_NAME,
+    CHUNK_EXT_VALUE, /* behind '=' */
+    CHUNK_EXT_TOKEN,
+    CHUNK_EXT_QUOTED,
+    CHUNK_EXT_ESCAPE,
+    CHUNK_EXT_QUOTED_END,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
@@ -574,15 +580,38 @@ static enum chunk_state size_byte(struct http_chunked *chunked, unsigned char c)
     return c == '\r' ? CHUNK_SIZE_LF : CHUNK_EXT;
 }
 
+/*
+ * RFC 9112 section 7.1.1 without the blanks that it calls bad: ;name, ;name=token, ;name="text".
+ * They mean nothing, but an open quote that hides a CRLF from one reader and not from another would.
+ */
 static enum chunk_state ext_byte(struct http_chunked *chunked, unsigned char c)
 {
-    if (c == '\r')
+    enum chunk_state state = chunked->state;
+    bool may_end =
+        state == CHUNK_EXT_NAME || state == CHUNK_EXT_TOKEN || state == CHUNK_EXT_QUOTED_END;
+
+    if (may_end && c == '\r')
         return CHUNK_SIZE_LF;
-    if (!is_value(c))
-        return chunk_fail(chunked, 400, "a chunk extension must not hold control characters");
     if (chunked->ext_left-- == 0)
         return chunk_fail(chunked, 400, "a chunk's extensions must have at most 256 bytes");
-    return CHUNK_EXT;
+    if (may_end && c == ';')
+        return CHUNK_EXT;
+    if (state == CHUNK_EXT_NAME && c == '=')
+        return CHUNK_EXT_VALUE;
+    if (state == CHUNK_EXT_VALUE && c == '"')
+        return CHUNK_EXT_QUOTED;
+    if (state == CHUNK_EXT_QUOTED && c == '"')
+        return CHUNK_EXT_QUOTED_END;
+    if (state == CHUNK_EXT_QUOTED && c == '\\')
+        return CHUNK_EXT_ESCAPE;
+    if ((state == CHUNK_EXT_QUOTED || state == CHUNK_EXT_ESCAPE) && is_value(c))
+        return CHUNK_EXT_QUOTED;
+    if (token_lower[c] != 0 && (state == CHUNK_EXT || state == CHUNK_EXT_NAME))
+        return CHUNK_EXT_NAME;
+    if (token_lower[c] != 0 && (state == CHUNK_EXT_VALUE || state == CHUNK_EXT_TOKEN))
+        return CHUNK_EXT_TOKEN;
+    return chunk_fail(chunked, 400,
+                      "a chunk extension must be ;name, ;name=token or ;name=\"text\"");
 }
 
 static enum chunk_state trailer_byte(struct http_chunked *chunked, unsigned char c)
@@ -633,6 +662,12 @@ static enum chunk_state chunk_byte(struct http_chunked *chunked, unsigned char c
     case CHUNK_SIZE:
         return size_byte(chunked, c);
     case CHUNK_EXT:
+    case CHUNK_EXT_NAME:
+    case CHUNK_EXT_VALUE:
+    case CHUNK_EXT_TOKEN:
+    case CHUNK_EXT_QUOTED:
+    case CHUNK_EXT_ESCAPE:
+    case CHUNK_EXT_QUOTED_END:
         return ext_byte(chunked, c);
     case CHUNK_DATA_CR:
         if (c != '\r')

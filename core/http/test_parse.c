@@ -569,6 +569,14 @@ static const struct refusal chunk_refusals[] = {
     ROW("bare LF in extension", 400, "4;a\nabcd\r\n0\r\n\r\n"),
     ROW("NUL in extension", 400, "4;a\0\r\nabcd\r\n0\r\n\r\n"),
     ROW("bare CR in extension", 400, "4;a\rb\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension without name", 400, "4;\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with '=' only", 400, "4;=a\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension without value", 400, "4;a=\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with blank", 400, "4;a b\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with open quote", 400, "4;a=\"b\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with escaped last quote", 400, "4;a=\"b\\\"\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with bytes behind the quote", 400, "4;a=\"b\"c\r\nabcd\r\n0\r\n\r\n"),
+    ROW("extension with LF in quotes", 400, "4;a=\"b\nc\"\r\nabcd\r\n0\r\n\r\n"),
     ROW("no CR LF behind data", 400, "4\r\nabcde\r\n0\r\n\r\n"),
     ROW("LF behind data", 400, "4\r\nabcd\n0\r\n\r\n"),
     ROW("CR without LF behind data", 400, "4\r\nabcd\r0\r\n\r\n"),
@@ -604,7 +612,7 @@ static void every_chunk_rule_is_refused_in_every_split(void **state)
 
 static void chunks_are_joined_and_the_next_request_is_left(void **state)
 {
-    static const char text[] = "4\r\nabcd\r\n00000A;name=\"va;lue\" ; x\r\n0123456789\r\n"
+    static const char text[] = "4\r\nabcd\r\n00000A;name=\"va;l\\\"ue\";x;y=z\r\n0123456789\r\n"
                                "0;last\r\nContent-Length: 5\r\nX:\r\n\r\nGET / HTTP/1.1";
     static struct body got;
 
