@@ -98,7 +98,8 @@ function readStructures(folder, typeNames, valueSets) {
     for (const definition of definitions) {
         const kind = definition.kind === 'complex-type' ? 'complex' :
             definition.kind === 'primitive-type' ? 'primitive' : 'resource';
-        structures.set(definition.id, { name: definition.id, kind, elements: new Map() });
+        const base = (definition.baseDefinition ?? '').replace(STRUCTURE_URL, '');
+        structures.set(definition.id, { name: definition.id, kind, base, elements: new Map() });
         if (kind === 'primitive')
             continue;
         for (const element of definition.snapshot.element.slice(1))

@@ -179,7 +179,7 @@ class Resolver {
         case 'member':
             return this.member(tree);
         case 'as':
-            return this.routes(tree.of).filter(route => sameType(route.type, tree.type));
+            return this.routes(tree.of).filter(route => this.isOf(route.type, tree.type));
         case 'index':
             return this.guard(tree.of, { index: tree.index });
         case 'where':
@@ -187,6 +187,13 @@ class Resolver {
         default:
             return this.fail(`${tree.op} is not supported here`);
         }
+    }
+    /* A canonical is also a uri, an Age also a Quantity: FHIRPath 6.3.1 includes subclasses. */
+    isOf(type, wanted) {
+        for (let t = type; t; t = this.structures.get(t)?.base)
+            if (sameType(t, wanted))
+                return true;
+        return false;
     }
     guard(of, guard) {
         return this.routes(of).map(route => ({ ...route, steps: [...route.steps, { guard }] }));

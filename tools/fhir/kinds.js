@@ -18,8 +18,8 @@ const BY_KIND = {
     string: { string: 'STRING', markdown: 'STRING', HumanName: 'HUMAN_NAME', Address: 'ADDRESS' },
     date: {
         date: 'DATE', dateTime: 'DATE', instant: 'DATE', Period: 'PERIOD', Timing: 'TIMING',
-        /* Not on a calendar: they only count as present. */
-        Age: 'PRESENT', Range: 'PRESENT', string: 'PRESENT',
+        string: 'DATE', /* where it happens to be one */
+        Age: 'PRESENT', Range: 'PRESENT', /* not on a calendar: they only count as present */
     },
     number: { decimal: 'NUMBER', integer: 'NUMBER', Range: 'NUMBER_RANGE' },
     quantity: {
