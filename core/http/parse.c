@@ -11,16 +11,17 @@
 
 enum head_state { HEAD_FIRST, HEAD_SKIPPED, HEAD_FIELDS, HEAD_ENDED };
 
-/* Fields of which a second one matters. */
+/*
+ * Fields of which a second one matters here. Others (Authorization) concern the content of a request
+ * whose framing is sound: that is refused with an outcome, and the connection lives on.
+ */
 enum {
     SEEN_HOST = 1 << 0,
     SEEN_LENGTH = 1 << 1,
     SEEN_TRANSFER = 1 << 2,
-    SEEN_AUTHORIZATION = 1 << 3,
-    SEEN_TYPE = 1 << 4,
-    SEEN_CODING = 1 << 5,
-    SEEN_CLOSE = 1 << 6,
-    SEEN_KEEP_ALIVE = 1 << 7
+    SEEN_CODING = 1 << 3,
+    SEEN_CLOSE = 1 << 4,
+    SEEN_KEEP_ALIVE = 1 << 5
 };
 
 enum { METHOD_MAX = 16 };
@@ -320,14 +321,6 @@ static enum http_result judge_field(struct http_head *head, const char *data,
             if (http_list_has(list, ANDIRON_STR("keep-alive")))
                 (void)seen(head, SEEN_KEEP_ALIVE);
         }
-        break;
-    case 12:
-        if (NAMED("content-type") && seen(head, SEEN_TYPE))
-            return head_fail(head, 400, "Content-Type must be given once");
-        break;
-    case 13:
-        if (NAMED("authorization") && seen(head, SEEN_AUTHORIZATION))
-            return head_fail(head, 400, "Authorization must be given once");
         break;
     case 14:
         if (NAMED("content-length"))
