@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "http/conn.h"
+#include "http/watch.h"
 
 enum { MOST_PER_WAKEUP = 32, PAUSE_MS = 100, ADDRESS_SLOTS = 1024 };
 
@@ -297,6 +298,7 @@ static void start(void *arg)
 
 void http_server_accept(struct http_server *server)
 {
+    watch_start(server);
     andiron_loop_post(server->loops[0].loop, start, server);
 }
 

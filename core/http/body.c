@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "http/coding.h"
 #include "http/conn.h"
 #include "http/phases.h"
 #include "http/stats.h"
@@ -144,8 +145,46 @@ static enum body_state add(struct andiron_request *req, andiron_str piece)
         return too_large(req);
     if (!reserve(req, body->gathered.len + piece.len))
         return no_memory(req);
-    if (buffer_add(&body->gathered, piece.data, piece.len) != 0)
+    (void)buffer_add(&body->gathered, piece.data, piece.len); /* its maximum is above the limit */
+    return BODY_WAITS;
+}
+
+static enum body_state inflate_error(struct andiron_request *req)
+{
+    const struct inflate *inflate = req->body.inflate;
+
+    if (coding_inflate_status(inflate) == 413)
         return too_large(req);
+    return refuse(req, ANDIRON_E_INVALID, coding_inflate_reason(inflate));
+}
+
+/* Inflates what has come; DONE: a piece of an UPLOAD is full. */
+static enum body_state inflate(struct andiron_request *req)
+{
+    struct body *body = &req->body;
+    struct buffer *out = &body->gathered;
+
+    while (body->coded.len != 0 || body->inflate_on) {
+        size_t step = out->cap < RESERVE_STEP ? RESERVE_STEP : out->cap, len;
+        enum coding_result result;
+
+        if (out->len == out->cap) {
+            if (body->piecewise && out->cap != 0)
+                return BODY_DONE;
+            if (!reserve(req, out->len + step))
+                return no_memory(req);
+            if (buffer_reserve(out, step) != 0)
+                return too_large(req);
+        }
+        result = coding_inflate(body->inflate, &body->coded, out->data + out->len,
+                                out->cap - out->len, &len);
+        out->len += len;
+        body->inflate_on = result == CODING_FULL;
+        if (result == CODING_ERROR)
+            return inflate_error(req);
+        if (result == CODING_END)
+            body->inflated = true;
+    }
     return BODY_WAITS;
 }
 
@@ -158,11 +197,15 @@ static enum body_state gather(struct andiron_request *req)
     do {
         if (next_raw(req, &piece) != 0)
             return chunk_error(req);
-        if (piece.len != 0 && add(req, piece) == BODY_FAILED)
+        body->coded = piece;
+        if (body->inflate != NULL ? inflate(req) == BODY_FAILED :
+                                    piece.len != 0 && add(req, piece) == BODY_FAILED)
             return BODY_FAILED;
     } while (piece.len != 0 && !body->complete);
     if (!body->complete)
         return BODY_WAITS;
+    if (body->inflate != NULL && !body->inflated)
+        return refuse(req, ANDIRON_E_INVALID, "the gzip body was cut off");
     return finish(req, buffer_str(&body->gathered));
 }
 
@@ -210,19 +253,57 @@ static bool is_long(const struct andiron_request *req)
 
 /* ---- in pieces ------------------------------------------------------------------------ */
 
+/* The next piece as it came, or empty with complete or WAITS. */
+static enum body_state plain_piece(struct andiron_request *req, andiron_str *ret)
+{
+    struct body *body = &req->body;
+
+    ret->len = 0;
+    while (!body->complete && ret->len == 0) {
+        uint32_t before = req->conn->body_at;
+
+        if (next_raw(req, ret) != 0)
+            return chunk_error(req);
+        if (ret->len == 0 && !body->complete && req->conn->body_at == before)
+            return BODY_WAITS;
+    }
+    return BODY_DONE;
+}
+
+static enum body_state inflated_piece(struct andiron_request *req, andiron_str *ret)
+{
+    struct body *body = &req->body;
+    enum body_state state = BODY_DONE;
+
+    body->gathered.len = 0;
+    while (body->gathered.len == 0 && state == BODY_DONE) {
+        if (body->coded.len == 0 && !body->inflate_on) {
+            if (body->complete)
+                break;
+            state = plain_piece(req, &body->coded);
+            if (state == BODY_FAILED)
+                return state;
+        }
+        if (inflate(req) == BODY_FAILED)
+            return BODY_FAILED;
+    }
+    *ret = buffer_str(&body->gathered);
+    if (ret->len != 0)
+        return BODY_DONE;
+    if (body->complete && !body->inflated)
+        return refuse(req, ANDIRON_E_INVALID, "the gzip body was cut off");
+    return state;
+}
+
 static enum body_state take_piece(struct andiron_request *req)
 {
     struct body *body = &req->body;
     andiron_str piece = { NULL, 0 };
+    enum body_state state =
+        body->inflate != NULL ? inflated_piece(req, &piece) : plain_piece(req, &piece);
 
-    while (!body->complete && piece.len == 0) {
-        uint32_t before = req->conn->body_at;
-
-        if (next_raw(req, &piece) != 0)
-            return chunk_error(req);
-        if (piece.len == 0 && !body->complete && req->conn->body_at == before)
-            return BODY_WAITS;
-    }
+    if (state != BODY_DONE)
+        return state;
     req->reading = false;
     *body->ret_piece = piece.len != 0 ? piece : (andiron_str){ NULL, 0 };
     return BODY_DONE;
@@ -246,7 +327,16 @@ static enum body_state prepare(struct andiron_request *req)
 {
     struct body *body = &req->body;
 
-    buffer_init(&body->gathered, body->limit < SIZE_MAX ? (size_t)body->limit : SIZE_MAX);
+    buffer_init(&body->gathered, body->limit < SIZE_MAX / 4 ? (size_t)body->limit + RESERVE_STEP :
+                                                              SIZE_MAX / 4);
+    if (req->head.coding == HTTP_CODING_GZIP) {
+        struct coding_limits limits = { .bytes = body->limit,
+                                        .ratio = body->piecewise ? 0 : CODING_RATIO };
+
+        body->inflate = coding_inflate_new(req->arena, &limits);
+    }
+    if (body->piecewise)
+        return BODY_WAITS;
     if (fits_in_place(req) || !is_long(req))
         return BODY_WAITS;
     if (!reserve(req, body->left))
@@ -290,13 +380,13 @@ enum body_state body_begin(struct andiron_request *req)
         return BODY_DONE;
     }
     body->limit = limit_of(req);
-    if (req->head.coding != HTTP_CODING_IDENTITY)
+    if (req->head.coding == HTTP_CODING_OTHER)
         return refuse(req, ANDIRON_E_MEDIA_TYPE,
                       "Content-Encoding must be absent, \"identity\" or \"gzip\"");
     if (body->left > body->limit)
         return too_large(req);
     body->piecewise = (req->match.route->route->flags & ANDIRON_ROUTE_UPLOAD) != 0;
-    if (!body->piecewise && prepare(req) == BODY_FAILED)
+    if (prepare(req) == BODY_FAILED)
         return BODY_FAILED;
     if (body->owes_continue && send_continue(req) == BODY_FAILED)
         return BODY_FAILED;

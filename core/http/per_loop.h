@@ -14,6 +14,7 @@
 #include "http/timeouts.h"
 
 struct conn;
+struct deflater;
 struct http_limits;
 struct tls_context;
 
@@ -22,11 +23,10 @@ enum {
     INPUT_CACHED = 32        /* idle buffers a loop keeps */
 };
 
-/* What runs at the moment: read by crash reports and by the watchdog's thread. */
+/* What runs at the moment, for the watchdog's thread; crash reports read base/current.h. */
 struct http_running {
     _Atomic(const struct http_owner *) owner; /* NULL: no step */
     atomic_uint steps;                        /* counts steps, so that two of one owner differ */
-    _Atomic(const struct andiron_request *) request;
 };
 
 struct http_loop {
@@ -41,6 +41,7 @@ struct http_loop {
     struct andiron_request *requests;  /* all of this loop, without inner ones */
     void *inputs;                      /* cached input buffers, linked through their first word */
     unsigned input_count;
+    struct deflater *deflater;         /* of response bodies; made when first needed */
     struct buffer head;                /* where response heads are written */
     char date[UNITS_HTTP_DATE_MAX];        /* Date of this second */
     int64_t date_second;

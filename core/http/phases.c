@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "http/body.h"
+#include "http/compress.h"
 #include "http/conn.h"
 #include "http/per_loop.h"
 #include "http/record.h"
@@ -326,6 +327,11 @@ static enum next choose(struct andiron_request *req, struct call *call)
             return NEXT_OVER;
         if (!req->reply.responded && next_hook(req, call))
             return NEXT_CALL;
+        go_to(req, STAGE_ENCODE);
+        return NEXT_STAGE;
+    case STAGE_ENCODE:
+        if (!compress_reply(req))
+            return NEXT_WAIT;
         go_to(req, STAGE_SEND);
         return NEXT_STAGE;
     case STAGE_SEND:
@@ -385,7 +391,7 @@ static bool again(struct andiron_request *req)
 
     if (req->then == NULL) {
         faulty_wait(req, "a step returned ANDIRON_AGAIN without naming a continuation");
-        return true;
+        return !req->waiting;
     }
     if (req->stage == STAGE_LOG) {
         req->then = NULL;

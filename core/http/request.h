@@ -38,7 +38,8 @@ enum request_stage {
     STAGE_GRANTED, /* default deny */
     STAGE_HANDLE,
     STAGE_RESPOND,
-    STAGE_SEND, /* until the socket has taken it all */
+    STAGE_ENCODE, /* gzip, for large bodies on the pool */
+    STAGE_SEND,   /* until the socket has taken it all */
     STAGE_LOG,
     STAGE_OVER
 };
@@ -66,6 +67,8 @@ struct reply {
     bool begun;     /* first bytes handed to the socket: the status is decided */
     bool chunked;   /* stream: framed in chunks */
     bool close;     /* the connection ends with this response */
+    bool coded;     /* gzip; encode_tried: it has been looked at */
+    bool encode_tried;
     bool last;      /* stream: the end has been framed */
     bool broken;    /* failed after its first bytes: the connection must be cut */
     andiron_str body;
@@ -88,8 +91,11 @@ struct body {
     uint64_t left;      /* Content-Length: bytes still to come */
     uint64_t limit;
     struct http_chunked chunked;
-    struct inflate *inflate;
-    struct buffer gathered; /* what does not fit beside the head */
+    struct inflate *inflate; /* of a gzip body */
+    andiron_str coded;       /* received and not yet inflated; in the input buffer */
+    bool inflate_on;         /* it had no room for all that came out */
+    bool inflated;           /* its end has been seen */
+    struct buffer gathered;  /* what does not fit beside the head */
     uint64_t reserved;      /* counted against body-memory */
     uint64_t bytes;         /* of the wire, for the access line */
     andiron_str view;

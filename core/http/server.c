@@ -10,11 +10,13 @@
 #include "base/arena.h"
 #include "base/units.h"
 #include "http/accept.h"
+#include "http/coding.h"
 #include "http/conn.h"
 #include "http/per_loop.h"
 #include "http/phases.h"
 #include "http/shared.h"
 #include "http/tls.h"
+#include "http/watch.h"
 
 const char *const http_rejected_names[HTTP_REJECTED_REASONS] = {
     [HTTP_REJECTED_CONNECTIONS] = "connections", [HTTP_REJECTED_ADDRESS] = "address",
@@ -94,6 +96,7 @@ static void per_loop_free(struct http_loop *home)
         request_free(home->requests);
     timeouts_close(&home->timeouts);
     buffer_free(&home->head);
+    coding_deflater_free(home->deflater);
     while (home->inputs != NULL)
         free(input_take(home));
     loop_set_http(home->loop, NULL);
@@ -221,6 +224,7 @@ void http_server_free(struct http_server *server)
 {
     if (server == NULL)
         return;
+    watch_stop(server);
     accept_free(server);
     for (size_t i = 0; i < server->loop_count; i++)
         per_loop_free(&server->loops[i]);

@@ -31,6 +31,7 @@ struct http_server {
     size_t proxy_count;
     int64_t started_us;
     _Atomic uint64_t body_bytes;
+    struct watch *watch;
 
     /* accept.c, loop 0 */
     struct acceptor *acceptors; /* one per listener */
