@@ -1,0 +1,135 @@
+/*
+ * Checkpoints; see checkpoint.h.
+ */
+#include "checkpoint.h"
+
+#include <stdlib.h>
+
+enum { PAGE = 8192, REST_MAX = 1024 /* pages that the writer copies itself */ };
+
+struct checkpointer {
+    struct store *store;
+    struct db db;
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool wanted, stopping;
+    _Atomic int pages;   /* in the log, as of the last commit */
+    _Atomic bool copied; /* the thread has copied what there was; the writer does the rest */
+};
+
+static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+    struct checkpointer *c = arg;
+    const struct config *config = c->store->config;
+
+    (void)handle;
+    (void)name;
+    atomic_store(&c->pages, pages);
+    if ((int64_t)pages * PAGE < config->checkpoint || atomic_load(&c->copied))
+        return SQLITE_OK;
+    pthread_mutex_lock(&c->lock);
+    if (!c->wanted) {
+        c->wanted = true;
+        pthread_cond_signal(&c->wake);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return SQLITE_OK;
+}
+
+static void run(struct checkpointer *c)
+{
+    bool hard = (int64_t)atomic_load(&c->pages) * PAGE >= c->store->config->checkpoint_hard;
+    int log = 0, done = 0;
+    int rc = sqlite3_wal_checkpoint_v2(c->db.handle, NULL,
+                                       hard ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+                                       &log, &done);
+
+    if (rc == SQLITE_OK)
+        atomic_store(&c->copied, true);
+    else if ((rc & 0xff) != SQLITE_BUSY)
+        store_log(c->store, ANDIRON_LOG_WARN, "store.checkpoint", "checkpoint failed: %s (%d)",
+                  sqlite3_errstr(rc), rc);
+}
+
+static void *checkpoint_main(void *arg)
+{
+    struct checkpointer *c = arg;
+
+    pthread_mutex_lock(&c->lock);
+    while (!c->stopping) {
+        if (!c->wanted) {
+            pthread_cond_wait(&c->wake, &c->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&c->lock);
+        run(c);
+        pthread_mutex_lock(&c->lock);
+        c->wanted = false;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+struct checkpointer *checkpointer_new(struct store *store, struct db *writer,
+                                      struct andiron_error *err)
+{
+    struct checkpointer *c = calloc(1, sizeof(*c));
+    struct db_settings settings = store_db_settings(store, true);
+
+    if (c == NULL) {
+        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+        return NULL;
+    }
+    c->store = store;
+    settings.cache_bytes = 1024 * 1024;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->wake, NULL);
+    if (db_open(&c->db, &settings, err) != 0)
+        goto failed;
+    int rc = pthread_create(&c->thread, NULL, checkpoint_main, c);
+    if (rc != 0) {
+        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "cannot start the checkpoint thread: %s",
+                          strerror(rc));
+        goto failed;
+    }
+    pthread_setname_np(c->thread, "store-ckpt");
+    c->running = true;
+    sqlite3_wal_autocheckpoint(c->db.handle, 0);
+    sqlite3_wal_autocheckpoint(writer->handle, 0);
+    sqlite3_wal_hook(writer->handle, on_commit, c);
+    return c;
+failed:
+    checkpointer_free(c);
+    return NULL;
+}
+
+void checkpoint_finish(struct checkpointer *c, struct db *writer)
+{
+    int log = 0, done = 0;
+
+    if (c == NULL || !atomic_load(&c->copied))
+        return;
+    atomic_store(&c->copied, false);
+    if (atomic_load(&c->pages) > REST_MAX * 64)
+        return; /* much was appended meanwhile: the thread goes first again */
+    (void)sqlite3_wal_checkpoint_v2(writer->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
+}
+
+void checkpointer_free(struct checkpointer *c)
+{
+    if (c == NULL)
+        return;
+    if (c->running) {
+        pthread_mutex_lock(&c->lock);
+        c->stopping = true;
+        pthread_cond_signal(&c->wake);
+        pthread_mutex_unlock(&c->lock);
+        pthread_join(c->thread, NULL);
+    }
+    db_close(&c->db);
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}

@@ -1,0 +1,23 @@
+/*
+ * Checkpoints: moving the write-ahead log into the database, beside the writer.
+ *
+ * A thread of its own copies most of it (PASSIVE) when the log has grown; what was appended
+ * meanwhile is little, and the writer copies that between two transactions, so that the log
+ * can start over. Only past a hard limit the thread makes everybody wait (RESTART).
+ */
+#ifndef STORE_SQLITE_CHECKPOINT_H
+#define STORE_SQLITE_CHECKPOINT_H
+
+#include "store.h"
+
+struct checkpointer;
+
+/* Watches the writer's connection. NULL and err on failure. */
+struct checkpointer *checkpointer_new(struct store *store, struct db *writer,
+                                      struct andiron_error *err);
+void checkpointer_free(struct checkpointer *c);
+
+/* On the writer's thread, outside a transaction: the rest, if there is one. */
+void checkpoint_finish(struct checkpointer *c, struct db *writer);
+
+#endif

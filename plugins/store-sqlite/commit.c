@@ -1,0 +1,629 @@
+/*
+ * Commits on the writer's thread; see commit.h.
+ *
+ * check: settles conditional writes by their searches, looks up what each write applies to,
+ * tests conditions, fixes version and instant, lets stamp() make the bodies, follows references.
+ * apply: rows. Nothing is changed before everything is known to be possible.
+ */
+#include "commit.h"
+
+#include <stdlib.h>
+
+#include "keys.h"
+#include "rows.h"
+#include "search.h"
+#include "watch.h"
+
+/* What one write applies to. */
+struct item {
+    struct andiron_ref given;    /* as the caller had it, for a second run */
+    bool skip;                   /* nothing to write */
+    bool packed;                 /* keys were made before the job was queued */
+    int64_t type, rid;           /* 0: not known yet */
+    int64_t vid, version, state; /* current ones; vid 0: none */
+    andiron_usec updated;
+    andiron_str old_keys;
+    andiron_str keys;
+};
+
+struct commit_job {
+    struct job job;
+    struct store *store;
+    struct andiron_arena *arena;
+    struct andiron_commit *commit;
+    struct item *items;
+    const struct andiron_write **sorted; /* those that write, by type and id; for count > 1 */
+    size_t sorted_count;
+    int64_t names; /* counters.names when keys were packed */
+    int64_t first_vid, last_vid;
+};
+
+/* ---- packing before the queue ---------------------------------------------------- */
+
+static int source_type(void *arg, andiron_str name, int64_t *ret)
+{
+    const struct keys_source *source = arg;
+
+    *ret = names_type(source->names, name);
+    return 0;
+}
+
+static int source_param(void *arg, int64_t type, andiron_str code, uint32_t kind, int64_t *ret)
+{
+    const struct keys_source *source = arg;
+    uint32_t kinds = 0;
+
+    *ret = names_param(source->names, type, code, &kinds);
+    if ((kinds & kind) == 0)
+        *ret = 0; /* the writer notes the new kind */
+    return 0;
+}
+
+static int source_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
+{
+    const struct keys_source *source = arg;
+    sqlite3_stmt *s = db_statement(source->db, DB_FIND);
+    int found;
+
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, type);
+    db_bind_str(s, 2, id);
+    found = db_step(source->db, s);
+    *ret = found == 1 ? sqlite3_column_int64(s, 0) : 0;
+    sqlite3_reset(s);
+    return found < 0 ? -1 : 0;
+}
+
+static void pack_early(struct commit_job *c, struct db *db)
+{
+    struct keys_source source = { .names = c->store->names,
+                                  .db = db,
+                                  .key = &c->store->key,
+                                  .type = source_type,
+                                  .param = source_param,
+                                  .resource = source_resource };
+    struct andiron_error ignored; /* the writer meets the same failure, and tells it */
+
+    source.arg = &source;
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (c->commit->writes[i].match != NULL)
+            return; /* stamp() may put another id into any write's terms */
+    }
+    for (size_t i = 0; i < c->commit->count; i++) {
+        const struct andiron_write *write = &c->commit->writes[i];
+        struct item *item = &c->items[i];
+        int64_t type = names_type(c->store->names, write->ref.type);
+
+        source.incomplete = false;
+        if (type == 0 || write->remove)
+            continue;
+        item->packed = keys_pack(&source, c->arena, type, write->terms, write->term_count,
+                                 &item->keys, &ignored) == 0 &&
+                       !source.incomplete;
+    }
+}
+
+/* ---- check ------------------------------------------------------------------------- */
+
+static int refuse(struct commit_job *c, size_t which)
+{
+    c->commit->failed = which;
+    return -1;
+}
+
+static int compare_refs(const struct andiron_ref *a, const struct andiron_ref *b)
+{
+    const andiron_str x[] = { a->type, a->id }, y[] = { b->type, b->id };
+
+    for (int i = 0; i < 2; i++) {
+        size_t len = x[i].len < y[i].len ? x[i].len : y[i].len;
+        int c = len != 0 ? memcmp(x[i].data, y[i].data, len) : 0;
+        if (c != 0)
+            return c;
+        if (x[i].len != y[i].len)
+            return x[i].len < y[i].len ? -1 : 1;
+    }
+    return 0;
+}
+
+static int compare_writes(const void *a, const void *b)
+{
+    const struct andiron_write *const *x = a, *const *y = b;
+    return compare_refs(&(*x)->ref, &(*y)->ref);
+}
+
+static int compare_ref_write(const void *key, const void *element)
+{
+    const struct andiron_write *const *y = element;
+    return compare_refs(key, &(*y)->ref);
+}
+
+/* The write of this commit to that resource, or NULL. After sort_writes(). */
+static const struct andiron_write *write_to(const struct commit_job *c,
+                                            const struct andiron_ref *ref)
+{
+    const struct andiron_write *const *found;
+
+    if (c->sorted_count == 0)
+        return NULL;
+    found = bsearch(ref, c->sorted, c->sorted_count, sizeof(c->sorted[0]), compare_ref_write);
+    return found != NULL ? *found : NULL;
+}
+
+static void sort_writes(struct commit_job *c)
+{
+    if (c->sorted == NULL)
+        c->sorted = andiron_alloc(c->arena, c->commit->count * sizeof(c->sorted[0]));
+    c->sorted_count = 0;
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (!c->items[i].skip && c->commit->writes[i].ref.id.len != 0)
+            c->sorted[c->sorted_count++] = &c->commit->writes[i];
+    }
+    qsort(c->sorted, c->sorted_count, sizeof(c->sorted[0]), compare_writes);
+}
+
+static int refuse_twice(struct commit_job *c)
+{
+    for (size_t i = 1; i < c->sorted_count; i++) {
+        const struct andiron_write *a = c->sorted[i - 1], *b = c->sorted[i];
+        if (compare_writes(&a, &b) != 0)
+            continue;
+        andiron_error_set(&c->commit->error, ANDIRON_E_INVALID, "",
+                          "%.*s/%.*s is written twice in one transaction", (int)b->ref.type.len,
+                          b->ref.type.data, (int)b->ref.id.len, b->ref.id.data);
+        return refuse(c, (size_t)((a > b ? a : b) - c->commit->writes));
+    }
+    return 0;
+}
+
+/* Runs the search of a conditional write; ref becomes its single match. */
+static int settle(struct writer *w, struct commit_job *c, size_t which, size_t removes)
+{
+    struct writer_view v = writer_view(w);
+    struct andiron_write *write = &c->commit->writes[which];
+    struct andiron_query query = *write->match;
+    struct andiron_rows rows = { .total = -1 };
+    struct search_place place = {
+        .store = v.store, .db = v.db, .arena = c->arena, .refs_only = true
+    };
+    size_t matches = 0;
+
+    query.limit = 2 + removes;
+    query.include_count = 0;
+    query.total = ANDIRON_TOTAL_NONE;
+    query.cursor = (andiron_str){ NULL, 0 };
+    if (search_run(&place, &query, &rows) != 0) {
+        c->commit->error = rows.error;
+        return refuse(c, which);
+    }
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct andiron_write *other = write_to(c, &rows.rows[i].ref);
+        if (other != NULL && other->remove && other->match == NULL && other != write)
+            continue; /* removed by this commit, so it is not there any more */
+        if (matches++ == 0) {
+            write->ref.type = rows.rows[i].ref.type;
+            write->ref.id = rows.rows[i].ref.id;
+        }
+    }
+    if (matches > 1) {
+        andiron_error_set(&c->commit->error, ANDIRON_E_MULTIPLE_MATCHES, "",
+                          "several resources match the condition; it must select at most one");
+        return refuse(c, which);
+    }
+    if (rows.cursor.data != NULL && matches == 0) {
+        andiron_error_set(&c->commit->error, ANDIRON_E_UNPROCESSABLE, "",
+                          "looking for a match takes too long; use a more selective condition");
+        return refuse(c, which);
+    }
+    if (matches == 1 && write->if_none_exist)
+        c->items[which].skip = true;
+    if (matches == 0 && write->remove)
+        c->items[which].skip = true;
+    return 0;
+}
+
+/* What the write applies to, as it is now. -1: db->rc. */
+static int locate(struct writer *w, struct commit_job *c, struct item *item,
+                  const struct andiron_ref *ref)
+{
+    struct writer_view v = writer_view(w);
+    sqlite3_stmt *s;
+    int found;
+
+    item->rid = item->vid = item->version = 0;
+    item->state = STATE_STUB;
+    item->updated = 0;
+    item->old_keys = (andiron_str){ NULL, 0 };
+    if (names_find_type(v.store->names, v.db, ref->type, &item->type) != 0)
+        return -1;
+    if (item->type == 0)
+        return 0;
+    s = db_statement(v.db, DB_FIND);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, item->type);
+    db_bind_str(s, 2, ref->id);
+    found = db_step(v.db, s);
+    if (found == 1) {
+        item->rid = sqlite3_column_int64(s, 0);
+        item->vid = sqlite3_column_int64(s, 1);
+        item->version = sqlite3_column_int64(s, 2);
+        item->state = sqlite3_column_int64(s, 3);
+    }
+    sqlite3_reset(s);
+    if (found != 1 || item->vid == 0)
+        return found < 0 ? -1 : 0;
+    s = db_statement(v.db, DB_VERSION);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, item->vid);
+    found = db_step(v.db, s);
+    if (found == 1) {
+        andiron_str keys = db_str(s, 6);
+        item->updated = sqlite3_column_int64(s, 3);
+        if (keys.len != 0)
+            item->old_keys = (andiron_str){ andiron_copy(c->arena, keys), keys.len };
+    }
+    sqlite3_reset(s);
+    if (found == 0)
+        v.db->rc = SQLITE_CORRUPT;
+    return found == 1 ? 0 : -1;
+}
+
+static int test_conditions(struct commit_job *c, size_t which)
+{
+    struct andiron_write *write = &c->commit->writes[which];
+    struct item *item = &c->items[which];
+    bool live = item->state == STATE_LIVE;
+    andiron_str type = write->ref.type, id = write->ref.id;
+
+    write->created = false;
+    if (write->if_version != 0 && (!live || (uint64_t)item->version != write->if_version)) {
+        andiron_error_set(&c->commit->error, ANDIRON_E_PRECONDITION, "",
+                          live ? "%.*s/%.*s has version %lld, not the one in If-Match"
+                               : "%.*s/%.*s does not exist, so no version can match",
+                          (int)type.len, type.data, (int)id.len, id.data, (long long)item->version);
+        return refuse(c, which);
+    }
+    if (write->if_absent && live) {
+        andiron_error_set(&c->commit->error, ANDIRON_E_PRECONDITION, "", "%.*s/%.*s exists already",
+                          (int)type.len, type.data, (int)id.len, id.data);
+        return refuse(c, which);
+    }
+    if (write->remove && !live)
+        item->skip = true;
+    if (item->skip) {
+        write->ref.version = (uint64_t)item->version;
+        write->updated = item->updated;
+    }
+    return 0;
+}
+
+/* References to nothing, and removing what is referred to. */
+static int test_targets(struct writer *w, struct commit_job *c, size_t which)
+{
+    const struct andiron_write *write = &c->commit->writes[which];
+
+    for (size_t i = 0; i < write->term_count; i++) {
+        const struct andiron_term *t = &write->terms[i];
+        struct andiron_ref ref = { .type = t->system, .id = t->text };
+        struct item target = { .rid = 0 };
+        if (t->kind != ANDIRON_TERM_REFERENCE || t->system.len == 0)
+            continue;
+        const struct andiron_write *other = write_to(c, &ref);
+        if (other != NULL && !other->remove)
+            continue;
+        if (other == NULL && locate(w, c, &target, &ref) != 0)
+            return -1;
+        if (other == NULL && target.rid != 0 && target.state == STATE_LIVE)
+            continue;
+        andiron_error_set(&c->commit->error, ANDIRON_E_UNPROCESSABLE, "",
+                          "refers to %.*s/%.*s, which does not exist", (int)ref.type.len,
+                          ref.type.data, (int)ref.id.len, ref.id.data);
+        return refuse(c, which);
+    }
+    return 0;
+}
+
+/* Whether this commit removes or rewrites the resource with that current version. */
+static bool is_leaving(const struct commit_job *c, int64_t vid)
+{
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (!c->items[i].skip && c->items[i].vid == vid)
+            return true;
+    }
+    return false;
+}
+
+static int test_referred(struct writer *w, struct commit_job *c, size_t which)
+{
+    struct writer_view v = writer_view(w);
+    const struct item *item = &c->items[which];
+    sqlite3_stmt *params = db_statement(v.db, DB_PARAMS_OF_KIND);
+    sqlite3_stmt *s = db_statement(v.db, DB_REFERRED);
+    bool referred = false;
+    int more;
+
+    if (params == NULL || s == NULL)
+        return -1;
+    sqlite3_bind_int64(params, 1, 1 << ANDIRON_TERM_REFERENCE);
+    while (!referred && (more = db_step(v.db, params)) == 1) {
+        sqlite3_bind_int64(s, 1, sqlite3_column_int64(params, 0));
+        sqlite3_bind_int64(s, 2, item->rid);
+        while (!referred && db_step(v.db, s) == 1)
+            referred = !is_leaving(c, sqlite3_column_int64(s, 0));
+        sqlite3_reset(s);
+    }
+    sqlite3_reset(params);
+    if (!referred)
+        return 0;
+    andiron_error_set(&c->commit->error, ANDIRON_E_CONFLICT, "",
+                      "other resources refer to it; remove or change them first");
+    return refuse(c, which);
+}
+
+/* Settles every conditional write of the commit before anything depends on it. */
+static int settle_all(struct writer *w, struct commit_job *c)
+{
+    size_t removes = 0;
+    bool conditional = false;
+
+    for (size_t i = 0; i < c->commit->count; i++) {
+        struct andiron_write *write = &c->commit->writes[i];
+        write->ref = c->items[i].given;
+        c->items[i].skip = false;
+        conditional |= write->match != NULL;
+        removes += write->remove && write->match == NULL;
+    }
+    if (c->commit->count > 1)
+        sort_writes(c);
+    for (size_t i = 0; conditional && i < c->commit->count; i++) {
+        if (c->commit->writes[i].match != NULL && settle(w, c, i, removes) != 0)
+            return -1;
+    }
+    if (c->commit->count == 1)
+        return 0;
+    if (conditional)
+        sort_writes(c);
+    return 0;
+}
+
+/* Version and instant of each write, then its body. */
+static void stamp_all(struct writer *w, struct commit_job *c)
+{
+    struct writer_view v = writer_view(w);
+    andiron_usec now = andiron_now();
+
+    if (now < v.counters->updated)
+        now = v.counters->updated;
+    for (size_t i = 0; i < c->commit->count; i++) {
+        struct andiron_write *write = &c->commit->writes[i];
+        const struct item *item = &c->items[i];
+        if (item->skip)
+            continue;
+        if (item->vid != 0 && now < item->updated + 1000)
+            now = item->updated + 1000;
+        write->ref.version = (uint64_t)item->version + 1;
+        write->updated = now;
+        write->created = !write->remove && item->state != STATE_LIVE;
+    }
+    for (size_t i = 0; i < c->commit->count; i++) {
+        struct andiron_write *write = &c->commit->writes[i];
+        if (!c->items[i].skip && write->stamp != NULL)
+            write->stamp(write->stamp_state, c->arena, write);
+    }
+}
+
+static int check(struct writer *w, struct job *job)
+{
+    struct commit_job *c = (struct commit_job *)job;
+    struct andiron_commit *commit = c->commit;
+
+    if (settle_all(w, c) != 0)
+        return -1;
+    for (size_t i = 0; i < commit->count; i++) {
+        if (c->items[i].skip && commit->writes[i].ref.id.len == 0)
+            continue; /* nothing matched, and there is nothing to do */
+        if (locate(w, c, &c->items[i], &commit->writes[i].ref) != 0)
+            return -1;
+        if (test_conditions(c, i) != 0)
+            return -1;
+    }
+    if (commit->count > 1) {
+        sort_writes(c);
+        if (refuse_twice(c) != 0)
+            return -1;
+    }
+    stamp_all(w, c);
+    for (size_t i = 0; commit->check_references && i < commit->count; i++) {
+        if (c->items[i].skip)
+            continue;
+        int rc = commit->writes[i].remove ? test_referred(w, c, i) : test_targets(w, c, i);
+        if (rc != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- apply --------------------------------------------------------------------------- */
+
+static int apply_type(void *arg, andiron_str name, int64_t *ret)
+{
+    return writer_type(arg, name, ret);
+}
+
+static int apply_param(void *arg, int64_t type, andiron_str code, uint32_t kind, int64_t *ret)
+{
+    return writer_param(arg, type, code, kind, ret);
+}
+
+static int apply_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
+{
+    return writer_resource(arg, type, id, ret);
+}
+
+/* The row of resource; gives a new one its number. */
+static int put_resource(struct writer *w, const struct andiron_write *write, struct item *item,
+                        int64_t vid)
+{
+    struct writer_view v = writer_view(w);
+    sqlite3_stmt *s;
+
+    if (item->type == 0 && writer_type(w, write->ref.type, &item->type) != 0)
+        return -1;
+    if (item->rid == 0) {
+        s = db_statement(v.db, DB_RESOURCE_ADD);
+        if (s == NULL)
+            return -1;
+        sqlite3_bind_int64(s, 1, v.counters->rid + 1);
+        sqlite3_bind_int64(s, 2, item->type);
+        db_bind_str(s, 3, write->ref.id);
+        sqlite3_bind_int64(s, 4, vid);
+        sqlite3_bind_int64(s, 5, (int64_t)write->ref.version);
+        sqlite3_bind_int64(s, 6, STATE_LIVE);
+        if (db_do(v.db, s) != 0)
+            return -1;
+        item->rid = ++v.counters->rid;
+        return 0;
+    }
+    s = db_statement(v.db, DB_RESOURCE_SET);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, item->rid);
+    sqlite3_bind_int64(s, 2, vid);
+    sqlite3_bind_int64(s, 3, (int64_t)write->ref.version);
+    sqlite3_bind_int64(s, 4, write->remove ? STATE_DELETED : STATE_LIVE);
+    return db_do(v.db, s);
+}
+
+/* Index rows of the version that stops being current, and its keys. */
+static int retire(struct writer *w, const struct item *item)
+{
+    struct writer_view v = writer_view(w);
+    sqlite3_stmt *s;
+
+    if (item->old_keys.len == 0)
+        return 0;
+    if (rows_drop(v.db, &v.store->key, item->old_keys, item->vid) != 0)
+        return -1;
+    s = db_statement(v.db, DB_VERSION_KEYS);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, item->vid);
+    sqlite3_bind_null(s, 2);
+    return db_do(v.db, s);
+}
+
+static int put_version(struct writer *w, const struct andiron_write *write, const struct item *item,
+                       int64_t vid)
+{
+    struct writer_view v = writer_view(w);
+    sqlite3_stmt *s = db_statement(v.db, DB_VERSION_ADD);
+
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, vid);
+    sqlite3_bind_int64(s, 2, item->rid);
+    sqlite3_bind_int64(s, 3, item->type);
+    sqlite3_bind_int64(s, 4, (int64_t)write->ref.version);
+    sqlite3_bind_int64(s, 5, write->updated);
+    sqlite3_bind_int64(s, 6, write->remove ? OP_DELETE : write->created ? OP_CREATE : OP_UPDATE);
+    if (write->remove) {
+        sqlite3_bind_null(s, 7);
+        sqlite3_bind_null(s, 8);
+        return db_do(v.db, s);
+    }
+    db_bind_blob(s, 7, item->keys);
+    db_bind_blob(s, 8, write->body);
+    if (db_do(v.db, s) != 0)
+        return -1;
+    return rows_add(v.db, &v.store->key, item->keys, vid);
+}
+
+static int apply_one(struct writer *w, struct commit_job *c, size_t which, int64_t vid)
+{
+    struct writer_view v = writer_view(w);
+    const struct andiron_write *write = &c->commit->writes[which];
+    struct item *item = &c->items[which];
+    struct keys_source source = { .names = v.store->names,
+                                  .db = v.db,
+                                  .key = &v.store->key,
+                                  .type = apply_type,
+                                  .param = apply_param,
+                                  .resource = apply_resource,
+                                  .arg = w };
+
+    if (retire(w, item) != 0)
+        return -1;
+    if (!write->remove && (!item->packed || c->names != v.counters->names)) {
+        item->packed = false; /* for a second run: numbers given here are rolled back */
+        if (keys_pack(&source, c->arena, item->type, write->terms, write->term_count, &item->keys,
+                      &c->commit->error) != 0)
+            return refuse(c, which);
+    }
+    return put_version(w, write, item, vid);
+}
+
+static int apply(struct writer *w, struct job *job)
+{
+    struct commit_job *c = (struct commit_job *)job;
+    struct writer_view v = writer_view(w);
+    int64_t vid = v.counters->vid;
+
+    /* All resources first: references between them then find their numbers. */
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (!c->items[i].skip && put_resource(w, &c->commit->writes[i], &c->items[i], ++vid) != 0)
+            return -1;
+    }
+    vid = v.counters->vid;
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (c->items[i].skip)
+            continue;
+        if (apply_one(w, c, i, ++vid) != 0)
+            return -1;
+        v.counters->updated = c->commit->writes[i].updated;
+    }
+    c->first_vid = v.counters->vid + 1;
+    c->last_vid = vid;
+    v.counters->vid = vid;
+    return 0;
+}
+
+static void done(struct writer *w, struct job *job)
+{
+    struct commit_job *c = (struct commit_job *)job;
+    struct writer_view v = writer_view(w);
+    size_t written = 0;
+
+    watch_own(v.store->watches, c->first_vid, c->last_vid);
+    for (size_t i = 0; i < c->commit->count; i++) {
+        if (c->items[i].skip)
+            continue;
+        watch_note(v.store->watches, c->commit->writes[i].ref.type, c->commit->writes[i].ref.id);
+        written++;
+    }
+    store_count(v.store->metrics.commits, 1);
+    store_count(v.store->metrics.resources, written);
+}
+
+struct job *commit_job(struct store *store, struct db *db, struct andiron_arena *arena,
+                       struct andiron_commit *commit)
+{
+    struct commit_job *c = andiron_new(arena, struct commit_job);
+
+    c->job.check = check;
+    c->job.apply = apply;
+    c->job.done = done;
+    c->job.error = &commit->error;
+    c->store = store;
+    c->arena = arena;
+    c->commit = commit;
+    c->items = andiron_alloc(arena, (commit->count + 1) * sizeof(c->items[0]));
+    c->names = writer_names(store->writer);
+    for (size_t i = 0; i < commit->count; i++)
+        c->items[i].given = commit->writes[i].ref;
+    if (db != NULL)
+        pack_early(c, db);
+    return &c->job;
+}

@@ -1,0 +1,21 @@
+/*
+ * Judging one resource: does it satisfy a filter? Exact for every filter, from its keys.
+ */
+#ifndef STORE_SQLITE_FILTER_H
+#define STORE_SQLITE_FILTER_H
+
+#include "plan.h"
+
+/*
+ * Parts that the iterator has settled are taken as true if trust is set. False also if
+ * run->failed or run->stopped becomes set.
+ */
+bool filter_matches(struct run *run, struct node *n, const struct candidate *c, bool trust);
+
+/* Comparisons of ranges, for iterators too. */
+bool filter_compares_date(enum andiron_compare how, andiron_usec low, andiron_usec high,
+                          andiron_usec q_low, andiron_usec q_high);
+bool filter_compares_number(enum andiron_compare how, double low, double high, double q_low,
+                            double q_high);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * Plan of a search: the filter tree with all names, hashes and numbers looked up once, for
+ * each type that is searched, and the state of its run.
+ */
+#ifndef STORE_SQLITE_PLAN_H
+#define STORE_SQLITE_PLAN_H
+
+#include "keys.h"
+#include "search.h"
+
+enum { PLAN_SORTS = 3 };
+
+enum node_op {
+    NODE_TRUE,
+    NODE_FALSE,
+    NODE_AND,
+    NODE_OR,
+    NODE_NOT,
+    NODE_TERM,
+    NODE_UPDATED, /* _lastUpdated */
+    NODE_ID,
+    NODE_CHAIN,
+    NODE_HAS,
+    NODE_TOGETHER
+};
+
+struct memo;
+struct iter;
+
+struct node {
+    enum node_op op;
+    enum andiron_compare compare;
+    const struct andiron_term *term;
+    int64_t type;               /* of the resources that are judged */
+    int64_t p;                  /* number of the param; of the other type for HAS */
+    enum keys_kind kind;        /* of entries that can satisfy it */
+    bool any_system, no_system; /* TOKEN */
+    uint64_t hash;              /* of system, exact or unit; 0: not compared */
+    struct hash128 wide;        /* OF_TYPE */
+    andiron_str text;           /* as keys hold it */
+    const int64_t *rids;        /* REFERENCE: numbers of the targets */
+    size_t rid_count;
+    int64_t other; /* CHAIN, HAS: the other type; REFERENCE by SYSTEM: target type */
+    struct node **args;
+    size_t arg_count;
+    bool listed;             /* the index lists its resources (iter.c) */
+    bool settled;            /* the iterator brings only resources that satisfy it */
+    struct memo *memo;       /* CHAIN: targets judged so far */
+    struct iter *references; /* HAS: where a resource is referred to */
+    struct iter *inner;      /* HAS: candidates for args[0], or NULL */
+};
+
+/* One sort key for one type. */
+struct plan_sort {
+    enum { SORT_VALUE, SORT_ID, SORT_UPDATED } by;
+    enum andiron_term_kind kind;
+    bool descending;
+    int64_t p; /* 0: no resource has a value */
+};
+
+struct plan {
+    int64_t type;
+    andiron_str name;
+    struct node *filter;
+    struct iter *iter;
+    struct plan_sort sort[PLAN_SORTS];
+};
+
+/* A resource that is judged; views end when its statement is reset. */
+struct candidate {
+    int64_t vid, rid, type, version, op, encoding;
+    andiron_usec updated;
+    andiron_str keys;
+    sqlite3_stmt *statement; /* its row: body is column 7 */
+};
+
+/* A search that runs. */
+struct run {
+    struct search_place *place;
+    struct store *store;
+    struct db *db;
+    struct andiron_arena *arena;
+    const struct andiron_query *query;
+    struct andiron_error *error; /* first failure; failed is set then */
+    bool failed;
+
+    struct plan *plans;
+    size_t plan_count;
+    struct iter *iter; /* candidates of all plans */
+    bool ascending;    /* by vid */
+    size_t sort_count;
+    int64_t vid_low, vid_high; /* bounds by _lastUpdated */
+
+    int64_t work, work_max; /* rows looked at */
+    int64_t until_ms;       /* monotonic */
+    bool moved;             /* the page has come further than its cursor */
+    bool stopped;           /* the budget is spent */
+    int depth;              /* candidates that are loaded */
+    bool sifted;            /* entries of a sort index are looked up in the iterator */
+};
+
+/* Looks up everything the query names. -1: run->error. */
+ANDIRON_MUST_CHECK int plan_build(struct run *run);
+/* The filter of one type. NULL: failed. */
+struct node *plan_filter(struct run *run, int64_t type, const struct andiron_filter *filter);
+
+/*
+ * The budget: little on the loop; else large until the search has come a step further than its
+ * cursor (or no page would ever move on), and from then on what is configured.
+ */
+void run_budget(struct run *run);
+void run_moved(struct run *run);
+/* Counts work; true once the budget is spent. */
+bool run_spend(struct run *run, int64_t rows);
+/* Remembers a failure of the database; returns -1. */
+int run_fail(struct run *run);
+int64_t run_clock_ms(void);
+
+/*
+ * The version vid as candidate. 1; 0: gone; -1. Candidates of nested conditions are loaded on
+ * top of each other; the last one loaded ends first.
+ */
+int candidate_load(struct run *run, int64_t vid, struct candidate *ret);
+void candidate_end(struct run *run, const struct candidate *c);
+/* Current version of a resource; 0 in *ret_vid: not live. -1: failed. id may be NULL; in arena. */
+int resource_current(struct run *run, int64_t rid, int64_t *ret_type, int64_t *ret_vid,
+                     andiron_str *ret_id);
+/* First version not older than instant; INT64_MAX: none. -1: failed. */
+int vid_since(struct db *db, andiron_usec instant, int64_t *ret);
+
+#endif

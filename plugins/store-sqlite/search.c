@@ -1,0 +1,375 @@
+/*
+ * One page of a search; see search.h. Plan, candidates, page, total, includes.
+ */
+#include "search.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "cursor.h"
+#include "filter.h"
+#include "iter.h"
+#include "page.h"
+#include "sort.h"
+
+/* ---- cached counts ---------------------------------------------------------------- */
+
+enum { COUNTS = 128, COUNT_BRIEF = 20000 };
+
+/* Totals of recent queries, as long as the database does not change. */
+struct counts {
+    struct {
+        uint64_t query, content;
+        int64_t limit, total;
+        bool is_least;
+    } slots[COUNTS];
+};
+
+void search_counts_free(struct counts *counts)
+{
+    free(counts);
+}
+
+static bool counts_find(const struct search_place *place, const struct andiron_query *query,
+                        struct andiron_rows *rows)
+{
+    const struct counts *counts = place->counts != NULL ? *place->counts : NULL;
+    size_t i = query->fingerprint % COUNTS;
+
+    if (counts == NULL || query->fingerprint == 0 || counts->slots[i].query != query->fingerprint ||
+        counts->slots[i].content != place->content || counts->slots[i].limit != query->total_limit)
+        return false;
+    rows->total = counts->slots[i].total;
+    rows->total_is_least = counts->slots[i].is_least;
+    return true;
+}
+
+static void counts_put(struct search_place *place, const struct andiron_query *query,
+                       const struct andiron_rows *rows)
+{
+    size_t i = query->fingerprint % COUNTS;
+
+    if (place->counts == NULL || query->fingerprint == 0)
+        return;
+    if (*place->counts == NULL)
+        *place->counts = calloc(1, sizeof(struct counts));
+    if (*place->counts == NULL)
+        return;
+    struct counts *counts = *place->counts;
+    counts->slots[i].query = query->fingerprint;
+    counts->slots[i].content = place->content;
+    counts->slots[i].limit = query->total_limit;
+    counts->slots[i].total = rows->total;
+    counts->slots[i].is_least = rows->total_is_least;
+}
+
+/* ---- pages by latest change ------------------------------------------------------------ */
+
+static int64_t first_key(const struct run *run)
+{
+    return iter_key(run, run->ascending ? run->vid_low : run->vid_high);
+}
+
+static int64_t last_key(const struct run *run)
+{
+    return iter_key(run, run->ascending ? run->vid_high : run->vid_low);
+}
+
+/* Whether the version satisfies its type's filter: 1, 0, -1. Loaded if 1. */
+static int judge(struct run *run, int64_t key, struct candidate *ret)
+{
+    int found = candidate_load(run, iter_vid(run, key), ret);
+    struct plan *plan;
+
+    if (found <= 0)
+        return found;
+    plan = sort_plan_of(run, ret->type);
+    if (plan != NULL && filter_matches(run, plan->filter, ret, true) && !run->failed &&
+        !run->stopped)
+        return 1;
+    candidate_end(run, ret);
+    return run->failed ? -1 : 0;
+}
+
+/* Fills the page from key on. *ret_next: where the next page begins, or ITER_END. */
+static int page_by_vid(struct run *run, int64_t key, struct page *page, int64_t *ret_next)
+{
+    int64_t end = last_key(run);
+    struct candidate c;
+
+    for (;; key++) {
+        key = iter_seek(run, run->iter, key);
+        if (run->failed)
+            return -1;
+        if (key == ITER_END || key > end) {
+            *ret_next = ITER_END;
+            return 0;
+        }
+        if (run->stopped || run_spend(run, 1))
+            break;
+        int is_match = judge(run, key, &c);
+        if (is_match < 0)
+            return -1;
+        if (run->stopped)
+            break;
+        run_moved(run);
+        if (is_match == 0)
+            continue;
+        int rc = page->count < run->query->limit ? page_add(run, page, &c, false) : 1;
+        candidate_end(run, &c);
+        if (rc < 0)
+            return -1;
+        if (rc == 1)
+            break;
+    }
+    *ret_next = key;
+    return 0;
+}
+
+static int too_costly(struct run *run)
+{
+    run->failed = true;
+    return andiron_error_set(run->error, ANDIRON_E_UNPROCESSABLE, "",
+                             "the search takes too long; add a parameter that selects fewer "
+                             "resources");
+}
+
+static int by_vid(struct run *run, struct page *page, struct andiron_rows *rows)
+{
+    const struct andiron_query *query = run->query;
+    struct cursor from = { .key = first_key(run) }, to = { .mode = CURSOR_BY_VID };
+    int64_t start;
+
+    if (query->cursor.data != NULL &&
+        cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_BY_VID, query->fingerprint,
+                    &from, run->error) != 0) {
+        run->failed = true;
+        return -1;
+    }
+    start = from.key > first_key(run) ? from.key : first_key(run);
+    if (page_by_vid(run, start, page, &to.key) != 0)
+        return -1;
+    if (run->stopped && run->place->brief)
+        return 0;
+    if (run->stopped && !run->moved && to.key == start)
+        return too_costly(run);
+    if (to.key != ITER_END) {
+        to.query = query->fingerprint;
+        rows->cursor = cursor_write(&run->store->seal, run->arena, &to);
+    } else if (query->cursor.data == NULL) {
+        rows->total = (int64_t)page->count;
+    }
+    return 0;
+}
+
+/* ---- sorted pages -------------------------------------------------------------------------- */
+
+static int add_hits(struct run *run, const struct sorted_page *sorted, struct page *page)
+{
+    for (size_t i = 0; i < sorted->count; i++) {
+        struct candidate c;
+        int found = candidate_load(run, sorted->hits[i].vid, &c);
+        if (found < 0)
+            return -1;
+        if (found == 0)
+            continue;
+        int rc = page_add(run, page, &c, false);
+        candidate_end(run, &c);
+        if (rc != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int sorted(struct run *run, struct page *page, struct andiron_rows *rows)
+{
+    const struct andiron_query *query = run->query;
+    struct sorted_page sorted;
+    struct cursor from;
+    bool has_cursor = query->cursor.data != NULL;
+
+    run->ascending = !query->sort[0].descending;
+    if (has_cursor && cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_SORTED,
+                                  query->fingerprint, &from, run->error) != 0) {
+        run->failed = true;
+        return -1;
+    }
+    if (sort_page(run, has_cursor ? &from : NULL, query->limit, &sorted) != 0)
+        return -1;
+    if (run->stopped && run->place->brief)
+        return 0;
+    if (run->stopped && sorted.position.mode == 0)
+        return too_costly(run);
+    if (add_hits(run, &sorted, page) != 0)
+        return -1;
+    rows->total = sorted.total;
+    if (!sorted.complete) {
+        sorted.position.query = query->fingerprint;
+        rows->cursor = cursor_write(&run->store->seal, run->arena, &sorted.position);
+    }
+    return 0;
+}
+
+/* ---- totals ----------------------------------------------------------------------------------- */
+
+/* Counts matches one by one, up to max. */
+static int count_by_vid(struct run *run, int64_t max, int64_t *ret)
+{
+    bool exact = iter_is_exact(run->iter);
+    int64_t key = first_key(run), end = last_key(run), n = 0;
+
+    for (; n < max; key++) {
+        struct candidate c;
+        key = iter_seek(run, run->iter, key);
+        if (run->failed)
+            return -1;
+        if (run->stopped || key == ITER_END || key > end)
+            break;
+        if (exact) {
+            n++;
+            continue;
+        }
+        if (run_spend(run, 1))
+            break;
+        int is_match = judge(run, key, &c);
+        if (is_match < 0)
+            return -1;
+        if (is_match == 1) {
+            candidate_end(run, &c);
+            n++;
+        }
+    }
+    *ret = n;
+    return 0;
+}
+
+static int count_all(struct run *run, struct andiron_rows *rows)
+{
+    const struct andiron_query *query = run->query;
+    int64_t limit = query->total_limit > 0 ? query->total_limit : INT64_MAX - 1;
+    int64_t max = run->place->brief && limit >= COUNT_BRIEF ? COUNT_BRIEF : limit + 1;
+    int64_t n = -1;
+    bool whole = run->vid_low == 1 && run->vid_high == INT64_MAX - 1;
+
+    if (counts_find(run->place, query, rows))
+        return 0;
+    if (whole && iter_is_exact(run->iter)) {
+        n = iter_count(run, run->iter, max);
+        if (run->failed)
+            return -1;
+    }
+    if (n < 0 && count_by_vid(run, max, &n) != 0)
+        return -1;
+    if (run->place->brief && (run->stopped || n == COUNT_BRIEF)) {
+        run->stopped = true; /* too many to count here */
+        return 0;
+    }
+    rows->total = n > limit ? limit : n;
+    rows->total_is_least = n > limit || run->stopped;
+    if (!run->stopped)
+        counts_put(run->place, query, rows);
+    run->stopped = false;
+    return 0;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------- */
+
+static int build_iters(struct run *run)
+{
+    struct iter **args = andiron_alloc(run->arena, (run->plan_count + 1) * sizeof(args[0]));
+
+    if (run->sort_count != 0)
+        run->ascending = !run->query->sort[0].descending;
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct plan *plan = &run->plans[i];
+        bool all = plan->filter->op == NODE_TRUE;
+        plan->iter = all ? NULL : iter_of_filter(run, plan->filter);
+        if (run->failed)
+            return -1;
+        if (plan->iter == NULL)
+            plan->iter = iter_of_type(run, plan->type, all);
+        args[i] = plan->iter;
+    }
+    run->iter = iter_any(run, args, run->plan_count);
+    return 0;
+}
+
+static void explain(struct run *run, const struct page *page, int64_t began_us,
+                    struct andiron_rows *rows)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    const char *text = andiron_printf(
+        run->arena,
+        "{\"driver\":\"%s\",\"exact\":%s,\"probed\":%lld,\"rows\":%zu,\"on\":\"%s\","
+        "\"microseconds\":%lld}",
+        run->plan_count != 0 ? iter_name(run->iter) : "nothing",
+        run->plan_count != 0 && iter_is_exact(run->iter) ? "true" : "false", (long long)run->work,
+        page->count, run->place->brief ? "loop" : "pool", (long long)(now_us - began_us));
+    rows->explain = andiron_str_of(text);
+}
+
+static int run_page(struct run *run, struct page *page, struct andiron_rows *rows)
+{
+    const struct andiron_query *query = run->query;
+
+    if (plan_build(run) != 0)
+        return -1;
+    if (run->plan_count == 0) {
+        rows->total = 0;
+        return 0;
+    }
+    if (build_iters(run) != 0)
+        return -1;
+    if (query->limit != 0 &&
+        (run->sort_count != 0 ? sorted(run, page, rows) : by_vid(run, page, rows)) != 0)
+        return -1;
+    if (run->stopped && run->place->brief)
+        return 0;
+    run->stopped = false;
+    if (rows->total < 0 && query->total != ANDIRON_TOTAL_NONE) {
+        run_budget(run);
+        run_moved(run);
+        if (count_all(run, rows) != 0)
+            return -1;
+    } else if (rows->total >= 0 && query->total_limit > 0 && rows->total > query->total_limit) {
+        rows->total = query->total_limit;
+        rows->total_is_least = true;
+    }
+    if (run->stopped)
+        return 0;
+    if (query->include_count != 0 && page->count != 0)
+        return include_rows(run, page, &rows->suppressed);
+    return 0;
+}
+
+int search_run(struct search_place *place, const struct andiron_query *query,
+               struct andiron_rows *rows)
+{
+    struct run run = { .place = place,
+                       .store = place->store,
+                       .db = place->db,
+                       .arena = place->arena,
+                       .query = query,
+                       .error = &rows->error };
+    struct page page = { .count = 0 };
+    struct timespec began = { .tv_sec = 0 };
+
+    *rows = (struct andiron_rows){ .total = -1 };
+    if (query->explain)
+        clock_gettime(CLOCK_MONOTONIC, &began);
+    run_budget(&run);
+    if (run_page(&run, &page, rows) != 0) {
+        struct andiron_error error = rows->error;
+        *rows = (struct andiron_rows){ .error = error, .total = -1 };
+        return -1;
+    }
+    place->stopped = place->brief && run.stopped;
+    rows->rows = page.rows;
+    rows->count = page.count;
+    if (query->explain)
+        explain(&run, &page, (int64_t)began.tv_sec * 1000000 + began.tv_nsec / 1000, rows);
+    return 0;
+}

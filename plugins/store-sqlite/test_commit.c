@@ -1,0 +1,292 @@
+/*
+ * Commits: versions, conditions, references, index rows, counters.
+ */
+#include "test_kit.h"
+
+#include "read.h"
+
+static int setup(void **state)
+{
+    struct kit *k = malloc(sizeof(*k));
+    kit_open(k);
+    *state = k;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kit_end(*state);
+    free(*state);
+    return 0;
+}
+
+static struct andiron_row read_one(struct kit *k, const char *type, const char *id,
+                                   uint64_t version)
+{
+    struct andiron_ref ref = kit_ref(type, id);
+    struct andiron_rows rows;
+    struct search_place place = { .store = &k->store, .db = &k->reader->db, .arena = k->arena };
+
+    ref.version = version;
+    assert_int_equal(reader_enter(k->reader), 0);
+    assert_int_equal(read_run(&place, &ref, 1, &rows), 0);
+    reader_leave(k->reader);
+    assert_int_equal(rows.count, 1);
+    return rows.rows[0];
+}
+
+static int64_t count_rows(struct kit *k, const char *sql)
+{
+    sqlite3_stmt *s;
+    int64_t n;
+
+    assert_int_equal(sqlite3_prepare_v2(writer_view(k->store.writer).db->handle, sql, -1, &s, NULL),
+                     0);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    n = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return n;
+}
+
+static void what_was_written_is_read_back(void **state)
+{
+    struct kit *k = *state;
+
+    assert_int_equal(kit_put(k, "Patient", "a", "{\"x\":1.00}", NULL, 0), 1);
+    assert_int_equal(kit_put(k, "Patient", "a", "{\"x\":2}", NULL, 0), 2);
+    struct andiron_row now = read_one(k, "Patient", "a", 0);
+    assert_true(andiron_str_eq(now.body, ANDIRON_STR("{\"x\":2}")));
+    assert_int_equal(now.ref.version, 2);
+    struct andiron_row old = read_one(k, "Patient", "a", 1);
+    assert_true(andiron_str_eq(old.body, ANDIRON_STR("{\"x\":1.00}")));
+    assert_true(now.updated >= old.updated + 1000);
+    assert_int_equal(read_one(k, "Patient", "a", 3).ref.id.len, 0);
+    assert_int_equal(read_one(k, "Patient", "b", 0).ref.id.len, 0);
+    assert_int_equal(read_one(k, "Nothing", "a", 0).ref.id.len, 0);
+}
+
+static void update_replaces_index_rows(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term one[] = { kit_token("code", "s", "a"),
+                                  kit_token("code", NULL, "b"),
+                                  kit_reference("subject", "Patient", "p"),
+                                  kit_date("date", 10, 20),
+                                  kit_number("n", 5, 5),
+                                  kit_string("name", "x", "X") };
+    struct andiron_term two[] = { kit_token("code", "s", "c") };
+
+    assert_int_equal(kit_put(k, "Observation", "o", "{}", one, 6), 1);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_token"), 4);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_ref"), 1);
+    assert_int_equal(kit_put(k, "Observation", "o", "{}", two, 1), 2);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_token"), 2);
+    assert_int_equal(
+        count_rows(k, "SELECT (SELECT count(*) FROM ix_ref)+(SELECT count(*) FROM "
+                      "ix_date)+(SELECT count(*) FROM ix_num)+(SELECT count(*) FROM ix_str)"),
+        0);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM version WHERE keys IS NOT NULL"), 1);
+}
+
+static void removing_keeps_history_and_can_be_undone(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_token("code", "s", "a");
+    struct andiron_write write = { .ref = kit_ref("Observation", "o"), .remove = true };
+    struct andiron_commit commit = { .writes = &write, .count = 1 };
+
+    assert_int_equal(kit_put(k, "Observation", "o", "{\"v\":1}", &term, 1), 1);
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(write.ref.version, 2);
+    assert_true(read_one(k, "Observation", "o", 0).deleted);
+    assert_true(andiron_str_eq(read_one(k, "Observation", "o", 1).body, ANDIRON_STR("{\"v\":1}")));
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_token"), 0);
+    /* Again: nothing happens. */
+    write.ref.version = 0;
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(write.ref.version, 2);
+    assert_int_equal(kit_put(k, "Observation", "o", "{\"v\":3}", &term, 1), 3);
+    assert_false(read_one(k, "Observation", "o", 0).deleted);
+}
+
+static void removing_the_unknown_changes_nothing(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_write write = { .ref = kit_ref("Observation", "none"), .remove = true };
+    struct andiron_commit commit = { .writes = &write, .count = 1 };
+
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(write.ref.version, 0);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM version"), 0);
+}
+
+static void failed_condition_fails_the_whole_commit(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_write writes[] = {
+        { .ref = kit_ref("Patient", "new"), .body = ANDIRON_STR("{}") },
+        { .ref = kit_ref("Patient", "a"), .body = ANDIRON_STR("{}"), .if_version = 7 }
+    };
+    struct andiron_commit commit = { .writes = writes, .count = 2 };
+
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", NULL, 0), 1);
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_PRECONDITION);
+    assert_int_equal(commit.failed, 1);
+    assert_int_equal(read_one(k, "Patient", "new", 0).ref.id.len, 0);
+    writes[1].if_version = 1;
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(writes[1].ref.version, 2);
+    writes[0].if_absent = true;
+    writes[1].if_version = 2;
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_PRECONDITION);
+    assert_int_equal(commit.failed, 0);
+}
+
+static void conditional_write_takes_its_match(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_token("identifier", "s", "1");
+    struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, term);
+    struct andiron_query query = { .type = "Patient", .filter = &filter };
+    struct andiron_write write = { .ref = kit_ref("Patient", "first"),
+                                   .body = ANDIRON_STR("{}"),
+                                   .terms = &term,
+                                   .term_count = 1,
+                                   .match = &query,
+                                   .if_none_exist = true };
+    struct andiron_commit commit = { .writes = &write, .count = 1 };
+
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_true(write.created);
+    write.ref = kit_ref("Patient", "second");
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_false(write.created);
+    assert_true(andiron_str_eq(write.ref.id, ANDIRON_STR("first")));
+    assert_int_equal(write.ref.version, 1);
+    /* Without if_none_exist the match is updated. */
+    write.ref = kit_ref("Patient", "third");
+    write.if_none_exist = false;
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_true(andiron_str_eq(write.ref.id, ANDIRON_STR("first")));
+    assert_int_equal(write.ref.version, 2);
+    assert_int_equal(kit_put(k, "Patient", "other", "{}", &term, 1), 1);
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_MULTIPLE_MATCHES);
+}
+
+static void one_resource_twice_is_refused(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_write writes[] = { { .ref = kit_ref("Patient", "a"), .body = ANDIRON_STR("{}") },
+                                      { .ref = kit_ref("Patient", "b"), .body = ANDIRON_STR("{}") },
+                                      { .ref = kit_ref("Patient", "a"),
+                                        .body = ANDIRON_STR("{}") } };
+    struct andiron_commit commit = { .writes = writes, .count = 3 };
+
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_INVALID);
+    assert_int_equal(commit.failed, 2);
+}
+
+static void references_inside_a_commit_find_their_targets(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_reference("subject", "Patient", "p");
+    struct andiron_write writes[] = { { .ref = kit_ref("Observation", "o"),
+                                        .body = ANDIRON_STR("{}"),
+                                        .terms = &term,
+                                        .term_count = 1 },
+                                      { .ref = kit_ref("Patient", "p"),
+                                        .body = ANDIRON_STR("{}") } };
+    struct andiron_commit commit = { .writes = writes, .count = 2, .check_references = true };
+
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
+                                   "WHERE id='p' AND st=0"),
+                     1);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM resource WHERE st=2"), 0);
+}
+
+static void checked_references_need_their_targets(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_reference("subject", "Patient", "p");
+    struct andiron_write write = { .ref = kit_ref("Observation", "o"),
+                                   .body = ANDIRON_STR("{}"),
+                                   .terms = &term,
+                                   .term_count = 1 };
+    struct andiron_commit commit = { .writes = &write, .count = 1, .check_references = true };
+    struct andiron_write removal = { .ref = kit_ref("Patient", "p"), .remove = true };
+    struct andiron_commit remove = { .writes = &removal, .count = 1, .check_references = true };
+
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_UNPROCESSABLE);
+    assert_int_equal(kit_put(k, "Patient", "p", "{}", NULL, 0), 1);
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(kit_commit(k, &remove), -1);
+    assert_int_equal(remove.error.code, ANDIRON_E_CONFLICT);
+    write.remove = true;
+    write.ref = kit_ref("Observation", "o");
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(kit_commit(k, &remove), 0);
+}
+
+static void stamp_body(void *state, struct andiron_arena *arena, struct andiron_write *write)
+{
+    int *calls = state;
+
+    ++*calls;
+    write->body = andiron_str_of(
+        andiron_printf(arena, "v%d at %lld", (int)write->ref.version, (long long)write->updated));
+}
+
+static void stamp_knows_version_and_instant(void **state)
+{
+    struct kit *k = *state;
+    int calls = 0;
+    struct andiron_write write = { .ref = kit_ref("Patient", "a"),
+                                   .stamp = stamp_body,
+                                   .stamp_state = &calls };
+    struct andiron_commit commit = { .writes = &write, .count = 1 };
+    char expected[64];
+
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(kit_commit(k, &commit), 0);
+    snprintf(expected, sizeof(expected), "v2 at %lld", (long long)write.updated);
+    assert_true(andiron_str_eq(read_one(k, "Patient", "a", 0).body, andiron_str_of(expected)));
+    assert_int_equal(calls, 2);
+}
+
+static void numbers_go_on_after_a_restart(void **state)
+{
+    struct kit *k = *state;
+
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", NULL, 0), 1);
+    kit_close(k);
+    kit_reopen(k);
+    assert_int_equal(kit_put(k, "Patient", "b", "{}", NULL, 0), 1);
+    assert_int_equal(kit_put(k, "Device", "a", "{}", NULL, 0), 1);
+    assert_int_equal(count_rows(k, "SELECT max(vid) FROM version"), 3);
+    assert_int_equal(count_rows(k, "SELECT count(DISTINCT type) FROM resource"), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_written_is_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(update_replaces_index_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(removing_keeps_history_and_can_be_undone, setup, teardown),
+        cmocka_unit_test_setup_teardown(removing_the_unknown_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(failed_condition_fails_the_whole_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(conditional_write_takes_its_match, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_resource_twice_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(references_inside_a_commit_find_their_targets, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(checked_references_need_their_targets, setup, teardown),
+        cmocka_unit_test_setup_teardown(stamp_knows_version_and_instant, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_go_on_after_a_restart, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
