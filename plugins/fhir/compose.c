@@ -356,11 +356,14 @@ andiron_str compose_stamped(const struct draft *draft, struct andiron_arena *are
     return stamped(draft, arena, version, updated);
 }
 
-/* Terms were made with the planned ids: puts in those of the resources that conditions matched. */
-static void settle_terms(const struct draft *d, struct andiron_write *write)
+/*
+ * Terms were made with the planned ids: puts in those of the resources that conditions matched.
+ * A commit may be run a second time, with another match: planned is what terms have now.
+ */
+static void settle_terms(struct draft *d, struct andiron_write *write)
 {
     for (size_t i = 0; i < d->hole_count; i++) {
-        const struct hole *hole = &d->holes[i];
+        struct hole *hole = &d->holes[i];
         if (hole->kind != HOLE_ID)
             continue;
         const struct andiron_ref *ref = real(d, hole);
@@ -372,12 +375,13 @@ static void settle_terms(const struct draft *d, struct andiron_write *write)
                 andiron_str_eq(terms[j].system, ref->type) &&
                 andiron_str_eq(terms[j].text, hole->planned))
                 terms[j].text = ref->id;
+        hole->planned = ref->id;
     }
 }
 
 void compose_stamp(void *state, struct andiron_arena *arena, struct andiron_write *write)
 {
-    const struct draft *d = state;
+    struct draft *d = state;
 
     if (d->writes != NULL)
         settle_terms(d, write);

@@ -3,6 +3,21 @@
 #include "answer.h"
 #include "text.h"
 
+/* Names that routes do not have but requests get: see access.c. */
+static const struct andiron_route refined[] = {
+    { .method = "POST", .pattern = "/fhir/{type}", .operation = "FhirConditionalCreate" },
+};
+
+static const struct andiron_route *route_at(const struct fhir *fhir, size_t index,
+                                            const char **ret_plugin)
+{
+    size_t count = sizeof(refined) / sizeof(refined[0]);
+    if (index >= count)
+        return andiron_host_route(fhir->host, index - count, ret_plugin);
+    *ret_plugin = "fhir";
+    return &refined[index];
+}
+
 /* The first route of an operation stands for it; index of the next such route from `from`. */
 static const struct andiron_route *next_operation(const struct fhir *fhir, size_t *index,
                                                   const char **ret_plugin)
@@ -10,12 +25,12 @@ static const struct andiron_route *next_operation(const struct fhir *fhir, size_
     const struct andiron_route *route, *earlier;
     const char *plugin;
 
-    while ((route = andiron_host_route(fhir->host, (*index)++, ret_plugin)) != NULL) {
+    while ((route = route_at(fhir, (*index)++, ret_plugin)) != NULL) {
         if (route->operation == NULL)
             continue;
         bool repeated = false;
         for (size_t i = 0; !repeated && i + 1 < *index; i++) {
-            earlier = andiron_host_route(fhir->host, i, &plugin);
+            earlier = route_at(fhir, i, &plugin);
             repeated = earlier->operation != NULL && strcmp(earlier->operation, route->operation) == 0;
         }
         if (!repeated)

@@ -233,6 +233,10 @@ static void the_stamp_puts_in_the_id_that_a_condition_matched(void **state)
                                      "\"p\":{\"reference\":\"Patient/p1\"}}");
     assert_text(terms[0].text, "there");
     assert_text(terms[1].text, "p1");
+
+    writes[1].ref.id = ANDIRON_STR("other"); /* the commit is run again, and matches another one */
+    compose_stamp(&draft, arena, &writes[0]);
+    assert_text(terms[0].text, "other");
 }
 
 static void the_own_id_may_be_the_matched_one_too(void **state)

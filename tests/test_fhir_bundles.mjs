@@ -1,0 +1,235 @@
+// Batches and transactions: order, references between entries, all or nothing, one refusal each.
+import test, { before, after, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { start, call, basic } from './lib/server.mjs';
+
+let server, admin;
+before(async () => { server = await start({ plugins: { fhir: { 'max-bundle-entries': '600' } } }); admin = server.admin; });
+after(async () => { await server.stop(); server.remove(); });
+
+const fhir = (method, path, body, headers = {}) => call(method, path ? `${server.fhir}/${path}` : server.fhir, body, { ...admin, ...headers });
+const bundle = (type, entry) => ({ resourceType: 'Bundle', type, entry });
+const run = (type, entry, headers) => fhir('POST', '', bundle(type, entry), headers);
+const transaction = (entry, headers) => run('transaction', entry, headers);
+const outcome = (r, status) => {
+  assert.equal(r.status, status, r.text);
+  assert.equal(r.json?.resourceType, 'OperationOutcome', r.text);
+};
+const idOf = (e) => e.response.location.match(/\/fhir\/([A-Za-z]+\/[^/]+)\/_history\/\d+$/)[1];
+const uuid = (n) => `urn:uuid:00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+describe('a transaction', () => {
+  test('rewrites references forward and backward, wherever they stand', async () => {
+    const r = await transaction([
+      { fullUrl: uuid(1), resource: { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: uuid(2) }, extension: [{ url: 'http://e', valueReference: { reference: uuid(2) } }, { url: 'http://u', valueUri: uuid(2) }], contained: [{ resourceType: 'Condition', id: 'c', subject: { reference: uuid(2) } }], text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml"><a href="${uuid(2)}">x</a> ${uuid(2)}</div>` } }, request: { method: 'POST', url: 'Observation' } },
+      { fullUrl: uuid(2), resource: { resourceType: 'Patient', identifier: [{ system: 'urn:ietf:rfc:3986', value: uuid(2) }], link: [{ other: { reference: uuid(1) }, type: 'seealso' }] }, request: { method: 'POST', url: 'Patient' } },
+    ]);
+    assert.equal(r.status, 200, r.text);
+    assert.equal(r.json.type, 'transaction-response');
+    const [o, p] = r.json.entry.map(idOf);
+    for (const e of r.json.entry) {
+      assert.equal(e.response.status, '201');
+      assert.equal(e.response.etag, 'W/"1"');
+      assert.ok(Date.parse(e.response.lastModified));
+      assert.equal(e.resource, undefined);
+    }
+    const observation = (await fhir('GET', o)).json;
+    assert.equal(observation.subject.reference, p);
+    assert.equal(observation.extension[0].valueReference.reference, p);
+    assert.equal(observation.extension[1].valueUri, p);
+    assert.equal(observation.contained[0].subject.reference, p);
+    assert.equal(observation.text.div, `<div xmlns="http://www.w3.org/1999/xhtml"><a href="${p}">x</a> ${uuid(2)}</div>`);
+    const patient = (await fhir('GET', p)).json;
+    assert.equal(patient.identifier[0].value, uuid(2));
+    assert.equal(patient.link[0].other.reference, o);
+    const found = await fhir('GET', `Observation?subject=${p}`);
+    assert.equal(found.json.entry.length, 1);
+  });
+  test('resolves relative and absolute references by the base of the fullUrls', async () => {
+    const r = await transaction([
+      { fullUrl: 'http://other.example/fhir/Patient/77', resource: { resourceType: 'Patient', id: '77' }, request: { method: 'POST', url: 'Patient' } },
+      { fullUrl: 'http://other.example/fhir/Observation/5', resource: { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: 'Patient/77' }, focus: [{ reference: 'http://other.example/fhir/Patient/77' }, { reference: 'Patient/78' }] }, request: { method: 'POST', url: 'Observation' } },
+    ]);
+    const [p, o] = r.json.entry.map(idOf);
+    const observation = (await fhir('GET', o)).json;
+    assert.equal(observation.subject.reference, p);
+    assert.deepEqual(observation.focus, [{ reference: p }, { reference: 'Patient/78' }]);
+  });
+  test('deletes first, then creates and updates; GET sees the result; answers keep the order', async () => {
+    await fhir('PUT', 'Patient/order-1', { resourceType: 'Patient', id: 'order-1' });
+    const r = await transaction([
+      { request: { method: 'GET', url: 'Patient/order-2' } },
+      { resource: { resourceType: 'Patient', id: 'order-2', active: true }, request: { method: 'PUT', url: 'Patient/order-2' } },
+      { request: { method: 'GET', url: 'Patient?_id=order-1' } },
+      { request: { method: 'DELETE', url: 'Patient/order-1' } },
+      { request: { method: 'GET', url: 'Patient/order-1' } },
+    ]);
+    assert.equal(r.status, 200, r.text);
+    assert.deepEqual(r.json.entry.map((e) => e.response.status), ['200', '201', '200', '204', '410']);
+    assert.equal(r.json.entry[0].resource.active, true);
+    assert.equal(r.json.entry[2].resource.total, 0);
+    assert.equal(r.json.entry[4].response.outcome.resourceType, 'OperationOutcome');
+    assert.equal((await fhir('GET', 'Patient/order-1')).status, 410);
+  });
+  test('gives resources back when they are asked for', async () => {
+    const r = await transaction([{ resource: { resourceType: 'Patient', id: 'rep' }, request: { method: 'PUT', url: 'Patient/rep' } }], { prefer: 'return=representation' });
+    assert.equal(r.json.entry[0].resource.meta.versionId, '1');
+  });
+  test('is all or nothing', async () => {
+    await fhir('PUT', 'Patient/atom-old', { resourceType: 'Patient', id: 'atom-old' });
+    const bad = [
+      [{ resource: { resourceType: 'Patient', id: 'atom-old' }, request: { method: 'PUT', url: 'Patient/atom-old', ifMatch: 'W/"9"' } }, 412],
+      [{ resource: { resourceType: 'Patient', id: 'atom-old' }, request: { method: 'PUT', url: 'Patient/atom-old', ifNoneMatch: '*' } }, 412],
+      [{ resource: { resourceType: 'Patient', name: [] }, request: { method: 'POST', url: 'Patient' } }, 400],
+      [{ resource: { resourceType: 'Observation' }, request: { method: 'POST', url: 'Patient' } }, 400],
+      [{ resource: { resourceType: 'Patient' }, request: { method: 'PUT', url: 'Patient/atom-x' } }, 400],
+      [{ resource: { resourceType: 'AccessPolicy', engine: 'no-such-engine' }, request: { method: 'PUT', url: 'AccessPolicy/atom' } }, 422],
+    ];
+    for (const [entry, status] of bad) {
+      const r = await transaction([{ resource: { resourceType: 'Patient', id: 'atom-new' }, request: { method: 'PUT', url: 'Patient/atom-new' } }, entry]);
+      outcome(r, status);
+      assert.match(r.json.issue[0].expression?.[0] ?? '', /^Bundle\.entry\[1\]/, r.text);
+      outcome(await fhir('GET', 'Patient/atom-new'), 404);
+      outcome(await fhir('GET', 'Patient/atom-new/_history'), 404);
+    }
+  });
+  test('with the same identity or fullUrl twice is refused', async () => {
+    const put = (id) => ({ resource: { resourceType: 'Patient', id }, request: { method: 'PUT', url: `Patient/${id}` } });
+    outcome(await transaction([put('dup'), put('dup')]), 400);
+    outcome(await transaction([put('dup'), { request: { method: 'DELETE', url: 'Patient/dup' } }]), 400);
+    outcome(await transaction([{ fullUrl: uuid(1), ...put('dup1') }, { fullUrl: uuid(1), ...put('dup2') }]), 400);
+    outcome(await fhir('GET', 'Patient/dup'), 404);
+  });
+  test('reports what is wrong with all entries at once', async () => {
+    const r = await transaction([{ request: { method: 'JUMP', url: 'Patient' } }, { resource: { resourceType: 'Patient' }, request: { method: 'POST' } }, { request: { method: 'POST', url: 'Patient' } }]);
+    outcome(r, 400);
+    assert.deepEqual(r.json.issue.map((i) => i.expression[0]), ['Bundle.entry[0].request.method', 'Bundle.entry[1].request.url', 'Bundle.entry[2].resource']);
+    outcome(await transaction([{ resource: { resourceType: 'Nothing' }, request: { method: 'POST', url: 'Nothing' } }]), 404);
+  });
+  test('may be empty', async () => {
+    for (const body of [{ resourceType: 'Bundle', type: 'transaction' }, bundle('transaction', []), bundle('batch', [])]) assert.equal((await fhir('POST', '', body)).status, 200);
+  });
+  test('takes only batch and transaction, and not too many entries', async () => {
+    outcome(await run('collection', []), 400);
+    outcome(await fhir('POST', '', { resourceType: 'Patient' }), 400);
+    outcome(await fhir('POST', '', '{'), 400);
+    outcome(await transaction(Array.from({ length: 601 }, (_, i) => ({ request: { method: 'GET', url: `Patient/${i}` } }))), 413);
+  });
+  test('a create whose condition matches points to what exists', async () => {
+    const existing = await fhir('PUT', 'Organization/known', { resourceType: 'Organization', id: 'known', identifier: [{ system: 'http://o', value: 'known' }] });
+    assert.ok(existing.status < 300);
+    const entries = () => [
+      { fullUrl: uuid(3), resource: { resourceType: 'Patient', managingOrganization: { reference: uuid(4) }, generalPractitioner: [{ reference: uuid(5) }] }, request: { method: 'POST', url: 'Patient' } },
+      { fullUrl: uuid(4), resource: { resourceType: 'Organization', identifier: [{ system: 'http://o', value: 'known' }] }, request: { method: 'POST', url: 'Organization', ifNoneExist: 'identifier=http://o|known' } },
+      { fullUrl: uuid(5), resource: { resourceType: 'Practitioner', identifier: [{ system: 'http://o', value: 'new' }] }, request: { method: 'POST', url: 'Practitioner', ifNoneExist: 'identifier=http://o|new' } },
+    ];
+    const r = await transaction(entries());
+    assert.deepEqual(r.json.entry.map((e) => e.response.status), ['201', '200', '201'], r.text);
+    const [p, o, d] = r.json.entry.map(idOf);
+    assert.equal(o, 'Organization/known');
+    const patient = (await fhir('GET', p)).json;
+    assert.equal(patient.managingOrganization.reference, 'Organization/known');
+    assert.equal(patient.generalPractitioner[0].reference, d);
+    assert.equal((await fhir('GET', 'Patient?organization=Organization/known')).json.entry.length, 1);
+    const again = await transaction(entries());
+    assert.deepEqual(again.json.entry.map((e) => e.response.status), ['201', '200', '200'], again.text);
+    assert.equal(idOf(again.json.entry[2]), d);
+  });
+  test('conditional references must match exactly one', async () => {
+    const entry = (reference) => [{ resource: { resourceType: 'Patient', managingOrganization: { reference } }, request: { method: 'POST', url: 'Patient' } }];
+    const r = await transaction(entry('Organization?identifier=http://o|known'));
+    assert.equal(r.status, 200, r.text);
+    assert.equal((await fhir('GET', idOf(r.json.entry[0]))).json.managingOrganization.reference, 'Organization/known');
+    outcome(await transaction(entry('Organization?identifier=http://o|none')), 412);
+    for (let i = 0; i < 2; i++) await fhir('POST', 'Organization', { resourceType: 'Organization', identifier: [{ system: 'http://o', value: 'twice' }] });
+    outcome(await transaction(entry('Organization?identifier=http://o|twice')), 412);
+    outcome(await transaction(entry('Organization?nonsense=1')), 400);
+  });
+  test('may hold platform types', async () => {
+    const r = await transaction([
+      { resource: { resourceType: 'Client', id: 'in-bundle', secret: 'a secret of some length', grant_types: ['basic'] }, request: { method: 'PUT', url: 'Client/in-bundle' } },
+      { resource: { engine: 'allow', link: [{ reference: 'Client/in-bundle' }] }, request: { method: 'PUT', url: '/AccessPolicy/in-bundle' } },
+    ]);
+    assert.equal(r.status, 200, r.text);
+    const client = { authorization: basic('in-bundle', 'a secret of some length') };
+    assert.equal((await call('GET', `${server.fhir}/Patient?_count=1`, undefined, client)).status, 200);
+    const again = await transaction([{ resource: { engine: 'allow', link: [{ reference: 'Client/in-bundle' }] }, request: { method: 'PUT', url: 'AccessPolicy/in-bundle' } }]);
+    assert.equal(again.json.entry[0].response.status, '200');
+    assert.equal(again.json.entry[0].response.etag, 'W/"1"');
+  });
+});
+
+describe('a batch', () => {
+  test('each entry stands for itself', async () => {
+    await fhir('PUT', 'Patient/b-old', { resourceType: 'Patient', id: 'b-old' });
+    const r = await run('batch', [
+      { resource: { resourceType: 'Patient', id: 'b1' }, request: { method: 'PUT', url: 'Patient/b1' } },
+      { resource: { resourceType: 'Patient', id: 'wrong' }, request: { method: 'PUT', url: 'Patient/b2' } },
+      { resource: { resourceType: 'Patient', name: [] }, request: { method: 'POST', url: 'Patient' } },
+      { request: { method: 'GET', url: 'Patient/none' } },
+      { request: { method: 'GET', url: 'Patient/b-old' } },
+      { resource: { resourceType: 'Patient', id: 'b-old' }, request: { method: 'PUT', url: 'Patient/b-old', ifMatch: 'W/"7"' } },
+      { request: { method: 'JUMP', url: 'Patient' } },
+      { request: { method: 'GET', url: 'Nothing/1' } },
+      { request: { method: 'DELETE', url: 'Patient/b-gone' } },
+      { resource: { resourceType: 'Patient', id: 'b3' }, request: { method: 'PUT', url: 'Patient/b3' } },
+    ]);
+    assert.equal(r.status, 200, r.text);
+    assert.equal(r.json.type, 'batch-response');
+    assert.deepEqual(r.json.entry.map((e) => e.response.status), ['201', '400', '400', '404', '200', '412', '400', '404', '204', '201']);
+    for (const e of r.json.entry) assert.equal(!!e.response.outcome, e.response.status >= '400', JSON.stringify(e));
+    assert.equal(r.json.entry[4].resource.id, 'b-old');
+    assert.equal((await fhir('GET', 'Patient/b3')).status, 200);
+  });
+  test('a second write to a resource comes after the first', async () => {
+    const put = (active) => ({ resource: { resourceType: 'Patient', id: 'b-twice', active }, request: { method: 'PUT', url: 'Patient/b-twice' } });
+    const r = await run('batch', [put(false), put(true)]);
+    assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.response.etag]), [['201', 'W/"1"'], ['200', 'W/"2"']]);
+    assert.equal((await fhir('GET', 'Patient/b-twice')).json.active, true);
+  });
+  test('answers a refused entry with 403, the others go on; a transaction fails as a whole', async () => {
+    await fhir('PUT', 'Client/half', { grant_types: ['basic'], secret: 'a secret of some length' });
+    for (const id of ['FhirTransaction', 'FhirRead', 'FhirSearch']) {
+      const r = await fhir('PUT', `AccessPolicy/half-${id.toLowerCase()}`, { engine: 'allow', link: [{ reference: `Operation/${id}` }] });
+      assert.ok(r.status < 300, r.text);
+    }
+    const half = { authorization: basic('half', 'a secret of some length') };
+    const entries = [{ request: { method: 'GET', url: 'Patient/b1' } }, { resource: { resourceType: 'Patient', id: 'b9' }, request: { method: 'PUT', url: 'Patient/b9' } }];
+    const batch = await call('POST', server.fhir, bundle('batch', entries), half);
+    assert.equal(batch.status, 200, batch.text);
+    assert.deepEqual(batch.json.entry.map((e) => e.response.status), ['200', '403']);
+    outcome(await call('POST', server.fhir, bundle('transaction', entries), half), 403);
+    outcome(await fhir('GET', 'Patient/b9'), 404);
+  });
+});
+
+test('500 creates take one bundle of either kind well below a second', async () => {
+  for (const type of ['transaction', 'batch']) {
+    const entries = Array.from({ length: 500 }, (_, i) => ({ fullUrl: uuid(1000 + i), resource: { resourceType: 'Observation', status: 'final', code: { coding: [{ system: 'http://loinc.org', code: `many-${type}` }] }, subject: { reference: i ? uuid(1000) : 'Patient/x' }, valueQuantity: { value: i } }, request: { method: 'POST', url: 'Observation' } }));
+    const began = performance.now();
+    const r = await run(type, entries);
+    const ms = performance.now() - began;
+    assert.equal(r.status, 200, r.text.slice(0, 300));
+    assert.ok(r.json.entry.every((e) => e.response.status === '201'));
+    assert.equal((await fhir('GET', `Observation?code=many-${type}&_summary=count`)).json.total, 500);
+    console.log(`# ${type}: 500 entries in ${ms.toFixed(0)} ms`);
+    assert.ok(ms < 5000, `${ms} ms`);
+  }
+});
+
+test('the init bundle makes no new versions when it is applied again', async (t) => {
+  const init = { resourceType: 'Bundle', type: 'transaction', entry: [
+    { resource: { resourceType: 'Client', id: 'root', secret: 'secret', grant_types: ['basic'] }, request: { method: 'PUT', url: 'Client/root' } },
+    { resource: { resourceType: 'AccessPolicy', id: 'root', engine: 'allow', link: [{ resourceType: 'Client', id: 'root' }] }, request: { method: 'PUT', url: 'AccessPolicy/root' } },
+    { resource: { resourceType: 'Patient', id: 'init', active: true }, request: { method: 'PUT', url: 'Patient/init' } },
+  ] };
+  const first = await start({ init });
+  t.after(() => first.remove());
+  await first.stop();
+  const second = await start({ at: first });
+  t.after(() => second.stop());
+  for (const path of ['fhir/Client/root', 'fhir/AccessPolicy/root', 'fhir/Patient/init']) {
+    const r = await call('GET', `${second.base}/${path}`, undefined, second.admin);
+    assert.equal(r.json?.meta?.versionId, '1', r.text);
+  }
+});
