@@ -282,20 +282,17 @@ static void put_joined(struct text *t, const struct parts *parts, const char *na
 /* Members of rest that only plugins have: the first to name one sets it. */
 static void put_others(struct text *t, const struct parts *parts)
 {
-    char name[64];
     for (size_t i = 0; i < parts->count; i++) {
         struct andiron_json_iter it = { .of = parts->of[i] };
         while (andiron_json_next(&it)) {
-            if (it.name.len >= sizeof(name) || andiron_str_eq(it.name, ANDIRON_STR("operation")) ||
+            if (andiron_str_eq(it.name, ANDIRON_STR("operation")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("interaction")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("resource")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("mode")))
                 continue;
-            memcpy(name, it.name.data, it.name.len);
-            name[it.name.len] = '\0';
             bool earlier = false;
             for (size_t j = 0; j < i; j++)
-                earlier |= andiron_json_type(andiron_json_get(parts->of[j], name)) !=
+                earlier |= andiron_json_type(andiron_json_member(parts->of[j], it.name)) !=
                            ANDIRON_JSON_MISSING;
             if (earlier)
                 continue;

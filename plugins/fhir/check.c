@@ -97,14 +97,15 @@ static bool is_primitive(andiron_json v)
  */
 static bool nulls_allowed(andiron_json array, andiron_str name, andiron_json parent)
 {
-    char other[128];
+    char with[128] = "_";
     bool extensions = name.len > 1 && name.data[0] == '_';
-    if (name.data == NULL || name.len + 2 > sizeof(other))
+    andiron_str other = { with, name.len + 1 };
+    if (name.data == NULL || other.len > sizeof(with))
         return false;
-    int len = extensions
-                  ? snprintf(other, sizeof(other), "%.*s", (int)name.len - 1, name.data + 1)
-                  : snprintf(other, sizeof(other), "_%.*s", (int)name.len, name.data);
-    if (len < 0 || andiron_json_type(andiron_json_get(parent, other)) != ANDIRON_JSON_ARRAY)
+    memcpy(with + 1, name.data, name.len);
+    if (extensions)
+        other = (andiron_str){ name.data + 1, name.len - 1 };
+    if (andiron_json_type(andiron_json_member(parent, other)) != ANDIRON_JSON_ARRAY)
         return false;
     struct andiron_json_iter it = { .of = array };
     while (andiron_json_next(&it))

@@ -49,15 +49,10 @@ static bool same_extensions(andiron_json a, andiron_json b, andiron_str url)
 static bool meta_within(andiron_json a, andiron_json b)
 {
     struct andiron_json_iter it = { .of = a };
-    char name[64];
     while (andiron_json_next(&it)) {
         if (is_managed(it.name) || andiron_str_eq(it.name, ANDIRON_STR("extension")))
             continue;
-        if (it.name.len >= sizeof(name))
-            return false;
-        memcpy(name, it.name.data, it.name.len);
-        name[it.name.len] = '\0';
-        if (!andiron_json_equal(it.value, andiron_json_get(b, name)))
+        if (!andiron_json_equal(it.value, andiron_json_member(b, it.name)))
             return false;
     }
     return true;
@@ -66,17 +61,12 @@ static bool meta_within(andiron_json a, andiron_json b)
 static bool members_within(andiron_json a, andiron_json b)
 {
     struct andiron_json_iter it = { .of = a };
-    char name[128];
     while (andiron_json_next(&it)) {
         if (andiron_str_eq(it.name, ANDIRON_STR("id")) ||
             andiron_str_eq(it.name, ANDIRON_STR("meta")) ||
             andiron_str_eq(it.name, ANDIRON_STR("resourceType")))
             continue;
-        if (it.name.len >= sizeof(name))
-            return false;
-        memcpy(name, it.name.data, it.name.len);
-        name[it.name.len] = '\0';
-        if (!andiron_json_equal(it.value, andiron_json_get(b, name)))
+        if (!andiron_json_equal(it.value, andiron_json_member(b, it.name)))
             return false;
     }
     return true;
