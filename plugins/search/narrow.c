@@ -128,7 +128,7 @@ static int narrow_one(struct compiling *c, const struct search_type *type,
     c->narrowing_depth++;
     while (failed == 0 &&
            (any_of = c->narrowing(c->narrowing_of, &pos, andiron_str_of(type->name))) != NULL) {
-        const struct andiron_filter *one;
+        const struct andiron_filter *one = NULL;
         failed = any_filter(c, type, any_of, &one);
         if (failed == 0)
             list_add(c, &all, one);

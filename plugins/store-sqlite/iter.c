@@ -132,7 +132,7 @@ static int refill(struct run *run, struct iter *it, int64_t key)
     it->from = key;
     it->to = ITER_END - 1;
     for (size_t i = 0; i < it->list_count; i++) {
-        int64_t last;
+        int64_t last = key;
         if (read_list(run, it, &it->lists[i], key, &last) != 0)
             return -1;
         /* A list that was cut off may have more entries right behind: all ends there. */

@@ -128,7 +128,7 @@ static int read_set(const char *text, size_t max_keys, struct jose_set *ret,
 static void base64url_comes_back_for_every_length(void **state)
 {
     (void)state;
-    uint8_t in[300], out[300];
+    uint8_t in[300] = { 0 }, out[300];
     char text[400];
     for (size_t len = 0; len < sizeof(in); len++) {
         for (size_t i = 0; i < len; i++)
