@@ -124,6 +124,8 @@ static int time_of_day(struct reader *r, struct fhir_date *ret)
 
 int fhir_date_parse(andiron_str text, struct fhir_date *ret)
 {
+    if (text.len == 0)
+        return -1;
     struct reader r = { text.data, text.data + text.len };
     struct fhir_date date = { .precision = FHIR_DATE_YEAR };
 

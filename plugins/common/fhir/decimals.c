@@ -52,7 +52,8 @@ static int read_exponent(const char **at, const char *end, int *ret)
 /* RFC 8259 section 6. */
 static int take_apart(andiron_str text, struct parts *ret)
 {
-    const char *at = text.data, *end = text.data + text.len;
+    const char *at = text.data;
+    const char *end = text.len > 0 ? at + text.len : at;
     struct parts p = { .exponent = 0 };
     bool has_fraction = false;
     int exponent = 0;
