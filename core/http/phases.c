@@ -23,9 +23,6 @@
 #include "http/reply.h"
 #include "http/send.h"
 
-/* The registry is in core/host; until it is linked there is nothing to count with. */
-#pragma weak andiron_count
-#pragma weak andiron_observe
 
 /* Stages and steps until other requests have their turn; a plain request takes about fifteen. */
 enum { MOST_TURNS = 512 };
@@ -78,10 +75,7 @@ static enum andiron_step call_step(struct andiron_request *req, const struct cal
 
 static void internal_error(struct andiron_request *req, const char *what)
 {
-    const char *name = req->then_owner != NULL ? req->then_owner->name : "core";
-
-    andiron_request_log(req, ANDIRON_LOG_ERROR, "plugin.fault", "%s: %s", name, what);
-    (void)andiron_fail(req, ANDIRON_E_INTERNAL, "%s", what);
+    (void)andiron_fail(req, ANDIRON_E_INTERNAL, "%s", what); /* its outcome is logged */
 }
 
 /* ---- stages of core ------------------------------------------------------------------- */

@@ -10,9 +10,6 @@
 #include "http/conn.h"
 #include "http/per_loop.h"
 
-/* The registry is in core/host; until it is linked there is nothing to count with. */
-#pragma weak andiron_count
-#pragma weak andiron_observe
 
 static bool wants_line(const struct http_settings *settings, int status, int64_t duration_us)
 {

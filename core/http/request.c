@@ -453,6 +453,8 @@ void andiron_request_log(struct andiron_request *req, enum andiron_level level, 
     if (!log_enabled(level))
         return;
     fields.plugin = current.plugin;
+    if (fields.plugin == NULL && req->then_owner != NULL)
+        fields.plugin = req->then_owner->name;
     fields.request_id = root->id;
     fields.trace_id = root->trace_id;
     if (root->stage == STAGE_JOB)

@@ -13,8 +13,6 @@
 
 #include "base/log.h"
 
-/* Until metrics are linked: see phases.c. */
-#pragma weak andiron_count
 
 enum { LOOK_MS = 10, REST_MS = 80, SLOW_LOOKS = 2 };
 

@@ -30,7 +30,8 @@ struct owned_post {
 
 struct andiron_loop {
     struct event_base *base;
-    struct event *wake;
+    struct event *wake; /* by other threads, through wake_fd */
+    struct event *soon; /* by the loop's own thread: a timer, so that I/O has its turn first */
     int wake_fd;
     unsigned index;
     _Atomic(struct loop_post *) posts; /* newest first */
@@ -100,6 +101,9 @@ struct andiron_loop *loop_new(unsigned index, struct andiron_error *err)
         (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "", "event loop cannot be woken");
         goto fail;
     }
+    loop->soon = evtimer_new(loop->base, on_wake, loop);
+    if (loop->soon == NULL)
+        abort();
     event_config_free(config);
     return loop;
 
@@ -117,6 +121,8 @@ void loop_free(struct andiron_loop *loop)
     on_wake(-1, 0, loop);
     if (loop->wake != NULL)
         event_free(loop->wake);
+    if (loop->soon != NULL)
+        event_free(loop->soon);
     if (loop->base != NULL)
         event_base_free(loop->base);
     if (loop->wake_fd >= 0)
@@ -161,10 +167,11 @@ struct andiron_loop *loop_current(void)
 static void wake(struct andiron_loop *loop)
 {
     static const uint64_t one = 1;
+    static const struct timeval now = { 0, 0 };
     ssize_t written;
 
     if (loop == current) {
-        event_active(loop->wake, EV_READ, 0);
+        (void)evtimer_add(loop->soon, &now); /* fails only without memory for a heap of timers */
         return;
     }
     do

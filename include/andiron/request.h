@@ -33,6 +33,7 @@ typedef enum andiron_step (*andiron_step_fn)(struct andiron_request *req, void *
 
 ANDIRON_API struct andiron_arena *andiron_request_arena(struct andiron_request *req);
 ANDIRON_API andiron_str andiron_request_id(const struct andiron_request *req);
+/* HEAD is given as GET: it is decided and handled alike, and core leaves the body out. */
 ANDIRON_API andiron_str andiron_request_method(const struct andiron_request *req);
 
 /* Path without query, percent-decoded and normalised; query as sent, without '?'. */
@@ -118,7 +119,12 @@ ANDIRON_API const char *const *andiron_request_narrowing(const struct andiron_re
 
 /* ---- what goes out ------------------------------------------------------ */
 
-/* Headers set before the reply; a second call with the same name replaces the first. */
+/*
+ * Headers set before the reply; a second call with the same name replaces the first, an absent
+ * value removes it. name is a literal, value lives as long as the request. What frames the
+ * message (Content-Length, Transfer-Encoding, Connection), Date and X-Request-Id are core's own.
+ * A failure drops what described the representation: ETag, Last-Modified, Location, Content-*.
+ */
 ANDIRON_API void andiron_reply_header(struct andiron_request *req, const char *name,
                                       andiron_str value);
 
