@@ -291,7 +291,7 @@ static const struct json_unescaped *unescape(struct andiron_arena *arena, const 
         case 'u': {
             int32_t c = hex4(p, end);
             p += 4;
-            if (c >= 0xD800 && c <= 0xDFFF) {
+            if (c >= 0xD800 && c <= 0xDBFF) {
                 c = 0x10000 + ((c - 0xD800) << 10) + (hex4(p + 2, end) - 0xDC00);
                 p += 6;
             }
@@ -431,8 +431,7 @@ static inline const char *close_container(struct parser *ps, const char *p)
     if (f->is_object && (f->suspect || f->count > NAMES_LINEAR) && check_names(ps, f) != 0)
         return NULL;
     struct json_node *n = &ps->nodes[f->node];
-    uint32_t count = f->count < NODE_COUNT_MAX ? f->count : NODE_COUNT_MAX;
-    n->info |= count << NODE_COUNT_SHIFT;
+    n->info |= f->count << NODE_COUNT_SHIFT;
     if (ps->last_blank < (ptrdiff_t)n->at)
         n->info |= NODE_COMPACT;
     n->len = (uint32_t)(p + 1 - (ps->text + n->at));
@@ -471,7 +470,7 @@ static inline const char *next_value(struct parser *ps, const char *p)
         p = skip_blanks(ps, p);
         char c = p < ps->end ? *p : '\0';
         if (c == ',') {
-            if (ps->count > ps->limits.max_values)
+            if (ps->count >= ps->limits.max_values)
                 return fail_values(ps, p);
             p = skip_blanks(ps, p + 1);
             if (f->is_object)
@@ -594,6 +593,8 @@ int json_parse(struct andiron_arena *arena, andiron_str text, const struct json_
         return andiron_error_set(err, ANDIRON_E_TOO_LARGE, "", "JSON must be smaller than 4 GiB");
     if (limits->max_values == 0)
         ps.limits.max_values = DEFAULT_VALUES;
+    if (limits->max_values > NODE_COUNT_MAX)
+        ps.limits.max_values = NODE_COUNT_MAX;
     if (limits->max_depth > SCRATCH_FRAMES)
         ps.frames = must_realloc(NULL, limits->max_depth * sizeof(frames[0]));
     int result = read_document(&ps);

@@ -10,7 +10,7 @@
 struct json_limits {
     uint32_t max_depth;  /* nesting of arrays and objects */
     uint32_t max_string; /* bytes of one string as written */
-    uint32_t max_values; /* values and member names, 16 bytes of memory each; 0: 8 Mi */
+    uint32_t max_values; /* values and member names, 16 bytes each; 0: 8 Mi; at most 16 Mi */
 };
 
 /* Limits for andiron_json_parse(); set once before threads start. Default 64, 4 MiB, 8 Mi. */

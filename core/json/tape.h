@@ -14,7 +14,7 @@
 
 enum { NAMES_LINEAR = 16 };
 
-/* Low bits of json_node.info; above them the count of a container, as far as it fits. */
+/* Low bits of json_node.info; above them the count of a container. */
 enum {
     NODE_TYPE = 7,         /* an enum andiron_json_type */
     NODE_ESCAPED = 1 << 3, /* string: content differs from the text, see `unescaped` */
@@ -22,7 +22,7 @@ enum {
     NODE_INDEXED = 1 << 5, /* object: its last node holds a name table */
     NODE_TRUE = 1 << 6,    /* bool */
     NODE_COUNT_SHIFT = 8,
-    NODE_COUNT_MAX = 0xFFFFFF /* this many or more: count them */
+    NODE_COUNT_MAX = 0xFFFFFF /* no text may hold more values and names */
 };
 
 /* Content of a string that has escapes. */

@@ -322,6 +322,7 @@ static const struct {
     { TEXT("{\"a\":1,\"a\":1}"), "may come only once in a" },
     { TEXT("{\"a\":1,\"b\":2,\"a\":3}"), "may come only once" },
     { TEXT("{\"\":1,\"\":2}"), "may come only once" },
+    { TEXT("{\"a\":1,\"a\":2,\"b\":3}"), "may come only once in a" },
     { TEXT("{\"a\":1,\"\\u0061\":2}"), "may come only once" },
     { TEXT("{\"\\u0061\":1,\"a\":2}"), "may come only once" },
     { TEXT("{\"\\u0061\":1,\"\\u0061\":2}"), "may come only once" },
@@ -544,6 +545,8 @@ static void failures_say_where(void **state)
     assert_string_equal(err.message, "',' or ']' after an element is expected, not 'x' in [0]");
     assert_false(accepts(ANDIRON_STR("{\"name\":[{\"given\":[\"a\",\"b\",tru]}]}"), &err));
     assert_non_null(strstr(err.message, " in name[0].given[2]"));
+    assert_false(accepts(ANDIRON_STR("{\"a\":1,b:2}"), &err));
+    assert_string_equal(err.message, "a member's name in double quotes is expected, not 'b'");
     /* A repeated name is shown at its second place. */
     assert_false(accepts(ANDIRON_STR("{\"a\":1,\n\"a\":2}"), &err));
     assert_string_equal(err.where, "line 2, column 1 (byte 8)");
@@ -618,6 +621,31 @@ static void strings_and_texts_are_limited(void **state)
     assert_int_equal(andiron_json_parse(arena, large, &root, &err), -1);
     assert_int_equal(err.code, ANDIRON_E_TOO_LARGE);
     assert_int_equal(andiron_json_parse(arena, (andiron_str){ NULL, 0 }, &root, &err), -1);
+    arena_free(arena);
+}
+
+static void limits_of_the_process_can_be_set(void **state)
+{
+    (void)state;
+    struct json_limits usual = { .max_depth = 64, .max_string = 4 << 20 }, own = { 1, 3, 0 };
+    struct andiron_error err;
+
+    json_set_limits(&own);
+    bool flat = accepts(ANDIRON_STR("[\"abc\"]"), &err),
+         nested = accepts(ANDIRON_STR("[[]]"), &err),
+         longer = accepts(ANDIRON_STR("[\"abcd\"]"), &err);
+    json_set_limits(&usual);
+    assert_true(flat && !nested && !longer);
+    assert_true(accepts(ANDIRON_STR("[[\"abcd\"]]"), &err));
+}
+
+static void a_failure_leaves_the_result_alone(void **state)
+{
+    (void)state;
+    struct andiron_arena *arena = arena_new();
+    andiron_json root = { "untouched", 77 };
+    assert_int_equal(andiron_json_parse(arena, ANDIRON_STR("[1"), &root, NULL), -1);
+    assert_int_equal(root.at, 77);
     arena_free(arena);
 }
 
@@ -717,6 +745,8 @@ int main(void)
         cmocka_unit_test(names_from_outside_cannot_fill_the_message),
         cmocka_unit_test(nesting_is_limited),
         cmocka_unit_test(strings_and_texts_are_limited),
+        cmocka_unit_test(limits_of_the_process_can_be_set),
+        cmocka_unit_test(a_failure_leaves_the_result_alone),
         cmocka_unit_test(values_are_limited),
         cmocka_unit_test(repeated_names_are_found_among_any_number),
         cmocka_unit_test(hundreds_of_thousands_of_members_take_no_time),

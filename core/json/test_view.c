@@ -89,6 +89,9 @@ static void flat_arrays_are_indexed_directly(void **state)
     assert_int_equal(andiron_json_int(andiron_json_at(b, 1), -1), 1);
     assert_int_equal(andiron_json_int(andiron_json_at(b, 4), -1), 4);
     assert_int_equal(andiron_json_int(andiron_json_path(b, "0.1"), -1), 8);
+    assert_int_equal(andiron_json_type(andiron_json_path(a, "0/")), ANDIRON_JSON_MISSING);
+    assert_int_equal(andiron_json_type(andiron_json_path(parse("[0,1,2,3,4,5,6,7,8,9]"), "1/")),
+                     ANDIRON_JSON_MISSING);
     assert_int_equal(andiron_json_type(andiron_json_at(b, 5)), ANDIRON_JSON_MISSING);
 }
 

@@ -56,15 +56,7 @@ size_t andiron_json_count(andiron_json v)
 {
     if (v.doc == NULL || !node_is_container(node_of(v)))
         return 0;
-    const struct json_node *c = node_of(v);
-    size_t count = c->info >> NODE_COUNT_SHIFT;
-    if (count < NODE_COUNT_MAX)
-        return count;
-    count = 0;
-    bool is_object = node_type(c) == ANDIRON_JSON_OBJECT;
-    for (const struct json_node *n = c + 1, *end = node_end(c); n < end; count++)
-        n = node_after(is_object ? n + 1 : n);
-    return count;
+    return node_of(v)->info >> NODE_COUNT_SHIFT;
 }
 
 andiron_json andiron_json_at(andiron_json v, size_t index)
