@@ -1,0 +1,115 @@
+/*
+ * What the parts of plugin auth share: its settings, its state, and its state per loop.
+ */
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+
+#include <stdatomic.h>
+
+#include <nettle/hmac.h>
+
+#include <andiron/auth.h>
+#include <andiron/plugin.h>
+#include <andiron/resource.h>
+#include <andiron/store.h>
+
+#include "common/jose/jwk.h"
+
+struct config {
+    const char *const *assertion_algs;
+    int64_t max_assertion;                           /* bytes */
+    int64_t max_assertion_life, clock_skew, max_ttl; /* ms */
+    int64_t secret_cache;                            /* ms */
+    int64_t secret_rounds, max_hashing, max_clients, max_tokens;
+    bool assertion_aud_issuer, null_refresh;
+};
+
+/*
+ * Epochs: one counter for each hash slot of ids. Whoever caches a Client or a Session notes
+ * its slot's epoch before reading; a change raises it, so that every loop sees it at its next
+ * look, without a lock. Two ids of one slot cost each other a reading, nothing else.
+ */
+enum { CLIENT_EPOCHS = 4096, SESSION_EPOCHS = 16384, MAX_ASSERTION_ALGS = 16, AUTH_RESULTS = 9 };
+
+struct auth {
+    const struct config *config;
+    struct andiron_host *host;
+    struct andiron_service_ref store, keys, scopes; /* scopes: table NULL without smart */
+
+    const struct jose_alg *algs[MAX_ASSERTION_ALGS]; /* for assertions; NULL-terminated */
+    struct hmac_sha256_ctx mac;                      /* keyed for this process; copied for use */
+    uint64_t seed;
+    atomic_uint *client_epochs, *session_epochs;
+    atomic_uint hashing; /* secrets being hashed on the pool */
+
+    struct andiron_counter *token_hits, *token_misses;
+    struct andiron_counter *results[AUTH_RESULTS]; /* of the token endpoint */
+    struct andiron_arena *dummy_arena;
+    struct jose_key dummy_rsa, dummy_ec; /* see auth_verify_dummy() */
+};
+
+struct client_cache;
+struct token_cache;
+
+struct auth_loop {
+    struct auth *auth;
+    struct client_cache *clients;
+    struct token_cache *tokens;
+};
+
+static inline struct auth_loop *auth_loop_of(struct auth *auth, struct andiron_request *req)
+{
+    return andiron_loop_state(andiron_request_loop(req), auth);
+}
+
+/* FNV-1a, with the process's seed so that slots cannot be aimed at. */
+static inline uint64_t auth_hash(const struct auth *auth, andiron_str text)
+{
+    uint64_t hash = auth->seed;
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (uint8_t)text.data[i]) * 1099511628211u;
+    return hash ^ hash >> 32;
+}
+
+static inline atomic_uint *auth_client_epoch(struct auth *auth, andiron_str id)
+{
+    return &auth->client_epochs[auth_hash(auth, id) % CLIENT_EPOCHS];
+}
+
+static inline atomic_uint *auth_session_epoch(struct auth *auth, andiron_str id)
+{
+    return &auth->session_epochs[auth_hash(auth, id) % SESSION_EPOCHS];
+}
+
+/* "2024-08-29T15:51:05.117806Z" in arena. */
+andiron_str auth_instant(struct andiron_arena *arena, andiron_usec at);
+
+/* Microseconds of an instant written as above, or as FHIR has it with 'Z'; 0 for anything else. */
+andiron_usec auth_instant_read(andiron_str text);
+
+/* ---- parts -------------------------------------------------------------------------- */
+
+/* AUTHENTICATE: authenticate.c hands on to basic.c and bearer.c. */
+enum andiron_step auth_authenticate(struct andiron_request *req, void *self);
+enum andiron_step auth_basic(struct andiron_request *req, struct auth *auth,
+                             andiron_str credentials);
+enum andiron_step auth_bearer(struct andiron_request *req, struct auth *auth, andiron_str token);
+
+/* POST /auth/token: token.c. */
+enum andiron_step auth_token(struct andiron_request *req, void *self);
+
+struct assertion;
+
+/* Verifies with a key of nobody's, so that an unknown client takes as long as a known one. */
+void auth_verify_dummy(struct auth *auth, const struct assertion *assertion);
+
+/* Counts a result of the token endpoint: an OAuth error, or NULL for a token. */
+void auth_count(struct auth *auth, const char *error);
+
+/* Resource types: types.c. */
+extern const struct andiron_resource_type auth_client_type, auth_session_type;
+
+/* What the server says of itself: discovery.c. */
+extern const struct andiron_discovery auth_discovery;
+
+#endif

@@ -1,0 +1,294 @@
+/*
+ * Plugin auth: Clients, Sessions, Basic and Bearer authentication, and the token endpoint.
+ */
+#include <stdlib.h>
+
+#include <gnutls/crypto.h>
+
+#include "assertion.h"
+#include "auth.h"
+#include "clients.h"
+#include "common/jose/sign.h"
+#include "secret.h"
+#include "tokens.h"
+
+#define IN_CONFIG(member) offsetof(struct config, member)
+
+static const struct andiron_directive directives[] = {
+    { .name = "assertion-algs",
+      .type = ANDIRON_LIST,
+      .offset = IN_CONFIG(assertion_algs),
+      .fallback = "RS384 ES384",
+      .help =
+          "signature algorithms of client assertions; any of RS, PS, ES 256/384/512 and EdDSA" },
+    { .name = "max-assertion",
+      .type = ANDIRON_BYTES,
+      .offset = IN_CONFIG(max_assertion),
+      .fallback = "16k",
+      .min = 1024,
+      .max = 65536,
+      .help = "largest client assertion" },
+    { .name = "max-assertion-life",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(max_assertion_life),
+      .fallback = "300s",
+      .min = 1000,
+      .max = 3600000,
+      .help = "how far ahead exp of an assertion may be" },
+    { .name = "assertion-aud-issuer",
+      .type = ANDIRON_BOOL,
+      .offset = IN_CONFIG(assertion_aud_issuer),
+      .fallback = "off",
+      .help = "also take the issuer as aud of an assertion" },
+    { .name = "clock-skew",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(clock_skew),
+      .fallback = "5s",
+      .min = 0,
+      .max = 300000,
+      .help = "how far clocks of others may be off" },
+    { .name = "max-ttl",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(max_ttl),
+      .fallback = "1h",
+      .min = 1000,
+      .max = 86400000,
+      .help = "longest lifetime of an access token" },
+    { .name = "null-refresh",
+      .type = ANDIRON_BOOL,
+      .offset = IN_CONFIG(null_refresh),
+      .fallback = "on",
+      .help = "answer refresh_token: null where none is issued" },
+    { .name = "secret-rounds",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(secret_rounds),
+      .fallback = "100000",
+      .min = SECRET_MIN_ROUNDS,
+      .max = SECRET_MAX_ROUNDS,
+      .help = "PBKDF2 rounds for new secrets" },
+    { .name = "secret-cache",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(secret_cache),
+      .fallback = "60s",
+      .min = 0,
+      .max = 3600000,
+      .help = "how long a proven secret is not hashed again" },
+    { .name = "max-hashing",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(max_hashing),
+      .fallback = "32",
+      .min = 1,
+      .max = 10000,
+      .help = "most secrets being checked at a time; more get 503" },
+    { .name = "max-clients",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(max_clients),
+      .fallback = "4096",
+      .min = 16,
+      .max = 1048576,
+      .help = "most Clients kept in memory, for each loop" },
+    { .name = "max-tokens",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(max_tokens),
+      .fallback = "8192",
+      .min = 16,
+      .max = 65536,
+      .help = "most verified tokens kept in memory, for each loop" },
+    { .name = NULL }
+};
+
+/* ---- results of the token endpoint ----------------------------------------------------- */
+
+static const char results[AUTH_RESULTS][32] = { "ok",
+                                                "invalid_request",
+                                                "invalid_client",
+                                                "invalid_scope",
+                                                "invalid_target",
+                                                "unauthorized_client",
+                                                "unsupported_grant_type",
+                                                "temporarily_unavailable",
+                                                "server_error" };
+
+static void count_in(struct auth *auth)
+{
+    struct andiron_arena *arena = andiron_host_arena(auth->host);
+    for (size_t i = 0; i < AUTH_RESULTS; i++)
+        auth->results[i] = andiron_counter(
+            auth->host, "andiron_auth_tokens_total",
+            andiron_printf(arena, "grant=\"client_credentials\",result=\"%s\"", results[i]),
+            "Answers of the token endpoint, by result");
+    auth->token_hits = andiron_counter(auth->host, "andiron_auth_bearer_total", "cache=\"hit\"",
+                                       "Bearer tokens presented, by where they were found");
+    auth->token_misses = andiron_counter(auth->host, "andiron_auth_bearer_total", "cache=\"miss\"",
+                                         "Bearer tokens presented, by where they were found");
+}
+
+void auth_count(struct auth *auth, const char *error)
+{
+    for (size_t i = 0; i < AUTH_RESULTS; i++)
+        if (strcmp(results[i], error != NULL ? error : "ok") == 0)
+            andiron_count(auth->results[i], 1);
+}
+
+/* ---- keys of nobody's -------------------------------------------------------------------- */
+
+/* The public key of RFC 7515 appendix A.2; its value does not matter. */
+static const char dummy_rsa[] =
+    "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26"
+    "mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soM"
+    "Zo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4u"
+    "DZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h"
+    "4FRWyuXpoQ\"}";
+/* The generator of P-384. */
+static const char dummy_ec[] =
+    "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1Up"
+    "bDpUXjhydgq3\",\"y\":\"NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f\"}";
+
+static int make_dummy(struct auth *auth, const char *text, struct jose_key *ret,
+                      struct andiron_error *err)
+{
+    andiron_json jwk;
+    return andiron_json_parse(auth->dummy_arena, andiron_str_of(text), &jwk, err) != 0
+               ? -1
+               : jose_jwk_read(auth->dummy_arena, jwk, ret, err);
+}
+
+void auth_verify_dummy(struct auth *auth, const struct assertion *assertion)
+{
+    const struct jose_key *key =
+        assertion->alg->kty == JOSE_RSA ? &auth->dummy_rsa : &auth->dummy_ec;
+    (void)jose_verify(key, assertion->alg, assertion->jws.signed_part, assertion->jws.signature);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int read_algs(struct auth *auth, struct andiron_error *err)
+{
+    size_t count = 0;
+    for (const char *const *name = auth->config->assertion_algs; *name != NULL; name++) {
+        const struct jose_alg *alg = jose_alg_find(andiron_str_of(*name));
+        if (alg == NULL || count == MAX_ASSERTION_ALGS - 1)
+            return andiron_error_set(
+                err, ANDIRON_E_INVALID, "auth.assertion-algs",
+                "'%s' must be one of RS256, RS384, RS512, PS256, PS384, PS512, "
+                "ES256, ES384, ES512 and EdDSA",
+                *name);
+        auth->algs[count++] = alg;
+    }
+    if (count == 0)
+        return andiron_error_set(err, ANDIRON_E_INVALID, "auth.assertion-algs",
+                                 "must name at least one algorithm");
+    return 0;
+}
+
+static int init(struct andiron_host *host, const void *config, void **ret_self,
+                struct andiron_error *err)
+{
+    struct andiron_arena *arena = andiron_host_arena(host);
+    struct auth *auth = andiron_new(arena, struct auth);
+    uint8_t key[SHA256_DIGEST_SIZE];
+
+    auth->host = host;
+    auth->config = config;
+    auth->client_epochs = andiron_alloc(arena, CLIENT_EPOCHS * sizeof(atomic_uint));
+    auth->session_epochs = andiron_alloc(arena, SESSION_EPOCHS * sizeof(atomic_uint));
+    auth->dummy_arena = arena;
+    if (gnutls_rnd(GNUTLS_RND_KEY, key, sizeof(key)) != 0 ||
+        gnutls_rnd(GNUTLS_RND_KEY, &auth->seed, sizeof(auth->seed)) != 0)
+        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no random numbers");
+    hmac_sha256_set_key(&auth->mac, sizeof(key), key);
+    gnutls_memset(key, 0, sizeof(key));
+    if (read_algs(auth, err) != 0 || make_dummy(auth, dummy_rsa, &auth->dummy_rsa, err) != 0 ||
+        make_dummy(auth, dummy_ec, &auth->dummy_ec, err) != 0)
+        return -1;
+    count_in(auth);
+    *ret_self = auth;
+    return 0;
+}
+
+/* Changes that other processes made, and those of this one once more. */
+static void raise(atomic_uint *epochs, size_t count, atomic_uint *one, andiron_str id)
+{
+    if (id.len != 0)
+        atomic_fetch_add(one, 1);
+    for (size_t i = 0; id.len == 0 && i < count; i++)
+        atomic_fetch_add(&epochs[i], 1);
+}
+
+static void client_changed(void *arg, andiron_str type, andiron_str id)
+{
+    struct auth *auth = arg;
+    (void)type;
+    raise(auth->client_epochs, CLIENT_EPOCHS, auth_client_epoch(auth, id), id);
+}
+
+static void session_changed(void *arg, andiron_str type, andiron_str id)
+{
+    struct auth *auth = arg;
+    (void)type;
+    raise(auth->session_epochs, SESSION_EPOCHS, auth_session_epoch(auth, id), id);
+}
+
+static int start(struct andiron_host *host, void *self, struct andiron_error *err)
+{
+    struct auth *auth = self;
+    struct andiron_loop *loop = andiron_host_loop(host, 0);
+
+    /* Two needs, which are there, and one that may be missing. */
+    (void)andiron_service_find(host, ANDIRON_STORE, NULL, &auth->store, NULL);
+    (void)andiron_service_find(host, ANDIRON_KEYS, NULL, &auth->keys, NULL);
+    (void)andiron_service_find(host, ANDIRON_SCOPES, NULL, &auth->scopes, NULL);
+    const struct andiron_store *store = auth->store.table;
+    if (store->watch(auth->store.self, loop, "Client", client_changed, auth, err) != 0)
+        return -1;
+    return store->watch(auth->store.self, loop, "Session", session_changed, auth, err);
+}
+
+static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
+                      struct andiron_error *err)
+{
+    struct auth_loop *local = calloc(1, sizeof(*local));
+    (void)loop;
+    (void)err;
+    if (local == NULL)
+        abort(); /* as everywhere: out of memory ends the worker */
+    *local = (struct auth_loop){ .auth = self,
+                                 .clients = client_cache_new(self),
+                                 .tokens = token_cache_new(self) };
+    *ret_local = local;
+    return 0;
+}
+
+static void loop_stop(struct andiron_loop *loop, void *self, void *state)
+{
+    struct auth_loop *local = state;
+    (void)loop;
+    (void)self;
+    token_cache_free(local->tokens);
+    client_cache_free(local->clients);
+    free(local);
+}
+
+static const struct andiron_service provides[] = {
+    { ANDIRON_RESOURCE_TYPE "Client", &auth_client_type },
+    { ANDIRON_RESOURCE_TYPE "Session", &auth_session_type },
+    { ANDIRON_DISCOVERY "auth", &auth_discovery },
+    { NULL, NULL }
+};
+static const char *const needs[] = { ANDIRON_STORE, ANDIRON_KEYS, NULL };
+static const char *const uses[] = { ANDIRON_SCOPES, NULL };
+static const struct andiron_route routes[] = { { .method = "POST",
+                                                 .pattern = "/auth/token",
+                                                 .handle = auth_token,
+                                                 .operation = "Token",
+                                                 .flags =
+                                                     ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH },
+                                               { .method = NULL } };
+static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_AUTHENTICATE, auth_authenticate },
+                                             { 0, NULL } };
+
+ANDIRON_PLUGIN(.name = "auth", .version = "1.0.0",
+               .summary = "Clients, sessions, Basic and Bearer authentication, access tokens",
+               .directives = directives, .config_size = sizeof(struct config), .provides = provides,
+               .needs = needs, .uses = uses, .routes = routes, .hooks = hooks, .init = init,
+               .start = start, .loop_start = loop_start, .loop_stop = loop_stop);

@@ -1,0 +1,37 @@
+/*
+ * Sessions: one for each token that was issued; ending one ends its token.
+ */
+#ifndef AUTH_SESSION_H
+#define AUTH_SESSION_H
+
+#include "clients.h"
+
+enum { SESSION_ID = 36, SESSION_TERMS = 3 };
+
+/* Our own index term for opaque tokens; no search parameter of that name exists. */
+#define SESSION_TOKEN_PARAM "_access-token"
+
+/* What a new Session says. Texts called json are JSON already. */
+struct session {
+    andiron_str id; /* jti: a UUID */
+    andiron_str client, issuer;
+    andiron_str audience_json;
+    andiron_str scope_json; /* array; absent: not limited by scopes */
+    andiron_str token_hash; /* of an opaque token; absent for a JWT */
+    andiron_usec start, end;
+};
+
+/* A random UUID (RFC 9562 version 4), without NUL. */
+void session_new_id(char out[SESSION_ID]);
+
+/* SHA-256 of a token, as base64url. */
+andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token);
+
+/* Fills a write that creates it, with its terms; all in arena. */
+void session_write(struct andiron_arena *arena, const struct session *session,
+                   struct andiron_write *ret);
+
+/* Ends all Sessions of a Client, in the background. */
+void session_end_all(struct auth *auth, struct andiron_loop *loop, andiron_str client);
+
+#endif

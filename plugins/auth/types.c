@@ -1,0 +1,203 @@
+/*
+ * Client and Session as resource types: checked when they are written, in force when they are
+ * stored, without secrets when they are read.
+ */
+#include "client.h"
+#include "clients.h"
+#include "session.h"
+
+enum { SHORT_SECRET = 16 };
+
+/* ---- Client ----------------------------------------------------------------------------- */
+
+static int check_jwks_uri(void *self, andiron_str url, struct andiron_error *err)
+{
+    struct auth *auth = self;
+    const struct andiron_keys *keys = auth->keys.table;
+    return keys->allowed(auth->keys.self, url, err);
+}
+
+static int check_scope(void *self, andiron_str scope, struct andiron_error *err)
+{
+    struct auth *auth = self;
+    const struct andiron_scopes *scopes = auth->scopes.table;
+    return scopes->check(auth->scopes.self, scope, err);
+}
+
+/* CL-5: the secret to store; *ret_text is absent for none. */
+static int accept_secret(struct auth *auth, struct andiron_arena *arena, andiron_json resource,
+                         andiron_json before, andiron_str *ret_text, struct andiron_error *err)
+{
+    andiron_json given = andiron_json_get(resource, "secret");
+    andiron_str plain = andiron_json_str(given);
+    andiron_str stored = andiron_json_str(andiron_json_get(before, "secret"));
+    struct secret old;
+
+    *ret_text = (andiron_str){ NULL, 0 };
+    if (andiron_json_type(given) == ANDIRON_JSON_NULL)
+        return 0;
+    if (andiron_json_type(given) == ANDIRON_JSON_MISSING) {
+        *ret_text = stored;
+        return 0;
+    }
+    if (plain.len == 0)
+        return andiron_error_set(err, ANDIRON_E_ELEMENT, "Client.secret",
+                                 "must be a non-empty string, or null to remove it");
+    if (plain.len < SHORT_SECRET) {
+        andiron_str id = andiron_json_str(andiron_json_get(resource, "id"));
+        andiron_log(auth->host, ANDIRON_LOG_WARN, "auth.secret.short",
+                    "the secret of Client/%.*s is shorter than %d characters", (int)id.len, id.data,
+                    SHORT_SECRET);
+    }
+    /* IB-4: the same secret again keeps its hash, so that nothing has changed. */
+    if (stored.len != 0 && secret_read(stored, &old) == 0 &&
+        old.rounds >= (unsigned)auth->config->secret_rounds && secret_is(&old, plain)) {
+        *ret_text = stored;
+        return 0;
+    }
+    return secret_make(arena, plain, (unsigned)auth->config->secret_rounds, ret_text, err);
+}
+
+static int client_accept(void *self, struct andiron_request *req, andiron_json resource,
+                         andiron_json before, andiron_str *ret_text, struct andiron_error *err)
+{
+    struct auth *auth = self;
+    struct andiron_arena *arena = andiron_request_arena(req);
+    const struct client_checks checks = { .self = auth,
+                                          .jwks_uri = check_jwks_uri,
+                                          .scope =
+                                              auth->scopes.table != NULL ? check_scope : NULL };
+    andiron_json given = andiron_json_get(resource, "secret");
+    bool will_have = andiron_json_type(given) == ANDIRON_JSON_MISSING
+                         ? andiron_json_str(andiron_json_get(before, "secret")).len != 0
+                         : andiron_json_str(given).len != 0;
+    andiron_str secret;
+
+    /* Cheap checks first: hashing takes 10 ms. */
+    if (client_validate(arena, resource, will_have, &checks, err) != 0 ||
+        accept_secret(auth, arena, resource, before, &secret, err) != 0)
+        return -1;
+    andiron_str text = client_text(arena, resource, secret);
+    if (text.data == NULL)
+        return andiron_error_set(err, ANDIRON_E_TOO_LARGE, "Client", "is larger than %d bytes",
+                                 CLIENT_MAX_BYTES);
+    *ret_text = text;
+    return 0;
+}
+
+static void client_stored(void *self, struct andiron_request *req, andiron_str id,
+                          andiron_json resource)
+{
+    struct auth *auth = self;
+    andiron_json active = andiron_json_get(resource, "active");
+
+    atomic_fetch_add(auth_client_epoch(auth, id), 1);
+    /* CL-7 */
+    if (andiron_json_type(resource) == ANDIRON_JSON_MISSING ||
+        (andiron_json_type(active) != ANDIRON_JSON_MISSING && !andiron_json_true(active)))
+        session_end_all(auth, andiron_request_loop(req), id);
+}
+
+static andiron_str client_present(void *self, struct andiron_request *req, andiron_json resource)
+{
+    (void)self;
+    if (andiron_json_type(andiron_json_get(resource, "secret")) == ANDIRON_JSON_MISSING)
+        return andiron_json_raw(resource);
+    return client_text(andiron_request_arena(req), resource, (andiron_str){ NULL, 0 });
+}
+
+static const char *const client_search[] = { "active:token:active", "type:token:type",
+                                             "grant_types:token:grant_types", "name:string:name",
+                                             NULL };
+
+const struct andiron_resource_type auth_client_type = {
+    .size = sizeof(struct andiron_resource_type),
+    .accept = client_accept,
+    .stored = client_stored,
+    .present = client_present,
+    .search = client_search,
+};
+
+/* ---- Session ---------------------------------------------------------------------------- */
+
+static bool is_member(andiron_str name, const char *what)
+{
+    return andiron_str_eq(name, andiron_str_of(what));
+}
+
+/* Everything but `active` and meta is as the token endpoint wrote it. */
+static int check_unchanged(andiron_json resource, andiron_json before, struct andiron_error *err)
+{
+    struct andiron_json_iter it = { .of = resource };
+    while (andiron_json_next(&it)) {
+        if (is_member(it.name, "active") || is_member(it.name, "meta"))
+            continue;
+        char *name = (char[64]){ 0 };
+        if (it.name.len >= 64)
+            return andiron_error_set(err, ANDIRON_E_ELEMENT, "Session", "has no such element");
+        memcpy(name, it.name.data, it.name.len);
+        if (!andiron_json_equal(it.value, andiron_json_get(before, name)))
+            return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Session",
+                                     "only `active` may be changed, to false");
+    }
+    return 0;
+}
+
+static int session_accept(void *self, struct andiron_request *req, andiron_json resource,
+                          andiron_json before, andiron_str *ret_text, struct andiron_error *err)
+{
+    (void)self;
+    andiron_json active = andiron_json_get(resource, "active");
+
+    if (andiron_json_type(before) == ANDIRON_JSON_MISSING)
+        return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Session",
+                                 "is made by POST /auth/token only");
+    if (check_unchanged(resource, before, err) != 0)
+        return -1;
+    if (andiron_json_type(active) != ANDIRON_JSON_BOOL ||
+        (andiron_json_true(active) && !andiron_json_true(andiron_json_get(before, "active"))))
+        return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Session.active",
+                                 "an ended session cannot be taken up again");
+    /* What the writer may not see, the hash of the token, ends with this version, and so does
+       an opaque token: hence no way back for `active`. */
+    (void)req;
+    (void)ret_text;
+    return 0;
+}
+
+static void session_stored(void *self, struct andiron_request *req, andiron_str id,
+                           andiron_json resource)
+{
+    struct auth *auth = self;
+    (void)req;
+    (void)resource;
+    atomic_fetch_add(auth_session_epoch(auth, id), 1);
+}
+
+static andiron_str session_present(void *self, struct andiron_request *req, andiron_json resource)
+{
+    struct andiron_json_iter it = { .of = resource };
+    (void)self;
+    if (andiron_json_type(andiron_json_get(resource, "access_token")) == ANDIRON_JSON_MISSING)
+        return andiron_json_raw(resource);
+    struct andiron_json_writer *w =
+        andiron_json_write(andiron_request_arena(req), andiron_json_raw(resource).len + 64);
+    andiron_json_put_object(w, NULL);
+    while (andiron_json_next(&it))
+        if (!is_member(it.name, "access_token"))
+            andiron_json_put_member(w, it.name, it.value);
+    andiron_json_put_end(w);
+    return andiron_json_written(w);
+}
+
+static const char *const session_search[] = { "client:reference:client", NULL };
+static const char *const session_references[] = { "client", "user", NULL };
+
+const struct andiron_resource_type auth_session_type = {
+    .size = sizeof(struct andiron_resource_type),
+    .accept = session_accept,
+    .stored = session_stored,
+    .present = session_present,
+    .search = session_search,
+    .references = session_references,
+};
