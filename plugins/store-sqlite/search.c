@@ -291,6 +291,9 @@ static int build_iters(struct run *run)
         args[i] = plan->iter;
     }
     run->iter = iter_any(run, args, run->plan_count);
+    /* What could not be gathered within the budget is judged one by one, with a budget of its own. */
+    if (run->stopped && !run->place->brief)
+        run_budget(run);
     return 0;
 }
 
