@@ -109,7 +109,7 @@ static const struct andiron_directive tls_directives[] = {
     VALUE("key", ANDIRON_STRING, tls_key, "", "PEM file of the private key; @ in front is allowed"),
     CHOICE("min-version", tls_min_version, "1.2", tls_versions, "oldest TLS version"),
     VALUE("client-ca", ANDIRON_PATH, tls_client_ca, "",
-          "PEM file: authorities whose client certificates are demanded"),
+          "PEM file: authorities of client certificates, which are then asked for"),
     VALUE("priorities", ANDIRON_STRING, tls_priorities, "", "GnuTLS priority string"),
     VALUE("ticket-key", ANDIRON_PATH, tls_ticket_key, "",
           "file of 64 random bytes that all nodes share, for resumed sessions"),
