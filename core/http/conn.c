@@ -428,8 +428,11 @@ void conn_turn(struct conn *conn)
     if (conn->state >= CONN_LINGER)
         return;
     if (conn->eof) {
-        if (conn->state != CONN_REQUEST)
-            conn_lost(conn); /* nothing more will come, and nothing is owed */
+        if (conn->state == CONN_REQUEST)
+            return;
+        if (conn->tls != NULL)
+            (void)tls_close(conn->tls); /* answers close_notify; it need not arrive */
+        conn_lost(conn); /* nothing more will come, and nothing is owed */
         return;
     }
     if (conn->in == NULL || conn->len < conn->room)
