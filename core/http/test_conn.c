@@ -199,6 +199,7 @@ static void serve(struct http_settings settings, size_t loops)
     routes = route_table_new(own, ROUTES, &err);
     server = (struct test_server){ .settings = settings, .loop_count = loops };
     server.app.routes = routes;
+    assert_int_equal(pool_start(2, &err), 0);
     test_server_start(&server);
 }
 
@@ -1414,20 +1415,18 @@ static void drain_ends_at_its_timeout(void **state)
 static int make_file(void **state)
 {
     int fd = mkstemp(file_path);
-    struct andiron_error err;
 
     (void)state;
     for (size_t i = 0; i < sizeof(text); i++)
         text[i] = (char)('a' + i % 23 + (i / 1000) % 3);
     if (fd < 0 || write(fd, text, sizeof(text)) != (ssize_t)sizeof(text) || close(fd) != 0)
         return -1;
-    return pool_start(2, &err);
+    return 0;
 }
 
 static int drop_file(void **state)
 {
     (void)state;
-    pool_stop();
     return unlink(file_path);
 }
 

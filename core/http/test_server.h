@@ -101,6 +101,7 @@ static inline void test_server_stop(struct test_server *s)
         loop_quit(s->loops[i]);
     for (size_t i = 0; i < s->loop_count; i++)
         (void)pthread_join(s->threads[i], NULL);
+    pool_stop(); /* its jobs post to the loops */
     http_server_free(s->server);
     for (size_t i = 0; i < s->loop_count; i++)
         loop_free(s->loops[i]);

@@ -10,6 +10,10 @@
 
 /* A loop that does not run yet; index counts from 0. NULL and err on failure. */
 struct andiron_loop *loop_new(unsigned index, struct andiron_error *err);
+/*
+ * Runs what was posted and not yet run. No other thread may post any more: stop the pool, whose
+ * jobs post to loops, first.
+ */
 void loop_free(struct andiron_loop *loop);
 
 /* Runs on the calling thread until loop_quit(). */
