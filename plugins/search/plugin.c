@@ -198,7 +198,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     return 0;
 }
 
-ANDIRON_PLUGIN(.name = "search", .version = "1.0.0",
+ANDIRON_PLUGIN(.name = "search", .version = "0.1.0",
                .summary = "FHIR search: parameters, modifiers, chains, index terms",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
                .uses = uses, .init = init, .start = start);
