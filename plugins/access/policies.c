@@ -130,12 +130,15 @@ static void apply(struct policies *p, struct policy *policy)
     policy_drop(policy);
 }
 
-/* The version that a deletion just made: one behind the last that was known. */
+/*
+ * The version that a deletion just made: one behind the last that was known, or that one if
+ * the news of the deletion came by watch() first.
+ */
 static uint64_t next_version(struct policies *p, andiron_str id)
 {
     (void)pthread_mutex_lock(&p->lock);
     struct policy *now = p->set != NULL ? set_find(p->set, id) : NULL;
-    uint64_t version = now != NULL ? now->version + 1 : 1;
+    uint64_t version = now == NULL ? 1 : now->gone ? now->version : now->version + 1;
     (void)pthread_mutex_unlock(&p->lock);
     return version;
 }
