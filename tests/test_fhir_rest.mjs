@@ -1,7 +1,7 @@
 // FHIR's interactions on single resources, on FHIR types and on platform types.
 import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
-import { start, call, raw } from './lib/server.mjs';
+import { start, call, raw, basic } from './lib/server.mjs';
 
 let server, admin;
 before(async () => { server = await start(); admin = server.admin; });
@@ -391,7 +391,7 @@ describe('metadata', () => {
     assert.ok(json.format.includes('json'));
     assert.equal(json.implementation.url, server.fhir);
     assert.equal(json.rest[0].mode, 'server');
-    assert.equal(json.rest[0].resource.length, 148);
+    assert.equal(json.rest[0].resource.length, 146);
     const observation = json.rest[0].resource.find((x) => x.type === 'Observation');
     assert.deepEqual(observation.interaction.map((i) => i.code).sort(), ['create', 'delete', 'history-instance', 'read', 'search-type', 'update', 'vread']);
     assert.ok(observation.searchParam.some((p) => p.name === 'code' && p.type === 'token' && p.definition === 'http://hl7.org/fhir/SearchParameter/clinical-code'));
@@ -430,4 +430,19 @@ test('no path whatever gives 500', async () => {
     const answer = await raw(server.port, `GET ${path} HTTP/1.1\r\n${auth}\r\n`);
     assert.match(answer, /^HTTP\/1\.1 [2-4]\d\d /, path);
   }
+});
+
+test('deleting what is not there changes nothing for what comes later', async () => {
+  const policy = { engine: 'allow', link: [{ resourceType: 'Client', id: 'late' }] };
+  await root('PUT', 'Client/late', { grant_types: ['basic'], secret: 'a secret of some length' });
+  const late = { authorization: basic('late', 'a secret of some length') };
+  const remove = async () => assert.equal((await root('DELETE', 'AccessPolicy/late')).status, 204);
+  await remove();
+  await root('PUT', 'AccessPolicy/late', policy);
+  assert.equal((await call('GET', `${server.fhir}/Patient?_count=1`, undefined, late)).status, 200);
+  await remove();
+  assert.equal((await call('GET', `${server.fhir}/Patient?_count=1`, undefined, late)).status, 403);
+  await remove();
+  await root('PUT', 'AccessPolicy/late', policy);
+  assert.equal((await call('GET', `${server.fhir}/Patient?_count=1`, undefined, late)).status, 200);
 });

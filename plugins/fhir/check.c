@@ -50,7 +50,15 @@ void issues_add_error(struct issues *issues, const struct andiron_error *err)
     if (slot == NULL)
         return;
     *slot = *err;
-    if (slot->where[0] == '\0')
+    /* "Client.secret" is ".secret" of this resource, which may be an entry of a Bundle. */
+    const char *rest = err->where;
+    if (rest[0] >= 'A' && rest[0] <= 'Z')
+        rest += strcspn(rest, ".[");
+    else if (rest[0] != '\0')
+        return;
+    int len = snprintf(slot->where, sizeof(slot->where), "%.*s%s", (int)issues->root.len,
+                       issues->root.data, rest);
+    if (len < 0 || (size_t)len >= sizeof(slot->where)) /* deep in a Bundle: the entry says enough */
         (void)snprintf(slot->where, sizeof(slot->where), "%.*s", (int)issues->root.len,
                        issues->root.data);
 }

@@ -24,7 +24,7 @@ void issues_init(struct issues *issues, struct andiron_arena *arena, andiron_str
 void issues_add(struct issues *issues, enum andiron_code code, const char *where, const char *fmt,
                 ...) ANDIRON_PRINTF(4, 5);
 
-/* Takes over an error that a callee described with a FHIRPath of its own or none. */
+/* Takes over an error of a callee, whose FHIRPath begins with the resource's type, or is empty. */
 void issues_add_error(struct issues *issues, const struct andiron_error *err);
 
 /* Checks a FHIR resource. */

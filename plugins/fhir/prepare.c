@@ -204,7 +204,7 @@ void prepare(struct preparing *p)
 
 enum andiron_step prepare_fail(struct andiron_request *req, const struct issues *issues)
 {
-    for (size_t i = 1; i < issues->count; i++)
+    for (size_t i = 0; i + 1 < issues->count; i++)
         andiron_fail_also(req, &issues->list[i]);
-    return andiron_fail_with(req, &issues->list[0]);
+    return andiron_fail_with(req, &issues->list[issues->count - 1]);
 }

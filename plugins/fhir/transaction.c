@@ -144,6 +144,10 @@ static void answer_item(struct andiron_request *req, struct transaction *t, stru
 {
     struct entry *e = item->entry;
 
+    if (place == NOWHERE && e->verb == VERB_DELETE) {
+        e->status = 204; /* there was nothing to delete, and the owner is not told */
+        return;
+    }
     if (place == NOWHERE) {
         const struct andiron_row *row = &t->befores.rows[item->before];
         entries_version(req, e, 200, item->type, item->id, row->ref.version, row->updated);
@@ -204,6 +208,13 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
     return fail_at(req, item->entry, err);
 }
 
+/* Whether the resource existed when it was looked at. */
+static bool is_live(const struct transaction *t, const struct item *item)
+{
+    const struct andiron_row *row = &t->befores.rows[item->before];
+    return row->ref.id.len > 0 && !row->deleted;
+}
+
 static void fill_write(const struct transaction *t, struct item *item, struct andiron_write *w)
 {
     *w = (struct andiron_write){
@@ -214,19 +225,17 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         .match = item->is_conditional ? &item->match.query : NULL,
         .if_none_exist = item->is_conditional,
     };
-    if (w->remove)
-        return;
-    w->terms = item->preparing.terms;
-    w->term_count = item->preparing.term_count;
-    w->stamp = compose_stamp;
-    w->stamp_state = &item->preparing.draft;
+    if (!w->remove) {
+        w->terms = item->preparing.terms;
+        w->term_count = item->preparing.term_count;
+        w->stamp = compose_stamp;
+        w->stamp_state = &item->preparing.draft;
+    }
     item->bound = false;
     if (item->type->platform && item->before != NOWHERE && item->if_match == 0 && !item->if_none &&
         !item->is_conditional) {
-        const struct andiron_row *row = &t->befores.rows[item->before];
-        bool exists = row->ref.id.len > 0 && !row->deleted;
-        w->if_absent = !exists;
-        w->if_version = exists ? row->ref.version : 0;
+        w->if_absent = !is_live(t, item);
+        w->if_version = w->if_absent ? 0 : t->befores.rows[item->before].ref.version;
         item->bound = true;
     }
 }
@@ -306,7 +315,6 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
     struct item *item = &t->items[index];
     struct entry *e = item->entry;
     const struct andiron_row *row = item->before != NOWHERE ? &t->befores.rows[item->before] : NULL;
-    bool exists = row != NULL && row->ref.id.len > 0 && !row->deleted;
     struct andiron_arena *arena = andiron_request_arena(t->req);
 
     item->rewrites = (struct rewrites){ .map = t->map, .base = rewrite_base(e->full_url),
@@ -315,7 +323,7 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         .fhir = t->fhir, .req = t->req, .type = item->type, .root = e->resource, .id = item->id,
         .id_in_body = e->verb == VERB_PUT,
         .same_is_kept = e->verb == VERB_PUT && (item->type->platform || is_system),
-        .before = exists ? row->body : (andiron_str){ NULL, 0 },
+        .before = row != NULL && is_live(t, item) ? row->body : (andiron_str){ NULL, 0 },
         .created = row != NULL && row[1].ref.id.len > 0 ? row[1].updated : 0,
         .rewrites = item->type->platform || !t->bundle->is_transaction ? NULL : &item->rewrites,
         .id_is_hole = item->is_conditional, .write = index,
@@ -334,7 +342,7 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &t->befores.error);
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
-        if (item->entry->verb == VERB_DELETE || item->left)
+        if (item->left)
             continue;
         if (item->before != NOWHERE && item->if_match != 0 &&
             t->befores.rows[item->before].ref.version != item->if_match) {
@@ -344,6 +352,10 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
             if (t->bundle->is_transaction)
                 return fail_at(req, item->entry, &err);
             leave(item);
+            continue;
+        }
+        if (item->entry->verb == VERB_DELETE) {
+            item->preparing.same = item->before != NOWHERE && !is_live(t, item);
             continue;
         }
         plan_item(t, i, is_system);
@@ -371,8 +383,9 @@ static enum andiron_step ask_befores(struct andiron_request *req, struct transac
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
         item->before = NOWHERE;
-        if (item->left || item->entry->verb != VERB_PUT ||
-            !prepare_needs_before(t->fhir, item->type, req))
+        bool removes = item->entry->verb == VERB_DELETE;
+        if (item->left || item->entry->verb == VERB_POST ||
+            (removes ? !item->type->platform : !prepare_needs_before(t->fhir, item->type, req)))
             continue;
         item->before = t->ref_count;
         t->refs[t->ref_count++] = (struct andiron_ref){ .type = item->type->str, .id = item->id };

@@ -222,6 +222,18 @@ static enum andiron_step prepare_write(struct andiron_request *req, struct writi
     return prepared(req, w);
 }
 
+/* The owner of a platform type is told of a deletion only if there was something to delete. */
+static enum andiron_step remove_bound(struct andiron_request *req, struct writing *w)
+{
+    const struct andiron_row *row = &w->before.rows[0];
+
+    if (row->ref.id.len == 0 || row->deleted)
+        return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
+    w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
+                                       .remove = true, .if_version = row->ref.version };
+    return commit(req, w);
+}
+
 static enum andiron_step before_read(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
@@ -235,6 +247,8 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
         return andiron_fail(req, ANDIRON_E_PRECONDITION, "If-Match names version %llu, current is %llu",
                             (unsigned long long)w->if_match,
                             (unsigned long long)(exists ? row->ref.version : 0));
+    if (w->is_delete)
+        return remove_bound(req, w);
     if (w->if_none && exists)
         return andiron_fail(req, w->is_update ? ANDIRON_E_PRECONDITION : ANDIRON_E_CONFLICT,
                             "%s/%.*s exists already", w->type->name, (int)w->id.len, w->id.data);
@@ -246,7 +260,7 @@ static enum andiron_step changeable(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
 
-    if (w->is_delete) {
+    if (w->is_delete && !w->needs_before) {
         w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
                                            .remove = true, .if_version = w->if_match };
         return commit(req, w);
@@ -390,5 +404,6 @@ enum andiron_step fhir_delete(struct andiron_request *req, void *self)
         return ANDIRON_DONE;
     if (!types_is_id(w->id))
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
+    w->needs_before = w->type->platform;
     return access_change(w->fhir, req, req, w->type, w->id, changeable, w);
 }
