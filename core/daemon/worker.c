@@ -422,10 +422,11 @@ static void finish(struct worker *w)
     }
     if (w->pool_runs)
         pool_stop();
-    if (w->server != NULL)
-        http_server_free(w->server);
+    /* Before the requests go: a plugin's own thread may still hold one that nobody waits for now. */
     if (w->host != NULL)
         host_stop(w->host);
+    if (w->server != NULL)
+        http_server_free(w->server);
     for (size_t i = 0; i < w->lane_count; i++)
         loop_free(w->lanes[i].loop);
     if (w->logs)
