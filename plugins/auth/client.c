@@ -368,7 +368,7 @@ int client_validate(struct andiron_arena *arena, andiron_json client, bool has_s
 {
     static const char lists[][20] = { "grant_types", "scope", "allowed_origins", "allowedIssuers" };
     unsigned granted = 0;
-    char where[40];
+    char where[96];
 
     if (check_members(client, err) != 0)
         return -1;
