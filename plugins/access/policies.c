@@ -131,16 +131,20 @@ static void apply(struct policies *p, struct policy *policy)
 }
 
 /*
- * The version that a deletion just made: one behind the last that was known, or that one if
- * the news of the deletion came by watch() first.
+ * A deletion made the version behind the last that was known. What is not known, or is known to
+ * be gone (the news came by watch() first), needs no trace.
  */
-static uint64_t next_version(struct policies *p, andiron_str id)
+static void apply_gone(struct policies *p, andiron_str id)
 {
     (void)pthread_mutex_lock(&p->lock);
     struct policy *now = p->set != NULL ? set_find(p->set, id) : NULL;
-    uint64_t version = now == NULL ? 1 : now->gone ? now->version : now->version + 1;
+    p->changes++;
+    if (now != NULL && !now->gone) {
+        struct policy *gone = policy_gone(id, now->version + 1);
+        replace(p, gone);
+        policy_drop(gone);
+    }
     (void)pthread_mutex_unlock(&p->lock);
-    return version;
 }
 
 void policies_apply(struct policies *p, andiron_str id, andiron_json resource)
@@ -148,10 +152,10 @@ void policies_apply(struct policies *p, andiron_str id, andiron_json resource)
     struct policy *policy = NULL;
     if (andiron_json_type(resource) != ANDIRON_JSON_MISSING)
         policy = compile_or_warn(p, id, andiron_json_raw(resource));
-    /* What does not compile must not leave its older version in force. */
-    if (policy == NULL)
-        policy = policy_gone(id, next_version(p, id));
-    apply(p, policy);
+    if (policy != NULL)
+        apply(p, policy);
+    else /* what does not compile must not leave its older version in force */
+        apply_gone(p, id);
 }
 
 /* ---- loading everything ---------------------------------------------------------- */
