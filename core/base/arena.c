@@ -7,6 +7,7 @@
  */
 #include "base/arena.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,32 @@ struct andiron_arena {
 static _Thread_local struct block *cache;
 static _Thread_local unsigned cache_count;
 
+/* Threads that plugins start know nothing of the cache: it is given back when they end. */
+static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
+static pthread_key_t at_exit_key;
+static _Thread_local bool at_exit_set;
+
+static void drop_at_exit(void *arg)
+{
+    (void)arg;
+    arena_cache_drop();
+}
+
+static void make_at_exit(void)
+{
+    /* Without a key the blocks of ended threads are lost: a leak of at most 512 KiB each. */
+    if (pthread_key_create(&at_exit_key, drop_at_exit) != 0)
+        at_exit_set = true;
+}
+
+static void watch_exit(void)
+{
+    (void)pthread_once(&at_exit_once, make_at_exit);
+    if (!at_exit_set)
+        (void)pthread_setspecific(at_exit_key, &cache); /* any value but NULL */
+    at_exit_set = true;
+}
+
 /* Out of memory is not survivable here: the supervisor starts a new worker. */
 static void *must_malloc(size_t bytes)
 {
@@ -87,6 +114,8 @@ static void block_free(struct block *b)
         free(b);
         return;
     }
+    if (!at_exit_set)
+        watch_exit();
     b->next = cache;
     cache = b;
     cache_count++;
