@@ -144,7 +144,7 @@ function same(kind, want, got) {
   if (kind === 'token') {
     const codes = new Set([...got].map((t) => `*|${t.slice(t.lastIndexOf('|') + 1)}`));
     const known = (t) => got.has(t) || (t.startsWith('*|') && [...codes].some((c) => t.endsWith(c.slice(1))));
-    return [...want].every(known) && got.size <= want.size;
+    return [...want].every(known) && codes.size <= want.size; // a code may be of several systems
   }
   if (kind === 'reference' || kind === 'uri')
     return [...want].every((x) => got.has(x)) && [...got].every((x) => want.has(x) || [...want].some((w) => w.startsWith(`${x}|`)));

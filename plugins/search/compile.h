@@ -19,7 +19,8 @@
 
 /* Settings of the plugin; the defaults are in plugin.c. */
 struct search_limits {
-    int64_t max_params, max_values, chain_depth, sort_keys, max_count, default_count, total_limit;
+    int64_t max_params, max_values, max_conditions, chain_depth;
+    int64_t sort_keys, max_count, default_count, total_limit;
 };
 
 /* A growing list of pointers in the arena. */
@@ -42,6 +43,7 @@ struct compiling {
     const void *narrowing_of;
     int narrowing_depth; /* within a narrowing there are no further ones */
 
+    int64_t conditions;   /* filters made so far */
     struct list types;    /* names that chains and _has look into */
     uint64_t fingerprint; /* of what has been applied so far */
 };
@@ -95,6 +97,8 @@ const char *const *list_names(struct compiling *c, struct list *list);
 /* ---- filters, in criteria.c ---- */
 
 struct andiron_filter *filter_new(struct compiling *c, enum andiron_filter_op op);
+/* -1 if there are more of them than a search may have. */
+int conditions_check(struct compiling *c);
 /* AND or OR of a list of filters; the only one itself. */
 const struct andiron_filter *filter_of(struct compiling *c, enum andiron_filter_op op,
                                        struct list *args);

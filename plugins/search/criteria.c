@@ -8,8 +8,20 @@
 struct andiron_filter *filter_new(struct compiling *c, enum andiron_filter_op op)
 {
     struct andiron_filter *f = andiron_new(c->arena, struct andiron_filter);
+    c->conditions++;
     f->op = op;
     return f;
+}
+
+int conditions_check(struct compiling *c)
+{
+    if (c->conditions <= c->limits->max_conditions)
+        return 0;
+    c->is_unknown = false;
+    return compile_fail(c,
+                        "this search means more than %lld conditions: give fewer values, and name "
+                        "types, as in subject=Patient/1 and subject:Patient.name=x",
+                        (long long)c->limits->max_conditions);
 }
 
 const struct andiron_filter *filter_of(struct compiling *c, enum andiron_filter_op op,
@@ -172,7 +184,7 @@ int values_filter(struct compiling *c, const struct operand *o, andiron_str valu
                                 (long long)c->limits->max_values);
         if (value.len == 0)
             return compile_fail(c, "%s has an empty value in its list", o->param->code);
-        if (value_filter(c, o, value, &one) != 0)
+        if (value_filter(c, o, value, &one) != 0 || conditions_check(c) != 0)
             return -1;
         list_add(c, &any, one);
     }
@@ -207,7 +219,7 @@ static int chain_to(struct compiling *c, const struct fhir_param *param,
 {
     const struct andiron_filter *inner;
     if (criterion(c, target, name, value, depth + 1, &inner) != 0 ||
-        narrowed(c, target, inner, &inner) != 0)
+        narrowed(c, target, inner, &inner) != 0 || conditions_check(c) != 0)
         return -1;
     const struct andiron_filter *around = filter_around(c, ANDIRON_FILTER_CHAIN, inner);
     struct andiron_filter *chain = filter_new(c, ANDIRON_FILTER_CHAIN);
@@ -220,6 +232,18 @@ static int chain_to(struct compiling *c, const struct fhir_param *param,
     return 0;
 }
 
+/* Whether a type has the parameter that name begins with; what does not is not worth a message. */
+static bool may_have(const struct search_type *type, andiron_str name)
+{
+    struct fhir_param param;
+    size_t end = 0;
+    while (end < name.len && name.data[end] != ':' && name.data[end] != '.')
+        end++;
+    andiron_str code = { name.data, end };
+    return model_param(type, code, &param) || andiron_str_eq(code, ANDIRON_STR("_has")) ||
+           andiron_str_eq(code, ANDIRON_STR("_compartment"));
+}
+
 /* subject.name: through every type that subject may refer to and that has a name. */
 static int chain_to_any(struct compiling *c, const struct search_type *type,
                         const struct fhir_param *param, andiron_str name, andiron_str value,
@@ -230,6 +254,8 @@ static int chain_to_any(struct compiling *c, const struct search_type *type,
         struct search_type target = { .name = fhir_type_name(param->targets[i]),
                                       .r4 = param->targets[i] };
         const struct andiron_filter *one;
+        if (!may_have(&target, name))
+            continue;
         c->is_unknown = false;
         if (chain_to(c, param, &target, name, value, depth, &one) == 0)
             list_add(c, &any, one);

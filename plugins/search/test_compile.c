@@ -16,6 +16,7 @@
 
 static const struct search_limits limits = { .max_params = 256,
                                              .max_values = 256,
+                                             .max_conditions = 10000,
                                              .chain_depth = 3,
                                              .sort_keys = 3,
                                              .max_count = 1000,
@@ -405,6 +406,19 @@ static void parameters_and_values_are_limited(void **state)
     assert_string_equal(compiled("Observation", many), "code has more than 256 values");
 }
 
+static void conditions_are_limited(void **state)
+{
+    char many[4096] = "focus=0";
+    (void)state;
+    assert_int_equal(compile_as("Observation", "focus=0,1,2,3", true), 0);
+    for (int i = 1; i < 100; i++)
+        (void)strcat(many, ",1");
+    assert_int_equal(compile_as("Observation", many, true), -1);
+    assert_non_null(strstr(failure.message, "more than 10000 conditions"));
+    assert_int_equal(compile_as("Composition", "subject.subject.subject.subject=1", false), -1);
+    assert_int_equal(failure.code, ANDIRON_E_INVALID);
+}
+
 /* ---- results ----------------------------------------------------------------- */
 
 static void self_says_what_was_applied(void **state)
@@ -625,6 +639,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(lenient_passes_over_the_unknown_only),
         cmocka_unit_test(parameters_and_values_are_limited),
+        cmocka_unit_test(conditions_are_limited),
         cmocka_unit_test(self_says_what_was_applied),
         cmocka_unit_test(results_set_sort_limit_and_total),
         cmocka_unit_test(includes_say_what_they_may_bring),

@@ -15,6 +15,7 @@
 
 static const struct search_limits limits = { .max_params = 256,
                                              .max_values = 256,
+                                             .max_conditions = 10000,
                                              .chain_depth = 3,
                                              .sort_keys = 3,
                                              .max_count = 1000,

@@ -33,12 +33,11 @@ function systemsOf(url, valueSets, seen = new Set()) {
     return systems;
 }
 
-/* A code with a required binding has the system of that binding, if it is only one. */
-function requiredSystem(element, valueSets) {
+/* Systems that a code with a required binding may be of: nearly always one. */
+function requiredSystems(element, valueSets) {
     if (element.binding?.strength !== 'required' || !element.binding.valueSet)
-        return null;
-    const systems = [...systemsOf(element.binding.valueSet, valueSets)];
-    return systems.length === 1 ? systems[0] : null;
+        return [];
+    return [...systemsOf(element.binding.valueSet, valueSets)];
 }
 
 function typeNameOf(type) {
@@ -63,7 +62,7 @@ function addElement(structures, element, valueSets) {
         isArray: element.max !== '1',
         isSummary: element.isSummary === true,
         isModifier: element.isModifier === true,
-        system: requiredSystem(element, valueSets),
+        systems: requiredSystems(element, valueSets),
         stem: 0,
     };
     if (element.contentReference) {

@@ -168,7 +168,7 @@ class Resolver {
         throw new Error(`expression "${this.text}" of ${this.base}: ${what}`);
     }
     start() {
-        return [{ steps: [], type: this.base, targets: [], system: null, fromResource: false }];
+        return [{ steps: [], type: this.base, targets: [], systems: [], fromResource: false }];
     }
     routes(tree) {
         switch (tree.op) {
@@ -228,7 +228,7 @@ class Resolver {
                 steps: [...route.steps, { member }],
                 type: element.type,
                 targets: element.targets,
-                system: element.system,
+                systems: element.systems,
             };
         });
     }
@@ -244,7 +244,7 @@ class Resolver {
     }
 }
 
-/* All routes of an expression from a base type: [{ steps, type, targets, system, fromResource }]. */
+/* All routes of an expression from a base type: [{ steps, type, targets, systems, fromResource }]. */
 function routes(structures, base, text, tree = parse(text)) {
     return new Resolver(structures, base, text).routes(tree);
 }

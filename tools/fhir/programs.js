@@ -35,14 +35,19 @@ function addEmit(node, emit) {
         node.emits.push(emit);
 }
 
+/* A code whose binding names several systems is found by each of them: which one is not looked up. */
+function addValue(node, route, emit) {
+    const systems = emit.how === 'CODE' && route.systems.length > 0 ? route.systems : [null];
+    for (const system of systems)
+        addEmit(node, { ...emit, system });
+}
+
 /* A component may say "value" where its definition says (value as CodeableConcept): the rest is left. */
 function partOf(structures, start, part, number, param) {
     const found = routes(structures, start, part.expression).filter(route => isIndexable(part.kind, route.type));
     const root = newNode();
     for (const route of found)
-        addEmit(nodeAt(root, route.steps), {
-            how: howOf(part.kind, route), param, part: number, system: route.system,
-        });
+        addValue(nodeAt(root, route.steps), route, { how: howOf(part.kind, route), param, part: number });
     return { root, fromResource: found[0].fromResource };
 }
 
@@ -61,7 +66,7 @@ function tree(structures, type, list, first) {
         for (const route of p.routes) {
             const node = nodeAt(root, route.steps);
             if (p.kind !== 'composite') {
-                addEmit(node, { how: howOf(p.kind, route, what), param, part: 0, system: route.system });
+                addValue(node, route, { how: howOf(p.kind, route, what), param, part: 0 });
                 continue;
             }
             /* A component's base is the element's type, but %resource still means the whole. */

@@ -4492,4 +4492,6 @@ const char fhir_texts[] =
     "uri\0"
     "url\0"
     "uuid\0"
-    "xhtml\0";
+    "xhtml\0"
+    "http://hl7.org/fhir/detectedissue-status\0"
+    "http://hl7.org/fhir/task-intent\0";
