@@ -356,7 +356,8 @@ int unknown_param(struct compiling *c, const struct search_type *type, andiron_s
     for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
         if (andiron_str_eq(code, andiron_str_of(unsupported[i])))
             return compile_unknown(c, "%s is not supported", unsupported[i]);
-    for (size_t pos = 0; model_param_next(type, &pos, &p);)
+    /* Lenient handling passes over it without a word: no need to look for better ones. */
+    for (size_t pos = 0; c->is_strict && model_param_next(type, &pos, &p);)
         text_consider(&nearest, p.code);
     if (nearest.best != NULL)
         return compile_unknown(c, "%s has no search parameter \"%.*s\"; did you mean \"%s\"?", of,

@@ -236,24 +236,31 @@ enum result_use result_param(struct compiling *c, struct results *r, const struc
 
 /* ---- what includes may bring ------------------------------------------------- */
 
-static void add_targets(struct compiling *c, struct list *types, const struct fhir_param *param)
+/* Types in the order in which includes reach them, each once. */
+struct reached {
+    bool r4[FHIR_TYPE_COUNT];
+    struct list names;
+};
+
+static void reach(struct compiling *c, struct reached *reached, const char *name, int r4)
 {
-    for (size_t i = 0; i < param->target_count; i++)
-        list_add_name(c, types, fhir_type_name(param->targets[i]));
+    if (r4 < 0) {
+        list_add_name(c, &reached->names, name); /* platform types are few */
+    } else if (!reached->r4[r4]) {
+        reached->r4[r4] = true;
+        list_add(c, &reached->names, name);
+    }
 }
 
-static void add_reached(struct compiling *c, struct list *types,
-                        const struct andiron_include *include)
+static void reach_by(struct compiling *c, struct reached *reached,
+                     const struct andiron_include *include)
 {
+    const char *one = include->reverse ? include->source : include->target;
     struct search_type source;
     struct fhir_param param;
 
-    if (include->reverse) {
-        list_add_name(c, types, include->source);
-        return;
-    }
-    if (include->target != NULL) {
-        list_add_name(c, types, include->target);
+    if (one != NULL) {
+        reach(c, reached, one, fhir_type(andiron_str_of(one)));
         return;
     }
     if (!model_type(c->model, andiron_str_of(include->source), &source))
@@ -261,26 +268,28 @@ static void add_reached(struct compiling *c, struct list *types,
     for (size_t pos = 0; model_param_next(&source, &pos, &param);)
         if (param.kind == FHIR_PARAM_REFERENCE &&
             (include->param[0] == '*' || strcmp(param.code, include->param) == 0))
-            add_targets(c, types, &param);
+            for (size_t i = 0; i < param.target_count; i++)
+                reach(c, reached, fhir_type_name(param.targets[i]), param.targets[i]);
 }
 
 static int set_visible(struct compiling *c, struct andiron_query *query)
 {
-    struct list types = { NULL };
+    struct reached reached = { .names = { NULL } };
     for (size_t i = 0; i < query->include_count; i++)
-        add_reached(c, &types, &query->includes[i]);
+        reach_by(c, &reached, &query->includes[i]);
 
-    struct andiron_visible *visible = andiron_alloc(c->arena, (types.count + 1) * sizeof(*visible));
-    for (size_t i = 0; i < types.count; i++) {
+    struct andiron_visible *visible =
+        andiron_alloc(c->arena, (reached.names.count + 1) * sizeof(*visible));
+    for (size_t i = 0; i < reached.names.count; i++) {
         struct search_type type;
-        visible[i].type = types.items[i];
+        visible[i].type = reached.names.items[i];
         if (!model_type(c->model, andiron_str_of(visible[i].type), &type))
             continue;
         if (narrow(c, &type, &visible[i].filter) != 0)
             return -1;
     }
     query->visible = visible;
-    query->visible_count = types.count;
+    query->visible_count = reached.names.count;
     return 0;
 }
 
