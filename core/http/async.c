@@ -101,7 +101,7 @@ enum andiron_step andiron_request_run(struct andiron_request *req,
     sub->trace_id = req->trace_id;
     sub->base = req->base;
     sub->remote = req->remote;
-    sub->side = req->side;
+    sub->side = ROUTE_SIDE_PUBLIC; /* a control command, too, asks for what everybody can ask for */
     sub->sampled = false;
     sub->deadline_ms = INT64_MAX;
     sub->reply.fd = -1;

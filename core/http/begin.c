@@ -14,12 +14,26 @@ struct andiron_request *begin_request(struct conn *conn)
 {
     struct http_loop *home = conn->home;
     struct andiron_request *req = request_new(home);
-    uint32_t fields = server_limits(home->server)->fields;
 
     req->conn = conn;
     req->side = conn->listener->side;
-    http_head_init(&req->head, arena_take(req->arena, fields * sizeof(struct http_field)));
+    http_head_init(&req->head, home->fields);
     return req;
+}
+
+/* The list moves from the loop's into the request's memory, with room for what is to come. */
+static void keep_fields(struct andiron_request *req, uint32_t room)
+{
+    struct http_field *kept = arena_take(req->arena, room * sizeof(*kept));
+
+    memcpy(kept, req->head.fields, req->head.field_count * sizeof(*kept));
+    req->head.fields = kept;
+}
+
+void begin_wait(struct andiron_request *req)
+{
+    if (req->head.fields == req->home->fields)
+        keep_fields(req, server_limits(req->home->server)->fields);
 }
 
 /* ---- headers that core itself reads ------------------------------------------------- */
@@ -153,6 +167,8 @@ void begin_head(struct andiron_request *req)
     const char *reason;
     andiron_str method;
 
+    if (req->head.fields == home->fields)
+        keep_fields(req, req->head.field_count);
     req->in = conn->in + conn->at;
     req->started_us = units_monotonic();
     req->sampled = home->id_count % TIME_SAMPLES == 0;

@@ -9,6 +9,9 @@
 /* An empty request whose head is about to be parsed. */
 struct andiron_request *begin_request(struct conn *conn);
 
+/* Its head is incomplete: other requests may be parsed before the rest comes. */
+void begin_wait(struct andiron_request *req);
+
 /*
  * Its head is complete and stays where it is: id, path, route, client address. What is wrong
  * with them becomes the request's reply.

@@ -236,23 +236,29 @@ void conn_refuse(struct conn *conn, int status, enum andiron_code code, const ch
     char body[OUTCOME_PLAIN_MAX], head[512], id[REQUEST_ID_BYTES + 1];
     andiron_str line = send_status_line(status);
     struct andiron_request *req = conn->req;
+    bool oauth = req != NULL && request_is_oauth(req);
     size_t len = 0;
     struct iovec pieces[2];
     int head_len;
 
     per_loop_request_id(conn->home, id);
     if (message != NULL)
-        len = outcome_plain(body, req != NULL && request_is_oauth(req), code, message);
+        len = outcome_plain(body, oauth, code, message);
     head_len = snprintf(
         head, sizeof(head),
         "%.*sDate: %s\r\nX-Request-Id: %.*s\r\n%sContent-Length: %zu\r\n%sConnection: close\r\n\r\n",
         (int)line.len, line.data, send_date(conn->home),
         req != NULL && req->id.len != 0 ? (int)req->id.len : REQUEST_ID_BYTES,
         req != NULL && req->id.len != 0 ? req->id.data : id,
-        len != 0 ? "Content-Type: application/json\r\n" : "", len,
+        len == 0 ? "" :
+        oauth    ? "Content-Type: application/json\r\n" :
+                   "Content-Type: application/fhir+json\r\n",
+        len,
         status == 503 || status == 504 ? "Retry-After: 2\r\n" : "");
     pieces[0] = (struct iovec){ .iov_base = head, .iov_len = (size_t)head_len };
     pieces[1] = (struct iovec){ .iov_base = body, .iov_len = len };
+    if (req != NULL && req->is_head)
+        len = 0;
     detach(conn, status);
     /* Nothing was sent before, so a socket without room for this is not worth waiting for. */
     if (conn_send(conn, pieces, len != 0 ? 2 : 1, false) < 0)
@@ -376,6 +382,7 @@ static bool next_request(struct conn *conn)
     switch (http_head_parse(&req->head, server_limits(home->server), conn->in + conn->at,
                             conn->len - conn->at)) {
     case HTTP_MORE:
+        begin_wait(req);
         if (conn->len == conn->room)
             input_grow(conn, conn->at != 0 ? conn->room : 2 * (size_t)conn->room);
         if (!conn->head_timed) {

@@ -15,6 +15,7 @@
 
 struct conn;
 struct deflater;
+struct http_field;
 struct http_limits;
 struct tls_context;
 
@@ -42,11 +43,12 @@ struct http_loop {
     void *inputs;                      /* cached input buffers, linked through their first word */
     unsigned input_count;
     struct deflater *deflater;         /* of response bodies; made when first needed */
+    struct http_field *fields;         /* where heads are parsed that arrive whole */
     struct buffer head;                /* where response heads are written */
     char date[UNITS_HTTP_DATE_MAX];        /* Date of this second */
     int64_t date_second;
     uint64_t id_seed, id_count;        /* of request ids */
-    bool draining;
+    bool closed; /* the loop runs no more: nothing of plugins may be called */
 
     atomic_uint conn_count, idle_count;
     struct http_running running;

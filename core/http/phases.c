@@ -588,6 +588,8 @@ void phases_resume(void *arg)
     struct andiron_request *req = arg;
     struct conn *conn = request_root(req)->conn;
 
+    if (req->home->closed)
+        return;
     req->waiting = false;
     phases_run(req);
     if (conn != NULL) {
@@ -601,7 +603,7 @@ void phases_abandon(struct andiron_request *req, int status)
     req->dead = true;
     req->reply.status = status;
     timeout_stop(&req->timeout);
-    if (!phases_busy(req) && !req->running)
+    if (!phases_busy(req) && !req->running && !req->home->closed)
         phases_run(req);
 }
 

@@ -89,13 +89,33 @@ static void per_loop_init(struct http_loop *home, struct http_server *server,
     loop_set_http(loop, home);
 }
 
+/*
+ * Requests that were cut off by the end of a drain. Plugins have stopped: neither steps nor
+ * release hooks of theirs may run. The process ends soon, and takes the memory with it.
+ */
+static struct andiron_request *_Atomic left_behind;
+
+static void leave_requests(struct http_loop *home)
+{
+    struct andiron_request *last = home->requests;
+
+    if (last == NULL)
+        return;
+    while (last->next != NULL)
+        last = last->next;
+    last->next = atomic_exchange(&left_behind, home->requests);
+    home->requests = NULL;
+}
+
 static void per_loop_free(struct http_loop *home)
 {
+    home->closed = true;
+    loop_flush(home->loop);
     conn_close_all(home);
-    while (home->requests != NULL)
-        request_free(home->requests);
+    leave_requests(home);
     timeouts_close(&home->timeouts);
     buffer_free(&home->head);
+    free(home->fields);
     coding_deflater_free(home->deflater);
     while (home->inputs != NULL)
         free(input_take(home));
@@ -183,6 +203,11 @@ static int prepare(struct http_server *server, struct andiron_error *err)
         (struct http_limits){ .request_line = limit_of(settings->max_request_line, 8 * 1024),
                               .header = limit_of(settings->max_header, 16 * 1024),
                               .fields = limit_of(settings->max_header_fields, 100) };
+    for (size_t i = 0; i < server->loop_count; i++) {
+        server->loops[i].fields = calloc(server->limits.fields, sizeof(struct http_field));
+        if (server->loops[i].fields == NULL)
+            abort();
+    }
     if (read_proxies(server, err) != 0)
         return -1;
     for (size_t i = 0; i < server->listener_count; i++)

@@ -38,7 +38,10 @@ void http_server_accept(struct http_server *server);
 void http_server_drain(struct http_server *server, void (*drained)(void *arg), void *arg);
 bool http_server_draining(const struct http_server *server);
 
-/* After every loop has ended. */
+/*
+ * After every loop has ended and every plugin has stopped, so that nobody resumes a request any
+ * more. What the drain had to cut off is not freed: it may hold what plugins have given up already.
+ */
 void http_server_free(struct http_server *server);
 
 /* Why a connection or request was turned away; names in http_rejected_names. */

@@ -117,8 +117,7 @@ void loop_free(struct andiron_loop *loop)
 {
     if (loop == NULL)
         return;
-    /* What was posted too late: its owner relies on being called. */
-    on_wake(-1, 0, loop);
+    loop_flush(loop); /* what was posted too late: its owner relies on being called */
     if (loop->wake != NULL)
         event_free(loop->wake);
     if (loop->soon != NULL)
@@ -129,6 +128,11 @@ void loop_free(struct andiron_loop *loop)
         (void)close(loop->wake_fd); /* nothing was written that could be lost */
     free(loop->states);
     free(loop);
+}
+
+void loop_flush(struct andiron_loop *loop)
+{
+    on_wake(-1, 0, loop);
 }
 
 void loop_run(struct andiron_loop *loop)

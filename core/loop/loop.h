@@ -39,6 +39,9 @@ struct loop_post {
 };
 void loop_post_own(struct andiron_loop *loop, struct loop_post *post);
 
+/* Runs what was posted, at the end of a loop that runs no more. */
+void loop_flush(struct andiron_loop *loop);
+
 /* The HTTP layer's own state of this loop. */
 void loop_set_http(struct andiron_loop *loop, void *http);
 void *loop_http(const struct andiron_loop *loop);
