@@ -142,6 +142,8 @@ static void walks_go_in_source_order_over_any_size(void **state)
         }
         assert_int_equal(seen, count);
         assert_false(andiron_json_next(&it));
+        assert_null(it.name.data);
+        assert_int_equal(andiron_json_type(it.value), ANDIRON_JSON_MISSING);
         assert_int_equal(andiron_json_type(andiron_json_get(object, "m")), ANDIRON_JSON_MISSING);
         assert_int_equal(andiron_json_type(andiron_json_get(object, "m99")), ANDIRON_JSON_MISSING);
     }

@@ -274,6 +274,34 @@ static void texts_of_any_size_are_put_together(void **state)
         assert_int_equal(andiron_json_int(andiron_json_at(back, (size_t)i), -1), i);
 }
 
+/* Larger than any step of growth, and exactly the maximum. */
+static void a_large_piece_is_put_at_once(void **state)
+{
+    (void)state;
+    for (size_t len = 900; len < 100000; len += len / 3) {
+        char *digits = malloc(len);
+        assert_non_null(digits);
+        memset(digits, '7', len);
+        struct andiron_json_writer *w = andiron_json_write(arena, len);
+        andiron_json_put_raw(w, NULL, (andiron_str){ digits, len });
+        assert_true(andiron_str_eq(andiron_json_written(w), (andiron_str){ digits, len }));
+
+        w = andiron_json_write(arena, len * 2 + 4);
+        andiron_json_put_array(w, NULL);
+        andiron_json_put_bool(w, NULL, true);
+        andiron_json_put_raw(w, NULL, (andiron_str){ digits, len });
+        andiron_json_put_end(w);
+        andiron_str text = andiron_json_written(w);
+        assert_int_equal(text.len, len + 7);
+        assert_memory_equal(text.data, "[true,7", 7);
+        assert_memory_equal(text.data + len + 4, "77]", 3);
+        w = andiron_json_write(arena, len - 1);
+        andiron_json_put_raw(w, NULL, (andiron_str){ digits, len });
+        assert_null(andiron_json_written(w).data);
+        free(digits);
+    }
+}
+
 /* ---- published examples ---- */
 
 static andiron_str read_file(const char *path)
@@ -365,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(past_the_maximum_there_is_no_text, new_arena, end_arena),
         cmocka_unit_test_setup_teardown(too_deep_there_is_no_text, new_arena, end_arena),
         cmocka_unit_test_setup_teardown(texts_of_any_size_are_put_together, new_arena, end_arena),
+        cmocka_unit_test_setup_teardown(a_large_piece_is_put_at_once, new_arena, end_arena),
         cmocka_unit_test_setup_teardown(published_examples_come_back_byte_by_byte, new_arena,
                                         end_arena),
     };
