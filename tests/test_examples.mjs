@@ -44,7 +44,7 @@ test('examples come back byte for byte', { skip: folder ? false : 'NPM_MODULES h
     if (strip(get.text) !== strip(compact(text))) wrong.push(`${file}: differs`);
     else if (get.text !== put.text) wrong.push(`${file}: PUT and GET differ`);
   };
-  await Promise.all(Array.from({ length: 8 }, async () => { while (next < files.length) await one(files[next++]); }));
+  await Promise.all(Array.from({ length: 24 }, async () => { while (next < files.length) await one(files[next++]); }));
   console.log(`# ${stored} examples stored`);
   assert.deepEqual(wrong.slice(0, 20), []);
   assert.ok(stored > 1000, `${stored} stored`);

@@ -446,3 +446,65 @@ test('deleting what is not there changes nothing for what comes later', async ()
   await root('PUT', 'AccessPolicy/late', policy);
   assert.equal((await call('GET', `${server.fhir}/Patient?_count=1`, undefined, late)).status, 200);
 });
+
+describe('a token with scopes', () => {
+  let token;
+  before(async () => {
+    await root('PUT', 'Client/scoped', { grant_types: ['client_credentials'], secret: 'a secret of some length', scope: ['system/Observation.read', 'system/Patient.read'], auth: { client_credentials: { token_format: 'jwt' } } });
+    await root('PUT', 'AccessPolicy/scoped', { engine: 'allow', link: [{ resourceType: 'Client', id: 'scoped' }] });
+    const r = await call('POST', `${server.base}/auth/token`, 'grant_type=client_credentials&scope=system/Observation.read', { authorization: basic('scoped', 'a secret of some length'), 'content-type': 'application/x-www-form-urlencoded' });
+    assert.equal(r.status, 200, r.text);
+    token = { authorization: `Bearer ${r.json.access_token}` };
+    await fhir('PUT', 'Patient/hidden', { resourceType: 'Patient', id: 'hidden', gender: 'male' });
+    await fhir('PUT', 'Observation/seen', { resourceType: 'Observation', id: 'seen', status: 'final', code: { coding: [{ code: 'scoped-1' }] }, subject: { reference: 'Patient/hidden' } });
+  });
+  test('includes only what it may search, and says that something was left out', async () => {
+    const r = await call('GET', `${server.fhir}/Observation?code=scoped-1&_include=Observation:subject`, undefined, token);
+    assert.equal(r.status, 200, r.text);
+    assert.deepEqual(r.json.entry.map((e) => [e.search.mode, e.resource.resourceType]), [['match', 'Observation'], ['outcome', 'OperationOutcome']]);
+    assert.equal(r.json.entry[1].resource.issue[0].code, 'suppressed');
+  });
+  test('cannot probe other types by chains', async () => {
+    outcome(await call('GET', `${server.fhir}/Observation?subject:Patient.gender=male`, undefined, token), 403);
+    outcome(await call('GET', `${server.fhir}/Observation?_has:DiagnosticReport:result:code=x`, undefined, token), 403);
+  });
+  test('reads its types and nothing else', async () => {
+    assert.equal((await call('GET', `${server.fhir}/Observation/seen`, undefined, token)).status, 200);
+    outcome(await call('GET', `${server.fhir}/Patient/hidden`, undefined, token), 403);
+    outcome(await call('POST', `${server.fhir}/Observation`, { resourceType: 'Observation' }, token), 403);
+    outcome(await call('GET', `${server.fhir}/Client/scoped`, undefined, token), 403);
+  });
+});
+
+describe('configured', () => {
+  let other;
+  const at = (method, path, body) => call(method, `${other.fhir}/${path}`, body, other.admin);
+  before(async () => { other = await start({ plugins: { fhir: { 'referential-integrity': 'on', 'created-at-url': 'http://created', 'search-handling': 'strict', instantiates: 'http://a http://b', 'supported-profiles': 'Patient=http://p' } } }); });
+  after(async () => { await other.stop(); other.remove(); });
+  test('with referential integrity, references must lead somewhere', async () => {
+    const observation = { resourceType: 'Observation', id: 'i1', status: 'final', code: { text: 'x' }, subject: { reference: 'Patient/i1' } };
+    const refused = await at('PUT', 'Observation/i1', observation);
+    assert.ok(refused.status === 422 || refused.status === 409, refused.text);
+    await at('PUT', 'Patient/i1', { resourceType: 'Patient', id: 'i1' });
+    assert.equal((await at('PUT', 'Observation/i1', observation)).status, 201);
+    outcome(await at('DELETE', 'Patient/i1'), 409);
+    await at('DELETE', 'Observation/i1');
+    assert.equal((await at('DELETE', 'Patient/i1')).status, 204);
+  });
+  test('with a url, the time of creation is an extension that stays', async () => {
+    const first = (await at('PUT', 'Patient/c1', { resourceType: 'Patient', id: 'c1' })).json;
+    assert.deepEqual(first.meta.extension, [{ url: 'http://created', valueInstant: first.meta.lastUpdated }]);
+    const second = (await at('PUT', 'Patient/c1', { ...first, active: true })).json;
+    assert.deepEqual(second.meta.extension, first.meta.extension);
+    assert.notEqual(second.meta.lastUpdated, first.meta.lastUpdated);
+    const client = (await at('GET', 'Client/root')).json;
+    assert.equal(client.meta.extension[0].url, 'http://created');
+  });
+  test('strict handling is the default then; metadata says what was configured', async () => {
+    outcome(await at('GET', 'Patient?nonsense=1'), 400);
+    const { json } = await at('GET', 'metadata');
+    assert.deepEqual(json.instantiates, ['http://a', 'http://b']);
+    assert.deepEqual(json.rest[0].resource.find((r) => r.type === 'Patient').supportedProfile, ['http://p']);
+    assert.deepEqual(json.rest[0].resource[0].referencePolicy, ['literal', 'enforced']);
+  });
+});
