@@ -171,6 +171,9 @@ static enum body_state inflate(struct andiron_request *req)
         if (out->len == out->cap) {
             if (body->piecewise && out->cap != 0)
                 return BODY_DONE;
+            /* The maximum lies above the limit: there is room to see that a body passes it. */
+            if (step > out->max - out->len)
+                step = out->max - out->len;
             if (!reserve(req, out->len + step))
                 return no_memory(req);
             if (buffer_reserve(out, step) != 0)

@@ -720,6 +720,36 @@ static void gzip_body_is_inflated_within_the_limit(void **state)
     stop();
 }
 
+static void gzip_body_reaches_a_limit_of_any_size(void **state)
+{
+    static const size_t sizes[] = { 140000, 150000, 150001 };
+    static char coded[100000], digits[150001];
+    char head[200];
+
+    (void)state;
+    for (uint32_t i = 0, x = 1; i < sizeof(digits); i++) { /* hard to pack: the ratio is no matter */
+        x = x * 1664525 + 1013904223;
+        digits[i] = (char)('0' + (x >> 16) % 10);
+    }
+    struct http_settings settings = test_settings();
+    settings.max_body_anonymous = 150000; /* where room has doubled past it */
+    serve(settings, 1);
+    for (size_t i = 0; i < 3; i++) {
+        size_t n = gzip(digits, sizes[i], coded, sizeof(coded)), len;
+        snprintf(head, sizeof(head),
+                 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+                 "Content-Length: %zu\r\n\r\n",
+                 n);
+        char *all = post(head, coded, n, &len);
+        struct answer a = ask_bytes(all, len);
+        assert_int_equal(a.status, sizes[i] <= 150000 ? 200 : 413);
+        assert_true(a.status != 200 || a.body_len == sizes[i]);
+        answer_free(&a);
+        free(all);
+    }
+    stop();
+}
+
 static void declared_large_body_is_refused_unread(void **state)
 {
     (void)state;
@@ -1454,6 +1484,7 @@ int main(void)
         cmocka_unit_test(body_of_any_size_arrives),
         cmocka_unit_test(chunked_body_with_a_request_behind_it),
         cmocka_unit_test(gzip_body_is_inflated_within_the_limit),
+        cmocka_unit_test(gzip_body_reaches_a_limit_of_any_size),
         cmocka_unit_test(declared_large_body_is_refused_unread),
         cmocka_unit_test(answer_reaches_a_client_that_goes_on_sending),
         cmocka_unit_test(too_long_chunked_body_is_refused),
