@@ -350,16 +350,17 @@ static size_t serve_one(struct conn *c)
     return head + body;
 }
 
-static void conn_ready(struct conn *c, int epoll)
+/* False: it has gone. */
+static bool conn_ready(struct conn *c, int epoll)
 {
     ssize_t n = recv(c->fd, c->in + c->used, sizeof(c->in) - c->used, 0);
     if (n < 0 && errno == EAGAIN)
-        return;
+        return true;
     if (n <= 0) {
         epoll_ctl(epoll, EPOLL_CTL_DEL, c->fd, NULL);
         close(c->fd);
         free(c);
-        return;
+        return false;
     }
     c->used += (size_t)n;
     size_t done;
@@ -367,6 +368,7 @@ static void conn_ready(struct conn *c, int epoll)
         memmove(c->in, c->in + done, c->used - done);
         c->used -= done;
     }
+    return true;
 }
 
 static void accept_all(int listener, int epoll)
@@ -422,8 +424,8 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++) {
             if (ready[i].data.ptr == NULL)
                 accept_all(listener, epoll);
-            else
-                conn_ready(ready[i].data.ptr, epoll);
+            else if (!conn_ready(ready[i].data.ptr, epoll))
+                ready[i].data.ptr = NULL;
         }
         finish_writes(ready, count);
     }
