@@ -11,8 +11,9 @@
 
 static const char *const references[] = { "link", "a.b", NULL };
 static const struct resource_type fhir_type_ = { .name = "Patient", .str = { "Patient", 7 } };
-static const struct resource_type platform_type = { .name = "Client", .str = { "Client", 6 },
-                                                    .platform = true, .references = references };
+static const struct resource_type platform_type = {
+    .name = "Client", .str = { "Client", 6 }, .platform = true, .references = references
+};
 
 static andiron_json parsed(struct andiron_arena *arena, andiron_str text)
 {
@@ -40,8 +41,12 @@ static void nothing_is_lost(andiron_json sent, andiron_json stored)
 static void store(struct andiron_arena *arena, const struct resource_type *type, andiron_json root,
                   const struct rewrites *rewrites)
 {
-    struct composing how = { .arena = arena, .type = type, .root = root, .id = ANDIRON_STR("the-id"),
-                             .created_at_url = ANDIRON_STR("http://c"), .rewrites = rewrites };
+    struct composing how = { .arena = arena,
+                             .type = type,
+                             .root = root,
+                             .id = ANDIRON_STR("the-id"),
+                             .created_at_url = ANDIRON_STR("http://c"),
+                             .rewrites = rewrites };
     struct draft draft;
 
     compose(&how, &draft);
@@ -49,7 +54,8 @@ static void store(struct andiron_arena *arena, const struct resource_type *type,
     andiron_json stored = parsed(arena, text);
     andiron_json meta = andiron_json_get(stored, "meta");
     FUZZ_CHECK(andiron_str_eq(andiron_json_str(andiron_json_get(stored, "id")), how.id));
-    FUZZ_CHECK(andiron_str_eq(andiron_json_str(andiron_json_get(meta, "versionId")), ANDIRON_STR("7")));
+    FUZZ_CHECK(
+        andiron_str_eq(andiron_json_str(andiron_json_get(meta, "versionId")), ANDIRON_STR("7")));
     if (rewrites == NULL)
         nothing_is_lost(root, stored);
     andiron_json pretty = parsed(arena, answer_pretty(arena, text));
@@ -60,8 +66,9 @@ static void store(struct andiron_arena *arena, const struct resource_type *type,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct rewrite_target target = { .url = { "urn:uuid:1", 10 }, .type = { "Patient", 7 },
-                                                  .id = { "p1", 2 }, .may_change = true };
+    static const struct rewrite_target target = {
+        .url = { "urn:uuid:1", 10 }, .type = { "Patient", 7 }, .id = { "p1", 2 }, .may_change = true
+    };
     struct andiron_arena *arena = arena_new();
     andiron_str text = { (const char *)data, size };
     andiron_json root;
@@ -78,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         store(arena, &fhir_type_, root, NULL);
         store(arena, &fhir_type_, root, &rewrites);
         store(arena, &platform_type,
-              parsed(arena, platform_kept(arena, &platform_type, ANDIRON_STR("the-id"), root)), NULL);
+              parsed(arena, platform_kept(arena, &platform_type, ANDIRON_STR("the-id"), root)),
+              NULL);
     }
     arena_free(arena);
     return 0;

@@ -204,6 +204,15 @@ describe('read', () => {
     assert.match(r.text, /^\{\n {2}"resourceType": "Patient",\n/);
     assert.equal(JSON.stringify(r.json), (await fhir('GET', 'Patient/r4')).text);
   });
+  test('_summary and _elements cut down a read too', async () => {
+    await put('r5', { active: true, text: { status: 'generated', div: '<div xmlns="http://www.w3.org/1999/xhtml">x</div>' } });
+    const some = (await fhir('GET', 'Patient/r5?_elements=active')).json;
+    assert.deepEqual(Object.keys(some).sort(), ['active', 'id', 'meta', 'resourceType']);
+    assert.equal(some.meta.tag[0].code, 'SUBSETTED');
+    assert.equal((await fhir('GET', 'Patient/r5?_summary=text')).json.active, undefined);
+    assert.equal((await fhir('GET', 'Patient/r5?_summary=false')).json.meta.tag, undefined);
+    outcome(await fhir('GET', 'Patient/r5?_summary=maybe'), 400);
+  });
   test('unknown types and ids are 404, whatever the method', async () => {
     for (const [method, path] of [['GET', 'Nothing'], ['GET', 'Nothing/1'], ['POST', 'Nothing'], ['PUT', 'Nothing/1'], ['DELETE', 'Nothing/1'], ['GET', 'patient/1'], ['GET', 'Patient/no_id'], ['GET', 'Patient/unknown']]) outcome(await fhir(method, path, method === 'POST' || method === 'PUT' ? { resourceType: 'Nothing', id: '1' } : undefined), 404);
     outcome(await fhir('PATCH', 'Patient/r4', []), 405);

@@ -25,7 +25,9 @@ enum andiron_step access_unknown_type(struct andiron_request *req)
 
 static bool is_ours(const char *operation)
 {
-    static const char *const plain[] = { "Read", "Create", "Update", "Delete", "Search", "History" };
+    static const char *const plain[] = {
+        "Read", "Create", "Update", "Delete", "Search", "History"
+    };
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
         if (strcmp(operation, plain[i]) == 0)
             return true;
@@ -87,9 +89,8 @@ static enum andiron_step ask(const struct fhir *fhir, struct andiron_request *re
                              struct andiron_request *judged, struct asking *a, andiron_step_fn then)
 {
     struct andiron_error err;
-    andiron_str expression =
-        andiron_str_of(andiron_printf(andiron_request_arena(req), "_id=%.*s&_count=1",
-                                      (int)a->id.len, a->id.data));
+    andiron_str expression = andiron_str_of(andiron_printf(
+        andiron_request_arena(req), "_id=%.*s&_count=1", (int)a->id.len, a->id.data));
 
     if (fhir->search->compile(fhir->search_self, judged, a->type->str, expression, true, &a->plan,
                               &err) != 0)

@@ -2,6 +2,7 @@
 
 #include "instant.h"
 #include "platform.h"
+#include "subset.h"
 #include "text.h"
 
 andiron_str answer_text(const struct fhir *fhir, struct andiron_request *req,
@@ -126,8 +127,7 @@ enum andiron_step answer_json(struct andiron_request *req, const struct wanted *
 {
     if (wanted->pretty)
         body = answer_pretty(andiron_request_arena(req), body);
-    if (wanted->minds_media)
-        andiron_reply_header(req, "Vary", ANDIRON_STR("Accept"));
+    andiron_reply_header(req, "Vary", ANDIRON_STR("Accept"));
     return andiron_reply(req, status, wanted->content_type, body);
 }
 
@@ -145,13 +145,16 @@ static bool is_current(struct andiron_request *req, uint64_t version, andiron_us
 }
 
 enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,
-                              const struct wanted *wanted, const struct shown *shown)
+                              const struct wanted *wanted, const struct shown *shown,
+                              const struct andiron_search_plan *part)
 {
     answer_version(req, shown->version, shown->updated);
     if (is_current(req, shown->version, shown->updated))
         return andiron_reply(req, 304, NULL, (andiron_str){ NULL, 0 });
-    return answer_json(req, wanted, 200,
-                       answer_text(fhir, req, shown->type, fhir_base_of(req), shown->body));
+    andiron_str text = answer_text(fhir, req, shown->type, fhir_base_of(req), shown->body);
+    if (part != NULL && part->subset != ANDIRON_SUBSET_NONE)
+        text = subset_text(andiron_request_arena(req), shown->type, part, text);
+    return answer_json(req, wanted, 200, text);
 }
 
 static andiron_str outcome_of_write(struct andiron_request *req, int status,

@@ -31,9 +31,13 @@ andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
 /* "W/"3"" in the arena. */
 andiron_str answer_etag(struct andiron_request *req, uint64_t version);
 
-/* A read: 200 with the resource, or 304 where the client's copy is current. */
+/*
+ * A read: 200 with the resource, or 304 where the client's copy is current. part says which
+ * elements are wanted; NULL: all.
+ */
 enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,
-                              const struct wanted *wanted, const struct shown *shown);
+                              const struct wanted *wanted, const struct shown *shown,
+                              const struct andiron_search_plan *part);
 
 /* A write: status, Location, and what Prefer asks for. */
 enum andiron_step answer_write(const struct fhir *fhir, struct andiron_request *req,

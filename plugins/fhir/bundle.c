@@ -23,7 +23,8 @@ static void answer_wrong_entries(struct andiron_request *req, struct bundle *b)
                 own[count++] = b->issues.list[j];
         if (count == 0) { /* more issues than are kept */
             own[0] = (struct andiron_error){ .code = ANDIRON_E_INVALID };
-            (void)snprintf(own[0].message, sizeof(own[0].message), "%s.request is not complete", place);
+            (void)snprintf(own[0].message, sizeof(own[0].message), "%s.request is not complete",
+                           place);
             count = 1;
         }
         entries_fail(req, &b->entries[i], own, count);
@@ -80,8 +81,10 @@ enum andiron_step fhir_bundle(struct andiron_request *req, void *self)
                             "Content-Type must be application/fhir+json or application/json");
     if (andiron_request_body(req).len == 0)
         return andiron_fail(req, ANDIRON_E_INVALID, "a Bundle is needed as the body");
-    *r = (struct reading){ .bundle = b, .arena = andiron_request_arena(req),
-                           .body = andiron_request_body(req), .base = andiron_request_base(req) };
+    *r = (struct reading){ .bundle = b,
+                           .arena = andiron_request_arena(req),
+                           .body = andiron_request_body(req),
+                           .base = andiron_request_base(req) };
     if (r->body.len > FHIR_OFFLOAD_ABOVE)
         return andiron_offload(req, read_bundle, bundle_read, r);
     if (andiron_request_json(req, &b->root) != 0)

@@ -158,7 +158,8 @@ static void put_operations(struct text *t, const struct fhir *fhir, andiron_str 
 
     for (size_t i = 0; (route = andiron_host_route(fhir->host, i, &plugin)) != NULL; i++) {
         andiron_str type, name = operation_name(route, &type);
-        bool other = (type.data == NULL) != (of_type.data == NULL) || !andiron_str_eq(type, of_type);
+        bool other =
+            (type.data == NULL) != (of_type.data == NULL) || !andiron_str_eq(type, of_type);
         if (name.data == NULL || other || (last != NULL && strcmp(last, route->definition) == 0))
             continue; /* GET and POST of one operation stand beside each other */
         last = route->definition;
@@ -171,7 +172,8 @@ static void put_operations(struct text *t, const struct fhir *fhir, andiron_str 
     }
 }
 
-static void put_resource(struct text *t, const struct fhir *fhir, int type, const struct text *reverse)
+static void put_resource(struct text *t, const struct fhir *fhir, int type,
+                         const struct text *reverse)
 {
     const char *name = fhir_type_name(type);
 
@@ -259,7 +261,8 @@ static void collect(struct andiron_request *req, const struct fhir *fhir, struct
                                                       andiron_request_base(req));
         if (text.data == NULL)
             continue;
-        if (andiron_json_parse(andiron_request_arena(req), text, &parts->of[parts->count], &err) != 0)
+        if (andiron_json_parse(andiron_request_arena(req), text, &parts->of[parts->count], &err) !=
+            0)
             andiron_request_log(req, ANDIRON_LOG_WARN, "fhir.discovery",
                                 "a plugin describes itself in bad JSON: %s", err.message);
         else
@@ -327,8 +330,9 @@ static void put_head(struct text *t, struct andiron_request *req, const struct f
     TEXT_LIT(t, ",\"software\":{\"name\":\"Andiron\"},\"implementation\":{\"description\":"
                 "\"Andiron FHIR server\",\"url\":\"");
     text_escaped(t, andiron_request_base(req));
-    TEXT_LIT(t, "/fhir\"},\"fhirVersion\":\"4.0.1\",\"format\":[\"json\",\"application/fhir+json\"],"
-                "\"rest\":[{\"mode\":\"server\"");
+    TEXT_LIT(t,
+             "/fhir\"},\"fhirVersion\":\"4.0.1\",\"format\":[\"json\",\"application/fhir+json\"],"
+             "\"rest\":[{\"mode\":\"server\"");
 }
 
 static enum andiron_step describe(struct andiron_request *req, struct describing *d)

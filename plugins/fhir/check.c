@@ -69,9 +69,9 @@ static size_t place_text(const struct place *place, char *out, size_t size)
     if (place == NULL || size == 0)
         return 0;
     size_t len = place_text(place->outer, out, size);
-    int more = place->name.data != NULL
-                   ? snprintf(out + len, size - len, ".%.*s", (int)place->name.len, place->name.data)
-                   : snprintf(out + len, size - len, "[%zu]", place->index);
+    int more = place->name.data != NULL ? snprintf(out + len, size - len, ".%.*s",
+                                                   (int)place->name.len, place->name.data)
+                                        : snprintf(out + len, size - len, "[%zu]", place->index);
     return more < 0 ? len : len + (size_t)more < size ? len + (size_t)more : size - 1;
 }
 
@@ -117,7 +117,8 @@ static bool nulls_allowed(andiron_json array, andiron_str name, andiron_json par
         return false;
     struct andiron_json_iter it = { .of = array };
     while (andiron_json_next(&it))
-        if (andiron_json_type(it.value) != ANDIRON_JSON_NULL && is_primitive(it.value) == extensions)
+        if (andiron_json_type(it.value) != ANDIRON_JSON_NULL &&
+            is_primitive(it.value) == extensions)
             return false;
     return true;
 }

@@ -109,7 +109,8 @@ static void rewrite_narrative(struct work *w, andiron_json v)
         if (!begun)
             copy_until(w, raw.data);
         begun = true;
-        text_add(&w->out, w->pos, (size_t)(raw.data + from - w->pos)); /* a string is not compacted */
+        text_add(&w->out, w->pos,
+                 (size_t)(raw.data + from - w->pos)); /* a string is not compacted */
         put_target(w, target);
         w->pos = raw.data + to;
     }

@@ -45,10 +45,10 @@ struct composing {
     const struct resource_type *type;
     andiron_json root;
     andiron_str id;
-    bool id_is_hole;                /* the id may change: it is that of writes[write] */
-    size_t write;                   /* index of this write in the commit */
-    andiron_str created_at_url;     /* FHIR types: put the creation time there; absent: nowhere */
-    andiron_usec created;           /* as in draft */
+    bool id_is_hole;                 /* the id may change: it is that of writes[write] */
+    size_t write;                    /* index of this write in the commit */
+    andiron_str created_at_url;      /* FHIR types: put the creation time there; absent: nowhere */
+    andiron_usec created;            /* as in draft */
     const struct rewrites *rewrites; /* of a transaction; or NULL */
 };
 

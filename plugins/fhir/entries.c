@@ -81,7 +81,8 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
     if (e->verb == VERB_NONE)
         refuse(b, e->index, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
     if (url.len == 0)
-        refuse(b, e->index, ".request.url", "must be a URL relative to the base, such as Patient/1");
+        refuse(b, e->index, ".request.url",
+               "must be a URL relative to the base, such as Patient/1");
     bool needs = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
     bool has = andiron_json_type(e->resource) == ANDIRON_JSON_OBJECT;
     if (needs && !has)
@@ -112,8 +113,9 @@ void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str bas
         issues_add(&b->issues, ANDIRON_E_STRUCTURE, ".entry", "must be an array");
     size_t count = list_type == ANDIRON_JSON_ARRAY ? andiron_json_count(list) : 0;
     if (count > (size_t)b->fhir->config->max_bundle_entries)
-        issues_add(&b->issues, ANDIRON_E_TOO_LARGE, ".entry", "has %zu entries, at most %lld are allowed",
-                   count, (long long)b->fhir->config->max_bundle_entries);
+        issues_add(&b->issues, ANDIRON_E_TOO_LARGE, ".entry",
+                   "has %zu entries, at most %lld are allowed", count,
+                   (long long)b->fhir->config->max_bundle_entries);
     if (b->issues.count > 0)
         return;
     b->entries = andiron_alloc(arena, (count > 0 ? count : 1) * sizeof(b->entries[0]));
@@ -128,11 +130,16 @@ struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e
 {
     bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
     return (struct andiron_inner){
-        .size = sizeof(struct andiron_inner), .method = e->method, .target = e->target,
+        .size = sizeof(struct andiron_inner),
+        .method = e->method,
+        .target = e->target,
         .body = has_body ? andiron_json_raw(e->resource) : (andiron_str){ NULL, 0 },
-        .if_match = e->if_match, .if_none_match = e->if_none_match,
-        .if_none_exist = e->if_none_exist, .if_modified_since = e->if_modified_since,
-        .bundle_type = b->is_transaction ? "transaction" : "batch", .bundle_index = e->index,
+        .if_match = e->if_match,
+        .if_none_match = e->if_none_match,
+        .if_none_exist = e->if_none_exist,
+        .if_modified_since = e->if_modified_since,
+        .bundle_type = b->is_transaction ? "transaction" : "batch",
+        .bundle_index = e->index,
     };
 }
 

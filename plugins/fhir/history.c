@@ -45,9 +45,11 @@ static enum andiron_step walked(struct andiron_request *req, void *state)
     cut_at(h);
     andiron_str url = answer_url(req, fhir_base_of(req), h->type, h->id, 0);
     struct links links = {
-        .url = andiron_str_of(andiron_printf(andiron_request_arena(req), "%.*s/_history",
-                                             (int)url.len, url.data)),
-        .query = text_view(&h->query), .cursor = h->walk.cursor, .next = h->rows.cursor,
+        .url = andiron_str_of(
+            andiron_printf(andiron_request_arena(req), "%.*s/_history", (int)url.len, url.data)),
+        .query = text_view(&h->query),
+        .cursor = h->walk.cursor,
+        .next = h->rows.cursor,
     };
     return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links));
 }
@@ -78,7 +80,8 @@ static int take_count(struct andiron_request *req, struct historying *h, andiron
                            (long long)h->fhir->config->max_count);
         return -1;
     }
-    h->walk.limit = (size_t)(count < h->fhir->config->max_count ? count : h->fhir->config->max_count);
+    h->walk.limit =
+        (size_t)(count < h->fhir->config->max_count ? count : h->fhir->config->max_count);
     note(h, ANDIRON_STR("_count"),
          andiron_str_of(andiron_printf(andiron_request_arena(req), "%zu", h->walk.limit)));
     return 0;
@@ -90,8 +93,8 @@ static int take_time(struct andiron_request *req, struct historying *h, andiron_
 {
     struct fhir_date date;
     if (fhir_date_parse(value, &date) != 0) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID, "%.*s must be a date or an instant", (int)name.len,
-                           name.data);
+        (void)andiron_fail(req, ANDIRON_E_INVALID, "%.*s must be a date or an instant",
+                           (int)name.len, name.data);
         return -1;
     }
     if (andiron_str_eq(name, ANDIRON_STR("_since"))) {

@@ -3,9 +3,9 @@
 /* Parameters that shape a result and choose nothing (search.html#3.1.1.5). */
 static bool is_result_parameter(andiron_str name)
 {
-    static const char *const names[] = { "_sort",    "_count",   "_include", "_revinclude",
-                                         "_summary", "_total",   "_elements", "_contained",
-                                         "_format",  "_pretty",  "_containedType", "_cursor",
+    static const char *const names[] = { "_sort",    "_count",  "_include",       "_revinclude",
+                                         "_summary", "_total",  "_elements",      "_contained",
+                                         "_format",  "_pretty", "_containedType", "_cursor",
                                          "_score" };
     const char *colon = name.len > 0 ? memchr(name.data, ':', name.len) : NULL;
     if (colon != NULL)
@@ -20,7 +20,8 @@ static bool chooses(andiron_str criteria)
 {
     while (criteria.len > 0) {
         const char *end = memchr(criteria.data, '&', criteria.len);
-        andiron_str pair = { criteria.data, end != NULL ? (size_t)(end - criteria.data) : criteria.len };
+        andiron_str pair = { criteria.data,
+                             end != NULL ? (size_t)(end - criteria.data) : criteria.len };
         const char *equals = pair.len > 0 ? memchr(pair.data, '=', pair.len) : NULL;
         if (equals != NULL && equals + 1 < pair.data + pair.len &&
             !is_result_parameter((andiron_str){ pair.data, (size_t)(equals - pair.data) }))
@@ -33,7 +34,8 @@ static bool chooses(andiron_str criteria)
 }
 
 int match_compile(const struct fhir *fhir, struct andiron_request *judged,
-                  const struct resource_type *type, andiron_str criteria, struct andiron_search_plan *ret, struct andiron_error *err)
+                  const struct resource_type *type, andiron_str criteria,
+                  struct andiron_search_plan *ret, struct andiron_error *err)
 {
     if (criteria.len > type->str.len && criteria.data[type->str.len] == '?' &&
         memcmp(criteria.data, type->name, type->str.len) == 0) {

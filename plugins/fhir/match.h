@@ -12,6 +12,7 @@
  * whose narrowing applies. -1 and err.
  */
 int match_compile(const struct fhir *fhir, struct andiron_request *judged,
-                  const struct resource_type *type, andiron_str criteria, struct andiron_search_plan *ret, struct andiron_error *err);
+                  const struct resource_type *type, andiron_str criteria,
+                  struct andiron_search_plan *ret, struct andiron_error *err);
 
 #endif

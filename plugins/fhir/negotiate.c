@@ -159,7 +159,8 @@ bool negotiate_is_json(andiron_str content_type)
         split_pair(next_part(&content_type, ';'), &name, &value);
         if (same_word(name, "charset") && !same_word(value, "utf-8") && !same_word(value, "utf8"))
             return false;
-        if (same_word(name, "fhirVersion") && !same_word(value, "4.0") && !same_word(value, "4.0.1"))
+        if (same_word(name, "fhirVersion") && !same_word(value, "4.0") &&
+            !same_word(value, "4.0.1"))
             return false;
     }
     return true;
@@ -193,9 +194,10 @@ int negotiate(struct andiron_request *req, struct wanted *ret)
     andiron_str accept = andiron_request_header(req, "accept");
     bool has_format = false;
 
-    *ret = (struct wanted){ .minds_media = accept.len > 0 };
+    *ret = (struct wanted){ .pretty = false };
     ret->content_type = negotiate_accept(accept, base);
-    if (andiron_request_query(req).len > 0) {
+    if (andiron_request_query(req).len > 0 ||
+        andiron_request_body(req).len > 0) { /* a form's too */
         andiron_str name, value;
         for (size_t pos = 0; andiron_request_param(req, &pos, &name, &value);) {
             if (andiron_str_eq(name, ANDIRON_STR("_format")) && !has_format) {

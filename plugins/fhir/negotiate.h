@@ -13,7 +13,6 @@ enum prefer_return { RETURN_DEFAULT, RETURN_MINIMAL, RETURN_REPRESENTATION, RETU
 struct wanted {
     const char *content_type; /* a literal */
     bool pretty;
-    bool minds_media; /* false: whatever; the header was absent */
     enum prefer_return give;
     bool has_handling;
     enum fhir_handling handling;

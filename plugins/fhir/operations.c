@@ -31,7 +31,8 @@ static const struct andiron_route *next_operation(const struct fhir *fhir, size_
         bool repeated = false;
         for (size_t i = 0; !repeated && i + 1 < *index; i++) {
             earlier = route_at(fhir, i, &plugin);
-            repeated = earlier->operation != NULL && strcmp(earlier->operation, route->operation) == 0;
+            repeated =
+                earlier->operation != NULL && strcmp(earlier->operation, route->operation) == 0;
         }
         if (!repeated)
             return route;
@@ -71,7 +72,8 @@ enum andiron_step operations_read(const struct fhir *fhir, struct andiron_reques
         put_operation(&t, route, plugin);
         return answer_json(req, wanted, 200, text_view(&t));
     }
-    return andiron_fail(req, ANDIRON_E_NOT_FOUND, "Operation/%.*s is not known", (int)id.len, id.data);
+    return andiron_fail(req, ANDIRON_E_NOT_FOUND, "Operation/%.*s is not known", (int)id.len,
+                        id.data);
 }
 
 enum andiron_step operations_list(const struct fhir *fhir, struct andiron_request *req,

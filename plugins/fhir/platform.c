@@ -142,8 +142,8 @@ static void put_member(struct rewriting *r, andiron_str name, andiron_json v)
     r->path[0] = '\0';
 }
 
-andiron_str platform_kept(struct andiron_arena *arena, const struct resource_type *type, andiron_str id,
-                          andiron_json resource)
+andiron_str platform_kept(struct andiron_arena *arena, const struct resource_type *type,
+                          andiron_str id, andiron_json resource)
 {
     struct rewriting r = { .type = type, .form = FORM_KEPT };
     struct andiron_json_iter it = { .of = resource };

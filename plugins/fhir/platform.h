@@ -12,8 +12,8 @@
  * What a client sent, as it is kept: resourceType and id present, references as
  * {"resourceType","id"}. Pure, any thread.
  */
-andiron_str platform_kept(struct andiron_arena *arena, const struct resource_type *type, andiron_str id,
-                          andiron_json resource);
+andiron_str platform_kept(struct andiron_arena *arena, const struct resource_type *type,
+                          andiron_str id, andiron_json resource);
 
 /*
  * A stored resource as shown below /fhir: references as {"reference"}, creation time as an

@@ -4,33 +4,57 @@
 #include "fhir.h"
 
 static const struct andiron_directive directives[] = {
-    { .name = "search-handling", .type = ANDIRON_CHOICE,
-      .offset = offsetof(struct fhir_config, search_handling), .fallback = "lenient",
+    { .name = "search-handling",
+      .type = ANDIRON_CHOICE,
+      .offset = offsetof(struct fhir_config, search_handling),
+      .fallback = "lenient",
       .choices = (const char *const[]){ "lenient", "strict", NULL },
       .help = "unknown search parameters without Prefer: handling: ignored, or refused" },
-    { .name = "referential-integrity", .type = ANDIRON_BOOL,
-      .offset = offsetof(struct fhir_config, referential_integrity), .fallback = "off",
+    { .name = "referential-integrity",
+      .type = ANDIRON_BOOL,
+      .offset = offsetof(struct fhir_config, referential_integrity),
+      .fallback = "off",
       .help = "refuse references to what is not stored, and deleting what is referred to" },
-    { .name = "created-at-url", .type = ANDIRON_STRING,
-      .offset = offsetof(struct fhir_config, created_at_url), .fallback = "",
+    { .name = "created-at-url",
+      .type = ANDIRON_STRING,
+      .offset = offsetof(struct fhir_config, created_at_url),
+      .fallback = "",
       .help = "url of an extension of meta with the time of creation; empty: none" },
-    { .name = "max-bundle-entries", .type = ANDIRON_INT,
-      .offset = offsetof(struct fhir_config, max_bundle_entries), .fallback = "5000", .min = 1,
-      .max = 100000, .help = "entries of a batch or transaction" },
-    { .name = "default-count", .type = ANDIRON_INT,
-      .offset = offsetof(struct fhir_config, default_count), .fallback = "100", .min = 1,
-      .max = 10000, .help = "versions on a page of a history without _count" },
-    { .name = "max-count", .type = ANDIRON_INT, .offset = offsetof(struct fhir_config, max_count),
-      .fallback = "1000", .min = 1, .max = 10000,
+    { .name = "max-bundle-entries",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct fhir_config, max_bundle_entries),
+      .fallback = "5000",
+      .min = 1,
+      .max = 100000,
+      .help = "entries of a batch or transaction" },
+    { .name = "default-count",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct fhir_config, default_count),
+      .fallback = "100",
+      .min = 1,
+      .max = 10000,
+      .help = "versions on a page of a history without _count" },
+    { .name = "max-count",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct fhir_config, max_count),
+      .fallback = "1000",
+      .min = 1,
+      .max = 10000,
       .help = "versions on a page of a history at most" },
-    { .name = "authorize-includes", .type = ANDIRON_BOOL,
-      .offset = offsetof(struct fhir_config, authorize_includes), .fallback = "on",
+    { .name = "authorize-includes",
+      .type = ANDIRON_BOOL,
+      .offset = offsetof(struct fhir_config, authorize_includes),
+      .fallback = "on",
       .help = "ask the policies for each included type as for a search" },
-    { .name = "instantiates", .type = ANDIRON_LIST,
-      .offset = offsetof(struct fhir_config, instantiates), .fallback = "",
+    { .name = "instantiates",
+      .type = ANDIRON_LIST,
+      .offset = offsetof(struct fhir_config, instantiates),
+      .fallback = "",
       .help = "CapabilityStatement.instantiates" },
-    { .name = "supported-profiles", .type = ANDIRON_LIST,
-      .offset = offsetof(struct fhir_config, supported_profiles), .fallback = "",
+    { .name = "supported-profiles",
+      .type = ANDIRON_LIST,
+      .offset = offsetof(struct fhir_config, supported_profiles),
+      .fallback = "",
       .help = "CapabilityStatement.rest.resource.supportedProfile, each as Type=URL" },
     { .name = NULL },
 };
@@ -86,11 +110,13 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     struct andiron_service_ref ref;
 
     if (!andiron_service_find(host, ANDIRON_STORE, NULL, &ref, NULL))
-        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "service %s is missing", ANDIRON_STORE);
+        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "service %s is missing",
+                                 ANDIRON_STORE);
     fhir->store = ref.table;
     fhir->store_self = ref.self;
     if (!andiron_service_find(host, ANDIRON_SEARCH, NULL, &ref, NULL))
-        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "service %s is missing", ANDIRON_SEARCH);
+        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "service %s is missing",
+                                 ANDIRON_SEARCH);
     fhir->search = ref.table;
     fhir->search_self = ref.self;
     return types_load(host, &fhir->types, err);

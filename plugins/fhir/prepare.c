@@ -94,12 +94,12 @@ bool prepare_needs_before(const struct fhir *fhir, const struct resource_type *t
 /* CL-1: a platform body may leave out id and resourceType; what is there must fit. */
 static void check_identity(struct preparing *p)
 {
-    andiron_json type = andiron_json_get(p->root, "resourceType"), id = andiron_json_get(p->root, "id");
+    andiron_json type = andiron_json_get(p->root, "resourceType"),
+                 id = andiron_json_get(p->root, "id");
     bool lacks_type = andiron_json_type(type) == ANDIRON_JSON_MISSING;
     bool lacks_id = andiron_json_type(id) == ANDIRON_JSON_MISSING;
 
-    if (!andiron_str_eq(andiron_json_str(type), p->type->str) &&
-        !(lacks_type && p->type->platform))
+    if (!andiron_str_eq(andiron_json_str(type), p->type->str) && !(lacks_type && p->type->platform))
         issues_add(&p->issues, ANDIRON_E_INVALID, ".resourceType", "must be '%s'%s%.*s%s",
                    p->type->name, lacks_type ? ", and is missing" : ", not '",
                    lacks_type ? 0 : (int)andiron_json_str(type).len,
@@ -107,8 +107,8 @@ static void check_identity(struct preparing *p)
     if (!p->id_in_body || (lacks_id && p->type->platform))
         return;
     if (lacks_id)
-        issues_add(&p->issues, ANDIRON_E_INVALID, ".id", "must be '%.*s' as in the URL, and is missing",
-                   (int)p->id.len, p->id.data);
+        issues_add(&p->issues, ANDIRON_E_INVALID, ".id",
+                   "must be '%.*s' as in the URL, and is missing", (int)p->id.len, p->id.data);
     else if (!andiron_str_eq(andiron_json_str(id), p->id))
         issues_add(&p->issues, ANDIRON_E_INVALID, ".id", "must be '%.*s' as in the URL",
                    (int)p->id.len, p->id.data);
@@ -193,8 +193,14 @@ void prepare(struct preparing *p)
         return;
     }
     struct composing how = {
-        .arena = arena, .type = p->type, .root = p->root, .id = p->id, .id_is_hole = p->id_is_hole,
-        .write = p->write, .created_at_url = p->fhir->created_at_url, .created = p->created,
+        .arena = arena,
+        .type = p->type,
+        .root = p->root,
+        .id = p->id,
+        .id_is_hole = p->id_is_hole,
+        .write = p->write,
+        .created_at_url = p->fhir->created_at_url,
+        .created = p->created,
         .rewrites = p->rewrites,
     };
     compose(&how, &p->draft);

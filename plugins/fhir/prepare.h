@@ -16,10 +16,10 @@ struct preparing {
     struct andiron_request *req; /* of it only the arena is used */
     const struct resource_type *type;
     andiron_json root;
-    andiron_str id;     /* it will have */
-    bool id_in_body;    /* PUT: the body must name the same id (platform types may omit it) */
-    bool same_is_kept;  /* equal content makes no new version */
-    andiron_str before; /* stored text of the current version; absent: none */
+    andiron_str id;       /* it will have */
+    bool id_in_body;      /* PUT: the body must name the same id (platform types may omit it) */
+    bool same_is_kept;    /* equal content makes no new version */
+    andiron_str before;   /* stored text of the current version; absent: none */
     andiron_usec created; /* of version 1; 0: not known, or there is none */
     const struct rewrites *rewrites;
     bool id_is_hole; /* see compose.h */

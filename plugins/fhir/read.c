@@ -4,6 +4,7 @@
 #include "access.h"
 #include "answer.h"
 #include "operations.h"
+#include "text.h"
 
 struct reading {
     const struct fhir *fhir;
@@ -11,6 +12,7 @@ struct reading {
     struct andiron_ref ref;
     struct andiron_rows rows;
     struct wanted wanted;
+    struct andiron_search_plan *part; /* _summary and _elements, or NULL */
 };
 
 static enum andiron_step row_read(struct andiron_request *req, void *state)
@@ -28,9 +30,47 @@ static enum andiron_step row_read(struct andiron_request *req, void *state)
         return andiron_fail(req, ANDIRON_E_GONE, "%s/%.*s was deleted", r->type->name,
                             (int)r->ref.id.len, r->ref.id.data);
     }
-    struct shown shown = { .type = r->type, .id = r->ref.id, .version = row->ref.version,
-                           .updated = row->updated, .body = row->body };
-    return answer_read(r->fhir, req, &r->wanted, &shown);
+    struct shown shown = { .type = r->type,
+                           .id = r->ref.id,
+                           .version = row->ref.version,
+                           .updated = row->updated,
+                           .body = row->body };
+    return answer_read(r->fhir, req, &r->wanted, &shown, r->part);
+}
+
+/*
+ * _summary and _elements of a read mean what they mean in a search, which knows how to read
+ * them; all other parameters of a read are ignored. -1: the request has been failed.
+ */
+static int read_part(struct andiron_request *req, struct reading *r)
+{
+    andiron_str query = andiron_request_query(req);
+    struct andiron_error err;
+    struct text t = { .arena = NULL };
+
+    while (query.len > 0) {
+        const char *end = memchr(query.data, '&', query.len);
+        andiron_str pair = { query.data, end != NULL ? (size_t)(end - query.data) : query.len };
+        if ((pair.len > 9 && memcmp(pair.data, "_summary=", 9) == 0) ||
+            (pair.len > 10 && memcmp(pair.data, "_elements=", 10) == 0)) {
+            if (t.arena == NULL)
+                text_init(&t, andiron_request_arena(req), query.len + 1);
+            else
+                TEXT_LIT(&t, "&");
+            text_str(&t, pair);
+        }
+        size_t past = pair.len + (end != NULL ? 1 : 0);
+        query.data += past;
+        query.len -= past;
+    }
+    if (t.arena == NULL)
+        return 0;
+    r->part = andiron_new(andiron_request_arena(req), struct andiron_search_plan);
+    if (r->fhir->search->compile(r->fhir->search_self, req, r->type->str, text_view(&t), true,
+                                 r->part, &err) == 0)
+        return 0;
+    (void)andiron_fail_with(req, &err);
+    return -1;
 }
 
 static enum andiron_step visible(struct andiron_request *req, void *state)
@@ -73,6 +113,8 @@ static enum andiron_step begin(struct andiron_request *req, void *self, andiron_
                             (int)r->ref.id.len, r->ref.id.data,
                             version.data != NULL ? "/_history/" : "", (int)version.len,
                             version.data != NULL ? version.data : "");
+    if (read_part(req, r) != 0)
+        return ANDIRON_DONE;
     return access_see(r->fhir, req, r->type, r->ref.id, visible, r);
 }
 

@@ -28,7 +28,8 @@ struct rewrite_map *rewrite_map_new(struct andiron_arena *arena, size_t count)
     map->slots = andiron_alloc(arena, size * sizeof(map->slots[0]));
     map->mask = size - 1;
     if (getrandom(&map->seed, sizeof(map->seed), 0) != (ssize_t)sizeof(map->seed))
-        map->seed = (uint64_t)andiron_now(); /* before the kernel's pool is ready: still not constant */
+        map->seed =
+            (uint64_t)andiron_now(); /* before the kernel's pool is ready: still not constant */
     return map;
 }
 
@@ -64,9 +65,9 @@ const struct rewrite_target *rewrite_map_find(const struct rewrite_map *map, and
  */
 static bool is_data(andiron_str name)
 {
-    static const char *const names[] = { "value",       "valueString", "valueMarkdown", "valueCode",
-                                         "valueId",     "fullUrl",     "display",       "id",
-                                         "versionId",   "div" };
+    static const char *const names[] = { "value",     "valueString", "valueMarkdown", "valueCode",
+                                         "valueId",   "fullUrl",     "display",       "id",
+                                         "versionId", "div" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (andiron_str_eq(name, andiron_str_of(names[i])))
             return true;
@@ -92,8 +93,8 @@ static const struct rewrite_target *find_url(const struct rewrite_map *map, andi
 }
 
 /* "Patient/1" as seen from an entry whose own fullUrl is "http://example.org/fhir/Observation/2". */
-static const struct rewrite_target *find_relative(const struct rewrites *rewrites, andiron_str value,
-                                                  struct andiron_arena *scratch)
+static const struct rewrite_target *find_relative(const struct rewrites *rewrites,
+                                                  andiron_str value, struct andiron_arena *scratch)
 {
     andiron_str type, id, version;
     if (!rewrites->map->has_http || types_split(value, &type, &id, &version) != 0)

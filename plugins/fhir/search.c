@@ -30,9 +30,14 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &s->rows.error);
     andiron_str url = answer_url(req, fhir_base_of(req), s->type, (andiron_str){ "", 0 }, 0);
     struct searchset set = {
-        .fhir = s->fhir, .plan = &s->plan, .rows = &s->rows, .suppressed = s->suppressed,
-        .links = { .url = { url.data, url.len - 1 }, .query = s->plan.self,
-                   .cursor = s->plan.query.cursor, .next = s->rows.cursor },
+        .fhir = s->fhir,
+        .plan = &s->plan,
+        .rows = &s->rows,
+        .suppressed = s->suppressed,
+        .links = { .url = { url.data, url.len - 1 },
+                   .query = s->plan.self,
+                   .cursor = s->plan.query.cursor,
+                   .next = s->rows.cursor },
     };
     return answer_json(req, &s->wanted, 200, searchset_text(req, &set));
 }
@@ -44,7 +49,9 @@ static enum andiron_step ask(struct andiron_request *req, struct searching *s, c
                              andiron_step_fn then)
 {
     struct andiron_inner inner = {
-        .size = sizeof(inner), .method = ANDIRON_STR("GET"), .check_only = true,
+        .size = sizeof(inner),
+        .method = ANDIRON_STR("GET"),
+        .check_only = true,
         .target = andiron_str_of(andiron_printf(andiron_request_arena(req), "/fhir/%s", type)),
     };
     return andiron_request_run(req, &inner, &s->question, then, s);
@@ -86,7 +93,8 @@ static enum andiron_step ask_next(struct andiron_request *req, struct searching 
         while (s->includes_asked < q->visible_count) {
             if (strcmp(q->visible[s->includes_asked].type, s->type->name) != 0)
                 return ask(req, s, q->visible[s->includes_asked].type, include_asked);
-            s->visible[s->visible_count++] = q->visible[s->includes_asked++]; /* is being searched */
+            s->visible[s->visible_count++] =
+                q->visible[s->includes_asked++]; /* is being searched */
         }
         q->visible = s->visible;
         q->visible_count = s->visible_count;
@@ -140,12 +148,15 @@ enum andiron_step fhir_search_post(struct andiron_request *req, void *self)
 {
     static const char form[] = "application/x-www-form-urlencoded";
     struct searching *s = begin(req, self);
-    andiron_str type = andiron_request_header(req, "content-type"), body = andiron_request_body(req);
+    andiron_str type = andiron_request_header(req, "content-type"),
+                body = andiron_request_body(req);
 
     if (s == NULL)
         return ANDIRON_DONE;
-    if (body.len > 0 && (type.len < sizeof(form) - 1 || memcmp(type.data, form, sizeof(form) - 1) != 0))
-        return andiron_fail(req, ANDIRON_E_MEDIA_TYPE, "Content-Type of a _search must be %s", form);
+    if (body.len > 0 &&
+        (type.len < sizeof(form) - 1 || memcmp(type.data, form, sizeof(form) - 1) != 0))
+        return andiron_fail(req, ANDIRON_E_MEDIA_TYPE, "Content-Type of a _search must be %s",
+                            form);
     if (s->type->virtual)
         return operations_list(s->fhir, req, &s->wanted);
     if (body.len > 0) {

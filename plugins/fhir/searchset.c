@@ -207,8 +207,9 @@ static void put_version(struct text *t, struct andiron_request *req, const struc
     TEXT_LIT(t, "\",\"url\":\"");
     put_entry_url(t, (andiron_str){ "", 0 }, row);
     TEXT_LIT(t, "\"},\"response\":{\"status\":\"");
-    text_str(t, row->deleted ? ANDIRON_STR("204") : row->ref.version == 1 ? ANDIRON_STR("201")
-                                                                          : ANDIRON_STR("200"));
+    text_str(t, row->deleted            ? ANDIRON_STR("204")
+                : row->ref.version == 1 ? ANDIRON_STR("201")
+                                        : ANDIRON_STR("200"));
     TEXT_LIT(t, "\",\"etag\":\"W/\\\"");
     text_uint(t, row->ref.version);
     TEXT_LIT(t, "\\\"\",\"lastModified\":\"");

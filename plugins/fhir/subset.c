@@ -6,8 +6,9 @@
 #include "common/fhir/types.h"
 #include "text.h"
 
-static const char tag[] = "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\","
-                          "\"code\":\"SUBSETTED\"}";
+static const char tag[] =
+    "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\","
+    "\"code\":\"SUBSETTED\"}";
 
 /* Whether `name`, or "Type.name", is in the list. */
 static bool listed(const char *const *names, const struct resource_type *type, andiron_str name)

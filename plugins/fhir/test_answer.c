@@ -32,7 +32,8 @@ static int end_arena(void **state)
 static void pretty_json_breaks_lines_outside_of_strings_only(void **state)
 {
     (void)state;
-    andiron_str s = answer_pretty(arena, ANDIRON_STR("{\"a\":[1,{\"b\":\"{,:\\\"\"}],\"c\":{},\"d\":[]}"));
+    andiron_str s =
+        answer_pretty(arena, ANDIRON_STR("{\"a\":[1,{\"b\":\"{,:\\\"\"}],\"c\":{},\"d\":[]}"));
     assert_string_equal(andiron_copy(arena, s),
                         "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"{,:\\\"\"\n    }\n  ],\n"
                         "  \"c\": {},\n  \"d\": []\n}\n");
@@ -58,14 +59,18 @@ static void instants_are_utc_with_microseconds(void **state)
         assert_string_equal(fhir, rows[i].fhir);
         assert_string_equal(http, rows[i].http);
         if (rows[i].at >= 0)
-            assert_int_equal(instant_parse_http(andiron_str_of(http)), rows[i].at / 1000000 * 1000000);
+            assert_int_equal(instant_parse_http(andiron_str_of(http)),
+                             rows[i].at / 1000000 * 1000000);
     }
 }
 
 static void other_dates_are_no_http_dates(void **state)
 {
-    static const char *const rows[] = { "", "2024-01-01", "Sun, 06 Nov 1994 08:49:37 UTC",
-                                        "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, xx Nov 1994 08:49:37 GMT",
+    static const char *const rows[] = { "",
+                                        "2024-01-01",
+                                        "Sun, 06 Nov 1994 08:49:37 UTC",
+                                        "Sun, 06 Foo 1994 08:49:37 GMT",
+                                        "Sun, xx Nov 1994 08:49:37 GMT",
                                         "Sun, 06 Nov 1994 24:49:37 GMT" };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -90,7 +95,8 @@ static void ids_and_references_are_told_from_other_text(void **state)
     assert_true(types_is_id(ANDIRON_STR("a-B.9")));
     assert_false(types_is_id(ANDIRON_STR("")));
     assert_false(types_is_id(ANDIRON_STR("a_b")));
-    assert_false(types_is_id(ANDIRON_STR("12345678901234567890123456789012345678901234567890123456789012345")));
+    assert_false(types_is_id(
+        ANDIRON_STR("12345678901234567890123456789012345678901234567890123456789012345")));
     assert_int_equal(types_split(ANDIRON_STR("Patient/1/_history/2"), &type, &id, &version), 0);
     assert_true(andiron_str_eq(id, ANDIRON_STR("1")) && andiron_str_eq(version, ANDIRON_STR("2")));
     assert_int_equal(types_split(ANDIRON_STR("Patient/1"), &type, &id, NULL), 0);

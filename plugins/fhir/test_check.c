@@ -59,7 +59,8 @@ static void violations_are_found_with_their_place(void **state)
         { "{\"given\":[{\"x\":1},null],\"_given\":[null,{\"id\":\"1\"}]}", "Patient.given[1]" },
         { "{\"_given\":[null,{\"id\":\"1\"}]}", "Patient._given[0]" },
         { "{\"meta\":[1]}", "Patient.meta" },
-        { "{\"meta\":{\"tag\":[{\"code\":\"a\"},{\"code\":\"SUBSETTED\"}]}}", "Patient.meta.tag[1]" },
+        { "{\"meta\":{\"tag\":[{\"code\":\"a\"},{\"code\":\"SUBSETTED\"}]}}",
+          "Patient.meta.tag[1]" },
         { "{\"contained\":[{\"name\":\"\"}]}", "Patient.contained[0].name" },
     };
     (void)state;
@@ -74,7 +75,8 @@ static void violations_are_found_with_their_place(void **state)
 static void nulls_keep_primitives_and_their_extensions_in_step(void **state)
 {
     (void)state;
-    assert_int_equal(check("{\"given\":[\"A\",null],\"_given\":[null,{\"id\":\"1\"}]}", false).count, 0);
+    assert_int_equal(
+        check("{\"given\":[\"A\",null],\"_given\":[null,{\"id\":\"1\"}]}", false).count, 0);
     assert_int_equal(check("{\"given\":[null],\"_given\":[{\"id\":\"1\"}]}", false).count, 0);
 }
 
@@ -103,7 +105,9 @@ static void a_subsetted_resource_is_a_matter_of_content(void **state)
 static void platform_types_may_hold_anything_but_nul(void **state)
 {
     (void)state;
-    assert_int_equal(check("{\"secret\":null,\"details\":{},\"a\":[],\"b\":\"\",\"c\":[[null]]}", true).count, 0);
+    assert_int_equal(
+        check("{\"secret\":null,\"details\":{},\"a\":[],\"b\":\"\",\"c\":[[null]]}", true).count,
+        0);
     struct issues issues = check("{\"details\":[[\"\\u0000\"]]}", true);
     assert_int_equal(issues.count, 1);
     assert_string_equal(issues.list[0].where, "Patient.details[0][0]");

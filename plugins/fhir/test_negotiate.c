@@ -19,15 +19,20 @@ static void accept_chooses_between_the_two_media_types(void **state)
         { "*/*", "application/fhir+json", "application/json" },
         { "application/json", "application/json", "application/json" },
         { "application/fhir+json", "application/fhir+json", "application/fhir+json" },
-        { "Application/FHIR+JSON ; charset=utf-8", "application/fhir+json", "application/fhir+json" },
+        { "Application/FHIR+JSON ; charset=utf-8", "application/fhir+json",
+          "application/fhir+json" },
         { "application/*", "application/fhir+json", "application/json" },
-        { "text/html, application/xml;q=0.9, */*;q=0.8", "application/fhir+json", "application/json" },
+        { "text/html, application/xml;q=0.9, */*;q=0.8", "application/fhir+json",
+          "application/json" },
         { "application/json, */*", "application/json", "application/json" },
         { "application/json, application/fhir+json", "application/fhir+json", "application/json" },
-        { "application/json;q=0.5, application/fhir+json;q=0.4", "application/json", "application/json" },
-        { "application/json;q=0.4, application/fhir+json;q=0.5", "application/fhir+json", "application/fhir+json" },
+        { "application/json;q=0.5, application/fhir+json;q=0.4", "application/json",
+          "application/json" },
+        { "application/json;q=0.4, application/fhir+json;q=0.5", "application/fhir+json",
+          "application/fhir+json" },
         { "*/*, application/fhir+json;q=0", "application/json", "application/json" },
-        { "application/fhir+json; fhirVersion=4.0", "application/fhir+json", "application/fhir+json" },
+        { "application/fhir+json; fhirVersion=4.0", "application/fhir+json",
+          "application/fhir+json" },
         { "application/fhir+json; fhirVersion=\"3.0\"", NULL, NULL },
         { "application/fhir+xml", NULL, NULL },
         { "application/json;q=0", NULL, NULL },
@@ -39,7 +44,8 @@ static void accept_chooses_between_the_two_media_types(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (int base = BASE_FHIR; base <= BASE_ROOT; base++) {
             const char *expected = base == BASE_FHIR ? rows[i].fhir : rows[i].root;
-            const char *got = negotiate_accept(andiron_str_of(rows[i].accept), (enum fhir_base)base);
+            const char *got =
+                negotiate_accept(andiron_str_of(rows[i].accept), (enum fhir_base)base);
             if ((got == NULL) != (expected == NULL) || (got != NULL && strcmp(got, expected) != 0))
                 fail_msg("%s: %s", rows[i].accept, got != NULL ? got : "neither");
         }
@@ -50,9 +56,12 @@ static void format_names_a_media_type(void **state)
 {
     (void)state;
     assert_string_equal(negotiate_format(ANDIRON_STR("json"), BASE_FHIR), "application/fhir+json");
-    assert_string_equal(negotiate_format(ANDIRON_STR("application/json"), BASE_FHIR), "application/json");
-    assert_string_equal(negotiate_format(ANDIRON_STR("application/fhir+json"), BASE_ROOT), "application/fhir+json");
-    assert_string_equal(negotiate_format(ANDIRON_STR("application/fhir json"), BASE_ROOT), "application/fhir+json");
+    assert_string_equal(negotiate_format(ANDIRON_STR("application/json"), BASE_FHIR),
+                        "application/json");
+    assert_string_equal(negotiate_format(ANDIRON_STR("application/fhir+json"), BASE_ROOT),
+                        "application/fhir+json");
+    assert_string_equal(negotiate_format(ANDIRON_STR("application/fhir json"), BASE_ROOT),
+                        "application/fhir+json");
     assert_null(negotiate_format(ANDIRON_STR("xml"), BASE_FHIR));
     assert_null(negotiate_format(ANDIRON_STR(""), BASE_FHIR));
 }
@@ -63,7 +72,8 @@ static void bodies_are_json_in_utf8(void **state)
     assert_true(negotiate_is_json((andiron_str){ NULL, 0 }));
     assert_true(negotiate_is_json(ANDIRON_STR("application/json")));
     assert_true(negotiate_is_json(ANDIRON_STR("application/fhir+json;charset=UTF-8")));
-    assert_true(negotiate_is_json(ANDIRON_STR("application/fhir+json; charset=\"utf-8\"; fhirVersion=4.0")));
+    assert_true(negotiate_is_json(
+        ANDIRON_STR("application/fhir+json; charset=\"utf-8\"; fhirVersion=4.0")));
     assert_false(negotiate_is_json(ANDIRON_STR("application/json; charset=latin1")));
     assert_false(negotiate_is_json(ANDIRON_STR("application/fhir+xml")));
     assert_false(negotiate_is_json(ANDIRON_STR("text/plain")));

@@ -13,8 +13,10 @@
 
 static struct andiron_arena *arena;
 static const char *const references[] = { "link", "links.patient", NULL };
-static const struct resource_type type = { .name = "AccessPolicy", .str = { "AccessPolicy", 12 },
-                                           .platform = true, .references = references };
+static const struct resource_type type = { .name = "AccessPolicy",
+                                           .str = { "AccessPolicy", 12 },
+                                           .platform = true,
+                                           .references = references };
 
 static int new_arena(void **state)
 {
@@ -62,10 +64,12 @@ static void type_and_id_are_put_in_front(void **state)
 static void both_forms_of_a_reference_are_stored_as_one(void **state)
 {
     (void)state;
-    assert_kept("{\"link\":[{\"reference\":\"Client/root\",\"display\":\"R\"},{\"id\":\"a\",\"resourceType\":\"User\"}]}",
+    assert_kept("{\"link\":[{\"reference\":\"Client/"
+                "root\",\"display\":\"R\"},{\"id\":\"a\",\"resourceType\":\"User\"}]}",
                 HEAD ",\"link\":[{\"resourceType\":\"Client\",\"id\":\"root\",\"display\":\"R\"},"
                      "{\"id\":\"a\",\"resourceType\":\"User\"}]}");
-    assert_kept("{\"links\":{\"patient\":{\"reference\":\"Patient/1\"},\"other\":{\"reference\":\"Patient/1\"}}}",
+    assert_kept("{\"links\":{\"patient\":{\"reference\":\"Patient/"
+                "1\"},\"other\":{\"reference\":\"Patient/1\"}}}",
                 HEAD ",\"links\":{\"patient\":{\"resourceType\":\"Patient\",\"id\":\"1\"},"
                      "\"other\":{\"reference\":\"Patient/1\"}}}");
 }
@@ -73,8 +77,10 @@ static void both_forms_of_a_reference_are_stored_as_one(void **state)
 static void patterns_that_look_like_references_are_left_alone(void **state)
 {
     (void)state;
-    const char *pattern = "{\"matcho\":{\"link\":{\"reference\":\"Client/root\"}},\"link\":[{\"reference\":\"#x\"}]}";
-    assert_kept(pattern, HEAD ",\"matcho\":{\"link\":{\"reference\":\"Client/root\"}},\"link\":[{\"reference\":\"#x\"}]}");
+    const char *pattern =
+        "{\"matcho\":{\"link\":{\"reference\":\"Client/root\"}},\"link\":[{\"reference\":\"#x\"}]}";
+    assert_kept(pattern, HEAD ",\"matcho\":{\"link\":{\"reference\":\"Client/"
+                              "root\"}},\"link\":[{\"reference\":\"#x\"}]}");
     assert_text(platform_shown(arena, &type, (andiron_str){ NULL, 0 },
                                parse("{\"matcho\":{\"a\":{\"resourceType\":\"A\",\"id\":\"b\"}}}")),
                 "{\"matcho\":{\"a\":{\"resourceType\":\"A\",\"id\":\"b\"}}}");
@@ -84,7 +90,8 @@ static void below_fhir_references_have_fhirs_form(void **state)
 {
     (void)state;
     assert_text(platform_shown(arena, &type, (andiron_str){ NULL, 0 },
-                               parse("{\"link\":[{\"resourceType\":\"Client\",\"id\":\"root\",\"display\":\"R\"}],\"a\":1.0}")),
+                               parse("{\"link\":[{\"resourceType\":\"Client\",\"id\":\"root\","
+                                     "\"display\":\"R\"}],\"a\":1.0}")),
                 "{\"link\":[{\"reference\":\"Client/root\",\"display\":\"R\"}],\"a\":1.0}");
 }
 
@@ -95,7 +102,8 @@ static void below_fhir_the_time_of_creation_is_an_extension_or_absent(void **sta
     assert_text(platform_shown(arena, &type, (andiron_str){ NULL, 0 }, parse(stored)),
                 "{\"meta\":{\"versionId\":\"1\"}}");
     assert_text(platform_shown(arena, &type, ANDIRON_STR("http://c"), parse(stored)),
-                "{\"meta\":{\"extension\":[{\"url\":\"http://c\",\"valueInstant\":\"2024-01-01T00:00:00Z\"}],"
+                "{\"meta\":{\"extension\":[{\"url\":\"http://"
+                "c\",\"valueInstant\":\"2024-01-01T00:00:00Z\"}],"
                 "\"versionId\":\"1\"}}");
 }
 

@@ -2,7 +2,9 @@
 
 void text_init(struct text *t, struct andiron_arena *arena, size_t cap)
 {
-    *t = (struct text){ .arena = arena, .data = andiron_alloc(arena, cap > 0 ? cap : 1), .cap = cap };
+    *t = (struct text){ .arena = arena,
+                        .data = andiron_alloc(arena, cap > 0 ? cap : 1),
+                        .cap = cap };
 }
 
 char *text_room(struct text *t, size_t more)

@@ -133,7 +133,8 @@ static void tell_owner(struct andiron_request *req, const struct item *item, and
 
     if (hooks == NULL || hooks->stored == NULL)
         return;
-    if (body.data != NULL && andiron_json_parse(andiron_request_arena(req), body, &resource, &err) != 0)
+    if (body.data != NULL &&
+        andiron_json_parse(andiron_request_arena(req), body, &resource, &err) != 0)
         andiron_request_log(req, ANDIRON_LOG_ERROR, "fhir.stored",
                             "stored text of a %s is no JSON: %s", item->type->name, err.message);
     hooks->stored(item->type->hooks_self, req, item->id, resource);
@@ -259,8 +260,9 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
         item->preparing.draft.places = t->places;
         fill_write(t, item, &writes[count++]);
     }
-    t->commit = (struct andiron_commit){ .writes = writes, .count = count,
-                                         .check_references = t->fhir->config->referential_integrity };
+    t->commit = (struct andiron_commit){
+        .writes = writes, .count = count, .check_references = t->fhir->config->referential_integrity
+    };
     if (count == 0)
         return answer_items(req, t);
     return t->fhir->store->commit(t->fhir->store_self, req, &t->commit, committed, t);
@@ -317,19 +319,25 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
     const struct andiron_row *row = item->before != NOWHERE ? &t->befores.rows[item->before] : NULL;
     struct andiron_arena *arena = andiron_request_arena(t->req);
 
-    item->rewrites = (struct rewrites){ .map = t->map, .base = rewrite_base(e->full_url),
+    item->rewrites = (struct rewrites){ .map = t->map,
+                                        .base = rewrite_base(e->full_url),
                                         .conditional = t->conditional };
     item->preparing = (struct preparing){
-        .fhir = t->fhir, .req = t->req, .type = item->type, .root = e->resource, .id = item->id,
+        .fhir = t->fhir,
+        .req = t->req,
+        .type = item->type,
+        .root = e->resource,
+        .id = item->id,
         .id_in_body = e->verb == VERB_PUT,
         .same_is_kept = e->verb == VERB_PUT && (item->type->platform || is_system),
         .before = row != NULL && is_live(t, item) ? row->body : (andiron_str){ NULL, 0 },
         .created = row != NULL && row[1].ref.id.len > 0 ? row[1].updated : 0,
         .rewrites = item->type->platform || !t->bundle->is_transaction ? NULL : &item->rewrites,
-        .id_is_hole = item->is_conditional, .write = index,
+        .id_is_hole = item->is_conditional,
+        .write = index,
     };
-    item->preparing.issues.root = andiron_str_of(
-        andiron_printf(arena, "Bundle.entry[%zu].resource", e->index));
+    item->preparing.issues.root =
+        andiron_str_of(andiron_printf(arena, "Bundle.entry[%zu].resource", e->index));
 }
 
 static enum andiron_step befores_read(struct andiron_request *req, void *state)
@@ -378,7 +386,8 @@ static enum andiron_step read_befores(struct andiron_request *req, struct transa
 
 static enum andiron_step ask_befores(struct andiron_request *req, struct transaction *t)
 {
-    t->refs = andiron_alloc(andiron_request_arena(req), (t->item_count * 2 + 1) * sizeof(t->refs[0]));
+    t->refs =
+        andiron_alloc(andiron_request_arena(req), (t->item_count * 2 + 1) * sizeof(t->refs[0]));
     t->ref_count = 0;
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
@@ -426,15 +435,16 @@ static enum andiron_step reference_found(struct andiron_request *req, void *stat
     if (r->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &r->rows.error);
     if (r->rows.count != 1) {
-        (void)andiron_error_set(&err,
-                                r->rows.count == 0 ? ANDIRON_E_PRECONDITION
-                                                   : ANDIRON_E_MULTIPLE_MATCHES,
-                                "resource", "a conditional reference to %s must match exactly one, "
-                                "and matches %s", r->type->name,
-                                r->rows.count == 0 ? "none" : "several");
+        (void)andiron_error_set(
+            &err, r->rows.count == 0 ? ANDIRON_E_PRECONDITION : ANDIRON_E_MULTIPLE_MATCHES,
+            "resource",
+            "a conditional reference to %s must match exactly one, "
+            "and matches %s",
+            r->type->name, r->rows.count == 0 ? "none" : "several");
         return fail_at(req, e, &err);
     }
-    r->target = (struct rewrite_target){ .url = r->url, .type = r->rows.rows[0].ref.type,
+    r->target = (struct rewrite_target){ .url = r->url,
+                                         .type = r->rows.rows[0].ref.type,
                                          .id = r->rows.rows[0].ref.id };
     (void)rewrite_map_add(t->conditional, &r->target);
     t->at++;
@@ -463,7 +473,9 @@ static enum andiron_step find_references(struct andiron_request *req, struct tra
         return within_scope(req, t);
     }
     struct andiron_inner inner = {
-        .size = sizeof(inner), .method = ANDIRON_STR("GET"), .check_only = true,
+        .size = sizeof(inner),
+        .method = ANDIRON_STR("GET"),
+        .check_only = true,
         .target = andiron_str_of(andiron_printf(andiron_request_arena(req), "/fhir/%s",
                                                 t->references[t->at]->type->name)),
     };
@@ -558,16 +570,18 @@ static void enter(struct transaction *t, size_t index)
     struct item *item = &t->items[index];
     struct entry *e = item->entry;
 
-    item->target = (struct rewrite_target){ .url = e->full_url, .type = item->type->str,
-                                            .id = item->id, .write = index,
+    item->target = (struct rewrite_target){ .url = e->full_url,
+                                            .type = item->type->str,
+                                            .id = item->id,
+                                            .write = index,
                                             .may_change = item->is_conditional };
     if (t->bundle->is_transaction && e->full_url.len > 0 && e->verb != VERB_DELETE &&
         !rewrite_map_add(t->map, &item->target))
         refuse(t, e, ANDIRON_E_INVALID, ".fullUrl", "stands at another entry too");
     item->identity = item->target;
-    item->identity.url = andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%s/%.*s",
-                                                       item->type->name, (int)item->id.len,
-                                                       item->id.data));
+    item->identity.url =
+        andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%s/%.*s", item->type->name,
+                                      (int)item->id.len, item->id.data));
     if (rewrite_map_add(t->identities, &item->identity))
         return;
     if (!t->bundle->is_transaction)
@@ -677,11 +691,14 @@ static void check_entry(struct transaction *t, struct item *item)
     bool needs_id = e->verb == VERB_PUT || e->verb == VERB_DELETE;
 
     if (e->verb == VERB_PATCH)
-        refuse(t, e, ANDIRON_E_INVALID, ".request.method", "PATCH is not supported in a transaction");
+        refuse(t, e, ANDIRON_E_INVALID, ".request.method",
+               "PATCH is not supported in a transaction");
     else if (item->type == NULL)
-        refuse(t, e, ANDIRON_E_NOT_FOUND, ".request.url", "does not name a resource type of this server");
+        refuse(t, e, ANDIRON_E_NOT_FOUND, ".request.url",
+               "does not name a resource type of this server");
     else if (item->type->virtual)
-        refuse(t, e, ANDIRON_E_METHOD, ".request.url", "is made by the server and cannot be written");
+        refuse(t, e, ANDIRON_E_METHOD, ".request.url",
+               "is made by the server and cannot be written");
     else if (e->query.data != NULL)
         refuse(t, e, ANDIRON_E_INVALID, ".request.url",
                "conditional updates and deletes are not supported in a transaction");

@@ -56,7 +56,8 @@ static void tell_owner(struct andiron_request *req, const struct resource_type *
         return;
     andiron_json resource = { NULL, 0 };
     struct andiron_error err;
-    if (body.data != NULL && andiron_json_parse(andiron_request_arena(req), body, &resource, &err) != 0)
+    if (body.data != NULL &&
+        andiron_json_parse(andiron_request_arena(req), body, &resource, &err) != 0)
         andiron_request_log(req, ANDIRON_LOG_ERROR, "fhir.stored",
                             "stored text of a %s is no JSON: %s", type->name, err.message);
     type->hooks->stored(type->hooks_self, req, id, resource);
@@ -70,9 +71,13 @@ static enum andiron_step matched_read(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &w->matched.error);
     const struct andiron_row *row = &w->matched.rows[0];
     if (row->ref.id.len == 0 || row->deleted)
-        return andiron_fail(req, ANDIRON_E_CONFLICT, "the resource that matched has just been deleted");
-    struct shown shown = { .type = w->type, .id = row->ref.id, .version = row->ref.version,
-                           .updated = row->updated, .body = row->body };
+        return andiron_fail(req, ANDIRON_E_CONFLICT,
+                            "the resource that matched has just been deleted");
+    struct shown shown = { .type = w->type,
+                           .id = row->ref.id,
+                           .version = row->ref.version,
+                           .updated = row->updated,
+                           .body = row->body };
     return answer_write(w->fhir, req, &w->wanted, 200, &shown);
 }
 
@@ -93,8 +98,11 @@ static enum andiron_step answer_deleted(struct andiron_request *req, struct writ
 static enum andiron_step answer_unchanged(struct andiron_request *req, struct writing *w)
 {
     const struct andiron_row *row = &w->before.rows[0];
-    struct shown shown = { .type = w->type, .id = w->id, .version = row->ref.version,
-                           .updated = row->updated, .body = row->body };
+    struct shown shown = { .type = w->type,
+                           .id = w->id,
+                           .version = row->ref.version,
+                           .updated = row->updated,
+                           .body = row->body };
     return answer_write(w->fhir, req, &w->wanted, 200, &shown);
 }
 
@@ -129,15 +137,19 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
     if (w->if_none_exist && !w->write.created)
         return answer_matched(req, w);
     tell_owner(req, w->type, w->write.ref.id, w->write.body);
-    struct shown shown = { .type = w->type, .id = w->write.ref.id, .version = w->write.ref.version,
-                           .updated = w->write.updated, .body = w->write.body };
+    struct shown shown = { .type = w->type,
+                           .id = w->write.ref.id,
+                           .version = w->write.ref.version,
+                           .updated = w->write.updated,
+                           .body = w->write.body };
     return answer_write(w->fhir, req, &w->wanted, w->write.created ? 201 : 200, &shown);
 }
 
 static enum andiron_step commit(struct andiron_request *req, struct writing *w)
 {
-    w->commit = (struct andiron_commit){ .writes = &w->write, .count = 1,
-                                         .check_references = w->fhir->config->referential_integrity };
+    w->commit = (struct andiron_commit){
+        .writes = &w->write, .count = 1, .check_references = w->fhir->config->referential_integrity
+    };
     return w->fhir->store->commit(w->fhir->store_self, req, &w->commit, committed, w);
 }
 
@@ -171,10 +183,14 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &err);
     w->write = (struct andiron_write){
         .ref = { .type = w->type->str, .id = w->id },
-        .terms = w->preparing.terms, .term_count = w->preparing.term_count,
-        .if_version = w->if_match, .if_absent = w->if_none,
-        .match = w->if_none_exist ? &w->match.query : NULL, .if_none_exist = w->if_none_exist,
-        .stamp = compose_stamp, .stamp_state = &w->preparing.draft,
+        .terms = w->preparing.terms,
+        .term_count = w->preparing.term_count,
+        .if_version = w->if_match,
+        .if_absent = w->if_none,
+        .match = w->if_none_exist ? &w->match.query : NULL,
+        .if_none_exist = w->if_none_exist,
+        .stamp = compose_stamp,
+        .stamp_state = &w->preparing.draft,
     };
     if (w->needs_before && !w->if_none && w->if_match == 0 && !w->if_none_exist)
         bind_to_before(w);
@@ -203,7 +219,11 @@ static enum andiron_step prepare_write(struct andiron_request *req, struct writi
     bool first_known = w->needs_before && w->before.count > 1 && w->before.rows[1].ref.id.len > 0;
 
     w->preparing = (struct preparing){
-        .fhir = w->fhir, .req = req, .type = w->type, .id = w->id, .id_in_body = w->is_update,
+        .fhir = w->fhir,
+        .req = req,
+        .type = w->type,
+        .id = w->id,
+        .id_in_body = w->is_update,
         .same_is_kept = w->is_update && (w->type->platform ||
                                          andiron_request_principal(req)->kind == ANDIRON_SYSTEM),
         .before = exists ? now->body : (andiron_str){ NULL, 0 },
@@ -230,7 +250,8 @@ static enum andiron_step remove_bound(struct andiron_request *req, struct writin
     if (row->ref.id.len == 0 || row->deleted)
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
-                                       .remove = true, .if_version = row->ref.version };
+                                       .remove = true,
+                                       .if_version = row->ref.version };
     return commit(req, w);
 }
 
@@ -244,9 +265,9 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
     bool exists = row->ref.id.len > 0 && !row->deleted;
     /* Equal content must not hide a failed condition. */
     if (w->if_match != 0 && (!exists || row->ref.version != w->if_match))
-        return andiron_fail(req, ANDIRON_E_PRECONDITION, "If-Match names version %llu, current is %llu",
-                            (unsigned long long)w->if_match,
-                            (unsigned long long)(exists ? row->ref.version : 0));
+        return andiron_fail(
+            req, ANDIRON_E_PRECONDITION, "If-Match names version %llu, current is %llu",
+            (unsigned long long)w->if_match, (unsigned long long)(exists ? row->ref.version : 0));
     if (w->is_delete)
         return remove_bound(req, w);
     if (w->if_none && exists)
@@ -262,7 +283,8 @@ static enum andiron_step changeable(struct andiron_request *req, void *state)
 
     if (w->is_delete && !w->needs_before) {
         w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
-                                           .remove = true, .if_version = w->if_match };
+                                           .remove = true,
+                                           .if_version = w->if_match };
         return commit(req, w);
     }
     if (!w->needs_before)
