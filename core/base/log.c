@@ -12,7 +12,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef ANDIRON_HAVE_SYSTEMD
@@ -23,7 +25,7 @@
 #include "base/buffer.h"
 #include "base/units.h"
 
-enum { LINE_MAX_BYTES = 16 * 1024, MESSAGE_MAX = 2048 };
+enum { LINE_MAX_BYTES = 16 * 1024, LINE_BYTES = 512, MESSAGE_MAX = 2048, BATCH = 64 };
 
 enum target { TARGET_STDERR, TARGET_JOURNAL, TARGET_SYSLOG, TARGET_FILE };
 
@@ -138,12 +140,26 @@ static void add_escaped(struct buffer *b, andiron_str s)
     add(b, s.data + plain, s.len - plain);
 }
 
+/* Every request writes a line with four numbers: printf would be a good part of its cost. */
+static void add_number(struct buffer *b, int64_t n)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    uint64_t left = n > 0 ? (uint64_t)n : 0; /* negative ones are absent */
+    do
+        digits[--at] = (char)('0' + left % 10);
+    while ((left /= 10) != 0);
+    add(b, digits + at, sizeof(digits) - at);
+}
+
 static void format_json(struct buffer *b, const struct pair *pairs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        (void)buffer_printf(b, "%c\"%s\":", i == 0 ? '{' : ',', pairs[i].key);
+        add(b, i == 0 ? "{\"" : ",\"", 2);
+        add(b, pairs[i].key, strlen(pairs[i].key));
+        add(b, "\":", 2);
         if (pairs[i].text.len == 0) {
-            (void)buffer_printf(b, "%lld", (long long)pairs[i].number);
+            add_number(b, pairs[i].number);
             continue;
         }
         add(b, "\"", 1);
@@ -168,9 +184,11 @@ static void format_text(struct buffer *b, const struct pair *pairs, size_t count
     for (size_t i = 3; i < count; i++) {
         if (strcmp(pairs[i].key, "msg") == 0)
             continue;
-        (void)buffer_printf(b, " %s=", pairs[i].key);
+        add(b, " ", 1);
+        add(b, pairs[i].key, strlen(pairs[i].key));
+        add(b, "=", 1);
         if (pairs[i].text.len == 0) {
-            (void)buffer_printf(b, "%lld", (long long)pairs[i].number);
+            add_number(b, pairs[i].number);
             continue;
         }
         bool quoted = memchr(pairs[i].text.data, ' ', pairs[i].text.len) != NULL;
@@ -190,9 +208,10 @@ static void format_journal(struct buffer *b, const struct pair *pairs, size_t co
     for (size_t i = 0; i < count; i++) {
         if (pairs[i].journal == NULL)
             continue;
-        (void)buffer_printf(b, "%s=", pairs[i].journal);
+        add(b, pairs[i].journal, strlen(pairs[i].journal));
+        add(b, "=", 1);
         if (pairs[i].text.len == 0)
-            (void)buffer_printf(b, "%lld", (long long)pairs[i].number);
+            add_number(b, pairs[i].number);
         else
             add_escaped(b, pairs[i].text);
         add(b, "", 1);
@@ -228,22 +247,49 @@ static void send_journal(const struct line *line)
 }
 #endif
 
-static void emit(const struct line *line)
+/* Many lines with one call; what it leaves is written one by one. */
+static void write_batch(int fd, const struct line *lines, size_t count)
+{
+    struct iovec pieces[BATCH];
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct iovec){ lines[i].text, lines[i].len };
+    ssize_t written = writev(fd, pieces, (int)count);
+    size_t done = written > 0 ? (size_t)written : 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t part = done < lines[i].len ? done : lines[i].len;
+        done -= part;
+        write_all(fd, lines[i].text + part, lines[i].len - part);
+    }
+}
+
+static void emit(const struct line *lines, size_t count)
 {
     switch (sink.target) {
     case TARGET_SYSLOG:
-        syslog(priorities[line->level], "%.*s", (int)line->len, line->text);
+        for (size_t i = 0; i < count; i++)
+            syslog(priorities[lines[i].level], "%.*s", (int)lines[i].len, lines[i].text);
         break;
     case TARGET_JOURNAL:
 #ifdef ANDIRON_HAVE_SYSTEMD
-        send_journal(line);
+        for (size_t i = 0; i < count; i++)
+            send_journal(&lines[i]);
         break;
 #endif
     case TARGET_STDERR:
     case TARGET_FILE:
     default:
-        write_all(sink.fd, line->text, line->len);
+        write_batch(sink.fd, lines, count);
     }
+}
+
+static size_t take_batch(struct line batch[BATCH])
+{
+    size_t count = 0;
+    for (; count < BATCH && sink.count > 0; count++, sink.count--) {
+        batch[count] = sink.lines[sink.head];
+        sink.head = (sink.head + 1) % sink.capacity;
+    }
+    return count;
 }
 
 static int open_file(const char *path)
@@ -264,6 +310,7 @@ static void reopen_file(void)
 
 static void *write_lines(void *arg)
 {
+    static const struct timespec pause = { .tv_nsec = 1000000 };
     (void)arg;
     (void)pthread_mutex_lock(&sink.lock);
     while (!sink.ending || sink.count > 0) {
@@ -276,12 +323,15 @@ static void *write_lines(void *arg)
             (void)pthread_cond_wait(&sink.filled, &sink.lock);
             continue;
         }
-        struct line line = sink.lines[sink.head];
-        sink.head = (sink.head + 1) % sink.capacity;
-        sink.count--;
+        struct line batch[BATCH];
+        size_t count = take_batch(batch);
+        bool busy = sink.ending || sink.count > sink.capacity / 4;
         (void)pthread_mutex_unlock(&sink.lock);
-        emit(&line);
-        free(line.text);
+        emit(batch, count);
+        for (size_t i = 0; i < count; i++)
+            free(batch[i].text);
+        if (!busy) /* lines gather meanwhile, and need not wake this thread one by one */
+            (void)nanosleep(&pause, NULL);
         (void)pthread_mutex_lock(&sink.lock);
     }
     (void)pthread_mutex_unlock(&sink.lock);
@@ -328,6 +378,8 @@ void log_vevent(enum andiron_level level, const char *event, const struct log_fi
     (void)units_instant(andiron_now(), ts);
     size_t count = pairs_of(pairs, ts, level, event, fields, andiron_str_of(message));
     buffer_init(&b, LINE_MAX_BYTES);
+    if (buffer_reserve(&b, LINE_BYTES) != 0) /* most lines then grow no more */
+        return;
     if (sink.open && sink.target == TARGET_JOURNAL)
         format_journal(&b, pairs, count, level);
     else if (sink.open && sink.json)

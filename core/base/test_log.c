@@ -66,6 +66,36 @@ static void text_line_has_the_message_behind_the_event(void **state)
                                  "status=403 duration_us=12 reason=\"two words\"\n"));
 }
 
+static void lines_written_together_keep_their_order(void **state)
+{
+    (void)state;
+    enum { LINES = 5000 };
+    char path[] = "/tmp/andiron-log-XXXXXX", target[64], line[256];
+    struct andiron_error err;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)snprintf(target, sizeof(target), "file:%s", path);
+    struct log_settings settings = { .target = target,
+                                     .format = LOG_FORMAT_TEXT,
+                                     .level = ANDIRON_LOG_INFO,
+                                     .queue = 2 * LINES };
+    assert_int_equal(log_open(&settings, &err), 0);
+    for (int i = 0; i < LINES; i++)
+        log_event(ANDIRON_LOG_INFO, "test", NULL, "number %d", i);
+    log_close();
+    FILE *file = fdopen(fd, "r");
+    assert_non_null(file);
+    for (int i = 0; i < LINES; i++) {
+        char expected[32];
+        (void)snprintf(expected, sizeof(expected), " number %d\n", i);
+        assert_non_null(fgets(line, sizeof(line), file));
+        assert_non_null(strstr(line, expected));
+    }
+    assert_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    unlink(path);
+}
+
 static void target_that_cannot_be_opened_is_an_error(void **state)
 {
     (void)state;
@@ -80,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_line_is_one_parsable_object_with_keys_in_order),
         cmocka_unit_test(text_line_has_the_message_behind_the_event),
+        cmocka_unit_test(lines_written_together_keep_their_order),
         cmocka_unit_test(target_that_cannot_be_opened_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
