@@ -1,0 +1,98 @@
+// The init bundle, as seed-semantics.md section 10 has it (IB-1..6).
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { call, configure, rootBundle, start } from './lib/server.mjs';
+
+const entry = (method, url, resource) => ({ resource, request: { method, url } });
+const policy = (id, more = {}) => entry('PUT', `AccessPolicy/${id}`, { resourceType: 'AccessPolicy', id, engine: 'allow', ...more });
+const bad = { resourceType: 'AccessPolicy', id: 'bad', engine: 7 };
+
+// Starts and must end by itself; what it wrote.
+const failing = async (t, options) => {
+  const at = options.at ?? await configure(options);
+  t.after(() => fs.rmSync(at.dir, { recursive: true, force: true }));
+  const error = await start({ ...options, at }).then(async (s) => { await s.kill(); assert.fail('it started'); }, (e) => e);
+  await assert.rejects(fetch(at.base + '/health/live'), 'nothing listens');
+  return error;
+};
+
+test('a transaction that fails stops the start with 78, the place and the reason', async (t) => {
+  const init = rootBundle();
+  init.entry.push(entry('PUT', 'AccessPolicy/bad', bad));
+  const error = await failing(t, { init });
+  assert.equal(error.exit.code, 78, error.message);
+  assert.match(error.output, /andiron: init\.bundle: .*init\.json was refused \(4\d\d\): .+/);
+});
+
+test('a failing entry of a batch is a warning, and the others are applied', async (t) => {
+  const init = { ...rootBundle(), type: 'batch' };
+  init.entry.splice(1, 0, entry('PUT', 'AccessPolicy/bad', bad));
+  const server = await start({ init });
+  t.after(async () => { await server.stop(); server.remove(); });
+  const warnings = server.log().split('\n').filter((l) => l.includes('"event":"init.entry"')).map((l) => JSON.parse(l));
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0].msg, /^init\.bundle: entry 1: 4\d\d/);
+  assert.equal((await call('GET', server.base + '/Client/root', undefined, server.admin)).status, 200);
+});
+
+test('what is no bundle, no JSON, or not there stops the start with 78', async (t) => {
+  const cases = [
+    [{ resourceType: 'Patient' }, /is no Bundle of type transaction or batch/],
+    [{ resourceType: 'Bundle', type: 'collection' }, /is no Bundle of type transaction or batch/],
+  ];
+  for (const [init, words] of cases) {
+    const error = await failing(t, { init });
+    assert.equal(error.exit.code, 78);
+    assert.match(error.output, words);
+  }
+  const at = await configure({});
+  fs.writeFileSync(path.join(at.etc, 'init.json'), '{"resourceType":"Bundle",}');
+  const broken = await failing(t, { at });
+  assert.equal(broken.exit.code, 78);
+  assert.match(broken.output, /init\.json: line 1, column 26/);
+  fs.rmSync(path.join(at.etc, 'init.json'));
+  const missing = await failing(t, { at });
+  assert.equal(missing.exit.code, 78);
+  assert.match(missing.output, /init\.bundle: cannot read .*init\.json: No such file/);
+});
+
+test('${env:} and ${file:} are filled in; what is not set stops the start', async (t) => {
+  const at = await configure({ init: false });
+  const secret = path.join(at.dir, 'secret');
+  fs.writeFileSync(secret, 'from-a-file-"quoted"\n');
+  const init = rootBundle();
+  init.entry[0].resource.secret = `\${file:${secret}}`;
+  init.entry[1].resource.description = '${env:WHO} may do ${everything}';
+  fs.writeFileSync(path.join(at.etc, 'init.json'), JSON.stringify(init));
+  const env = { ANDIRON_INIT_BUNDLE: `file://${path.join(at.etc, 'init.json')}` };
+  const error = await failing(t, { at, env });
+  assert.equal(error.exit.code, 78);
+  assert.match(error.output, /\$\{env:WHO\}: the variable is not set in the environment/);
+  const server = await start({ at, env: { ...env, WHO: 'root' } });
+  t.after(() => server.kill());
+  const admin = { authorization: 'Basic ' + Buffer.from('root:from-a-file-"quoted"').toString('base64') };
+  const stored = await call('GET', server.base + '/AccessPolicy/root', undefined, admin);
+  assert.equal(stored.status, 200, stored.text);
+  assert.equal(stored.json.description, 'root may do ${everything}');
+  assert.ok(!server.log().includes('from-a-file'), 'no secret in the log');
+});
+
+test('applied again, an equal bundle makes no new versions', async (t) => {
+  const server = await start({});
+  t.after(() => server.remove());
+  const versions = async (s) => Promise.all(['Client', 'AccessPolicy'].map(async (type) => (await call('GET', `${s.base}/${type}/root`, undefined, s.admin)).json.meta.versionId));
+  const before = await versions(server);
+  assert.equal((await server.stop()).code, 0);
+  const again = await start({ at: server });
+  assert.deepEqual(await versions(again), before);
+  assert.equal((await again.stop()).code, 0);
+});
+
+test('without a plugin that serves POST /fhir the message says what is missing', async (t) => {
+  const plugins = Object.fromEntries(['fhir', 'search', 'auth', 'access', 'jwks', 'smart', 'policy-allow', 'store-sqlite', 'metrics'].map((n) => [n, false]));
+  const error = await failing(t, { plugins });
+  assert.equal(error.exit.code, 78);
+  assert.match(error.output, /no enabled plugin serves POST \/fhir; run: andiron enable fhir/);
+});
