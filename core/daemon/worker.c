@@ -408,7 +408,8 @@ static void attend(struct worker *w)
 
 /* ---- end ------------------------------------------------------------------------------------ */
 
-static void finish(struct worker *w)
+/* Ends loops, pool and plugins, in that order; only what is freed is still there then. */
+static void wind_down(struct worker *w)
 {
     bool all_run = w->lane_count > 0 && w->lanes[0].runs && w->lanes[0].status == 0;
 
@@ -422,17 +423,20 @@ static void finish(struct worker *w)
     }
     if (w->pool_runs)
         pool_stop();
-    /* Before the requests go: a plugin's own thread may still hold one that nobody waits for now. */
     if (w->host != NULL)
         host_stop(w->host);
+}
+
+static void free_all(struct worker *w)
+{
+    /* After the plugins: their threads may have ended waits of requests that were cut off. */
     if (w->server != NULL)
         http_server_free(w->server);
     for (size_t i = 0; i < w->lane_count; i++)
         loop_free(w->lanes[i].loop);
-    if (w->logs)
-        log_close();
     host_free(w->host);
     arena_cache_drop();
+    free(w);
 }
 
 static int serve(struct worker *w)
@@ -479,7 +483,12 @@ int worker_run(const struct invocation *invocation, const char *description)
     }
     (void)prctl(PR_SET_NAME, "andiron: worker", 0, 0, 0); /* only for those who look at processes */
     int status = serve(w);
-    finish(w);
-    free(w);
-    return status;
+    wind_down(w);
+    if (w->logs)
+        log_close();
+    /* A start that failed leaves jobs behind that wait for each other; the kernel tidies up. */
+    if (status != 0)
+        _exit(status);
+    free_all(w);
+    return 0;
 }

@@ -146,6 +146,8 @@ static void start_job(void *arg)
     if (req->next != NULL)
         req->next->prev = req;
     req->home->requests = req;
+    if (req->home->closed)
+        return; /* plugins have stopped: left behind with the others */
     if (req->deadline_ms != INT64_MAX) {
         int64_t left = req->deadline_ms - timeouts_now();
         struct timeval after = { .tv_sec = left > 0 ? left / 1000 : 0,

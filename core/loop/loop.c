@@ -58,6 +58,8 @@ static struct loop_post *posts_take(struct andiron_loop *loop)
     return oldest;
 }
 
+static void run_owned(void *arg);
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct andiron_loop *loop = arg;
@@ -117,7 +119,7 @@ void loop_free(struct andiron_loop *loop)
 {
     if (loop == NULL)
         return;
-    loop_flush(loop); /* what was posted too late: its owner relies on being called */
+    loop_flush(loop);
     if (loop->wake != NULL)
         event_free(loop->wake);
     if (loop->soon != NULL)
@@ -132,7 +134,17 @@ void loop_free(struct andiron_loop *loop)
 
 void loop_flush(struct andiron_loop *loop)
 {
-    on_wake(-1, 0, loop);
+    struct loop_post *post = posts_take(loop);
+
+    while (post != NULL) {
+        struct loop_post *next = post->next;
+
+        if (post->fn == run_owned)
+            free(post->arg); /* of a plugin that has stopped: what it would touch may be gone */
+        else
+            post->fn(post->arg);
+        post = next;
+    }
 }
 
 void loop_run(struct andiron_loop *loop)

@@ -39,7 +39,10 @@ struct loop_post {
 };
 void loop_post_own(struct andiron_loop *loop, struct loop_post *post);
 
-/* Runs what was posted, at the end of a loop that runs no more. */
+/*
+ * At the end of a loop that runs no more, when plugins have stopped: runs what core posted with
+ * loop_post_own(), and drops what was posted with andiron_loop_post().
+ */
 void loop_flush(struct andiron_loop *loop);
 
 /* The HTTP layer's own state of this loop. */
