@@ -107,8 +107,7 @@ static struct http_loop *least_loaded(struct http_server *server, unsigned *ret_
 
     *ret_total = 0;
     for (size_t i = 0; i < server->loop_count; i++) {
-        unsigned count =
-            atomic_load_explicit(&server->loops[i].conn_count, memory_order_relaxed);
+        unsigned count = atomic_load_explicit(&server->loops[i].conn_count, memory_order_relaxed);
 
         *ret_total += count;
         if (count < fewest) {
@@ -121,7 +120,7 @@ static struct http_loop *least_loaded(struct http_server *server, unsigned *ret_
 
 static void close_oldest(void *arg)
 {
-    (void)conn_close_oldest_idle(arg);
+    conn_close_oldest_idle(arg);
 }
 
 /* Makes room by closing an idle connection; false if no loop has one. */

@@ -12,7 +12,7 @@
 /* A plugin as the HTTP layer sees it: for "current plugin", step times and log lines. */
 struct http_owner {
     const char *name;
-    struct andiron_counter *steps_slow; /* steps above 20 ms; may be NULL */
+    struct andiron_counter *steps_slow;  /* steps above 20 ms; may be NULL */
     struct andiron_histogram *step_time; /* sampled, 1 request in 64; may be NULL */
 };
 

@@ -173,9 +173,8 @@ void andiron_job_start(struct andiron_loop *loop, const char *name, int64_t dead
     req->stage = STAGE_JOB;
     req->name = andiron_copy(arena, andiron_str_of(name));
     req->principal = &request_system;
-    req->base = andiron_str_of(req->home->settings->base_url != NULL ?
-                                   req->home->settings->base_url :
-                                   "http://localhost");
+    req->base = andiron_str_of(req->home->settings->base_url != NULL ? req->home->settings->base_url
+                                                                     : "http://localhost");
     req->id = andiron_str_of(req->name);
     req->remote = ANDIRON_STR("");
     req->deadline_ms = deadline_ms > 0 ? timeouts_now() + deadline_ms : INT64_MAX;

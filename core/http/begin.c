@@ -171,7 +171,7 @@ void begin_head(struct andiron_request *req)
         keep_fields(req, req->head.field_count);
     req->in = conn->in + conn->at;
     req->started_us = units_monotonic();
-    req->sampled = home->id_count % TIME_SAMPLES == 0;
+    req->sampled = home->begun++ % TIME_SAMPLES == 0;
     notice(req, &noticed);
     set_id(req, noticed.request_id);
     req->trace_id = trace_id(noticed.traceparent);

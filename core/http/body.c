@@ -51,9 +51,9 @@ static bool reserve(struct andiron_request *req, uint64_t bytes)
 
     if (bytes <= body->reserved)
         return true;
-    wanted = body->framing == HTTP_BODY_LENGTH && body->inflate == NULL ?
-                 bytes :
-                 (bytes + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+    wanted = body->framing == HTTP_BODY_LENGTH && body->inflate == NULL
+                 ? bytes
+                 : (bytes + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
     if (!server_reserve(req->home->server, wanted - body->reserved))
         return false;
     body->reserved = wanted;
@@ -201,8 +201,8 @@ static enum body_state gather(struct andiron_request *req)
         if (next_raw(req, &piece) != 0)
             return chunk_error(req);
         body->coded = piece;
-        if (body->inflate != NULL ? inflate(req) == BODY_FAILED :
-                                    piece.len != 0 && add(req, piece) == BODY_FAILED)
+        if (body->inflate != NULL ? inflate(req) == BODY_FAILED
+                                  : piece.len != 0 && add(req, piece) == BODY_FAILED)
             return BODY_FAILED;
     } while (piece.len != 0 && !body->complete);
     if (!body->complete)
@@ -330,8 +330,8 @@ static enum body_state prepare(struct andiron_request *req)
 {
     struct body *body = &req->body;
 
-    buffer_init(&body->gathered, body->limit < SIZE_MAX / 4 ? (size_t)body->limit + RESERVE_STEP :
-                                                              SIZE_MAX / 4);
+    buffer_init(&body->gathered,
+                body->limit < SIZE_MAX / 4 ? (size_t)body->limit + RESERVE_STEP : SIZE_MAX / 4);
     if (req->head.coding == HTTP_CODING_GZIP) {
         struct coding_limits limits = { .bytes = body->limit,
                                         .ratio = body->piecewise ? 0 : CODING_RATIO };

@@ -8,8 +8,8 @@
 #include "http/request.h"
 
 enum {
-    BODY_WINDOW = 4096,       /* room behind the head for reading chunks */
-    BODY_PIECE = 64 * 1024,   /* of an UPLOAD */
+    BODY_WINDOW = 4096,        /* room behind the head for reading chunks */
+    BODY_PIECE = 64 * 1024,    /* of an UPLOAD */
     BODY_SKIP_MAX = 64 * 1024, /* unwanted bytes that are read rather than closing */
     BODY_POOL_JSON = 512 * 1024
 };

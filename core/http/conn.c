@@ -134,8 +134,11 @@ void conn_close(struct conn *conn)
 
     if (conn->state == CONN_CLOSED)
         return;
-    if (conn->state == CONN_IDLE)
+    if (conn->state == CONN_IDLE) {
         atomic_fetch_sub_explicit(&home->idle_count, 1, memory_order_relaxed);
+        if (conn->tls != NULL)
+            (void)tls_close(conn->tls); /* a courtesy: nothing is lost if it does not arrive */
+    }
     conn->state = CONN_CLOSED;
     timeout_stop(&conn->timeout);
     (void)event_del(&conn->read_event);
@@ -244,17 +247,16 @@ void conn_refuse(struct conn *conn, int status, enum andiron_code code, const ch
     per_loop_request_id(conn->home, id);
     if (message != NULL)
         len = outcome_plain(body, oauth, code, message);
-    head_len = snprintf(
-        head, sizeof(head),
-        "%.*sDate: %s\r\nX-Request-Id: %.*s\r\n%sContent-Length: %zu\r\n%sConnection: close\r\n\r\n",
-        (int)line.len, line.data, send_date(conn->home),
-        req != NULL && req->id.len != 0 ? (int)req->id.len : REQUEST_ID_BYTES,
-        req != NULL && req->id.len != 0 ? req->id.data : id,
-        len == 0 ? "" :
-        oauth    ? "Content-Type: application/json\r\n" :
-                   "Content-Type: application/fhir+json\r\n",
-        len,
-        status == 503 || status == 504 ? "Retry-After: 2\r\n" : "");
+    head_len = snprintf(head, sizeof(head),
+                        "%.*sDate: %s\r\nX-Request-Id: %.*s\r\n%sContent-Length: "
+                        "%zu\r\n%sConnection: close\r\n\r\n",
+                        (int)line.len, line.data, send_date(conn->home),
+                        req != NULL && req->id.len != 0 ? (int)req->id.len : REQUEST_ID_BYTES,
+                        req != NULL && req->id.len != 0 ? req->id.data : id,
+                        len == 0 ? ""
+                        : oauth  ? "Content-Type: application/json\r\n"
+                                 : "Content-Type: application/fhir+json\r\n",
+                        len, status == 503 || status == 504 ? "Retry-After: 2\r\n" : "");
     pieces[0] = (struct iovec){ .iov_base = head, .iov_len = (size_t)head_len };
     pieces[1] = (struct iovec){ .iov_base = body, .iov_len = len };
     if (req != NULL && req->is_head)
@@ -439,7 +441,7 @@ void conn_turn(struct conn *conn)
             return;
         if (conn->tls != NULL)
             (void)tls_close(conn->tls); /* answers close_notify; it need not arrive */
-        conn_lost(conn); /* nothing more will come, and nothing is owed */
+        conn_lost(conn);                /* nothing more will come, and nothing is owed */
         return;
     }
     if (conn->in == NULL || conn->len < conn->room)
@@ -566,6 +568,12 @@ void conn_timeout_ended(struct timeout *timeout, enum timeout_class class)
 
 void conn_open(struct http_loop *home, struct conn *conn)
 {
+    if (home->closed) { /* it was handed over when the loop had ended already */
+        (void)close(conn->fd);
+        server_conn_closed(home->server, conn);
+        free(conn);
+        return;
+    }
     conn->home = home;
     conn->next = home->conns;
     if (conn->next != NULL)
@@ -608,17 +616,18 @@ void conn_close_idle(struct http_loop *home)
     }
 }
 
-bool conn_close_oldest_idle(struct http_loop *home)
+void conn_close_oldest_idle(struct http_loop *home)
 {
     struct timeout *oldest = timeouts_first(&home->timeouts, TIMEOUT_IDLE);
     struct conn *conn;
 
+    if (oldest == NULL) /* nor has anybody been served: then who has been silent longest */
+        oldest = timeouts_first(&home->timeouts, TIMEOUT_HEADER);
     if (oldest == NULL)
-        return false;
+        return;
     conn = conn_of(oldest);
-    conn_close(conn);
+    conn_lost(conn);
     conn_leave(conn);
-    return true;
 }
 
 void conn_close_all(struct http_loop *home)

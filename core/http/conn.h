@@ -38,10 +38,10 @@ struct conn {
     struct tls *tls; /* NULL: plain */
     int fd;
     uint8_t state;
-    bool eof;     /* the peer has shut its side */
-    bool served;  /* has had an answer: then falls under idle-timeout */
-    bool reading; /* read event is on */
-    bool counted; /* in the table of addresses */
+    bool eof;        /* the peer has shut its side */
+    bool served;     /* has had an answer: then falls under idle-timeout */
+    bool reading;    /* read event is on */
+    bool counted;    /* in the table of addresses */
     bool head_timed; /* header-timeout runs */
 
     /* in[at .. len): bytes not yet used; at: first byte of the current request */
@@ -50,13 +50,13 @@ struct conn {
     uint32_t body_at; /* first byte behind head and body of the current request, so far */
 
     /* CONN_SKIP */
-    uint64_t skip_left;   /* at most */
+    uint64_t skip_left; /* at most */
     bool skip_chunked;
     struct http_chunked chunked;
 
     struct timeout timeout;
     struct event read_event, write_event;
-    struct loop_post post; /* how loop 0 hands it over */
+    struct loop_post post;   /* how loop 0 hands it over */
     struct in6_addr address; /* IPv4 as ::ffff:a.b.c.d; all zero on a local socket */
     char remote[INET6_ADDRSTRLEN];
 };
@@ -81,8 +81,8 @@ void conn_refuse(struct conn *conn, int status, enum andiron_code code, const ch
 void conn_close(struct conn *conn);
 /* Drops connections without a request; see drain-grace. */
 void conn_close_idle(struct http_loop *home);
-/* The one that has been idle longest; false if there is none. */
-bool conn_close_oldest_idle(struct http_loop *home);
+/* The one that has been idle longest, or else the one that has sent no whole head for longest. */
+void conn_close_oldest_idle(struct http_loop *home);
 
 /* All of them, at the end of a drain; their requests are abandoned. */
 void conn_close_all(struct http_loop *home);

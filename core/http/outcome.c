@@ -126,8 +126,8 @@ static void put_issue(struct andiron_json_writer *w, struct andiron_request *req
         words = andiron_printf(req->arena, "%s (at %s)", err->message, err->where);
     andiron_json_put_object(w, NULL);
     andiron_json_put_str(w, "severity",
-                         err->code == ANDIRON_E_INTERNAL ? ANDIRON_STR("fatal") :
-                                                           ANDIRON_STR("error"));
+                         err->code == ANDIRON_E_INTERNAL ? ANDIRON_STR("fatal")
+                                                         : ANDIRON_STR("error"));
     andiron_json_put_str(w, "code", andiron_str_of(andiron_code_issue(err->code)));
     andiron_json_put_str(w, "diagnostics", andiron_str_of(words));
     if (is_path(err->where) && err->code != ANDIRON_E_INTERNAL) {
@@ -180,9 +180,9 @@ void outcome_render(struct andiron_request *req)
                             reply->error.message);
     if (reply->error.message[0] != '\0' && andiron_request_noted(req, "reason").data == NULL &&
         (reply->status == 401 || reply->status == 403))
-        andiron_request_note(req, "reason",
-                             andiron_str_of(andiron_copy(req->arena,
-                                                         andiron_str_of(reply->error.message))));
+        andiron_request_note(
+            req, "reason",
+            andiron_str_of(andiron_copy(req->arena, andiron_str_of(reply->error.message))));
     common_headers(req, oauth);
     reply->type = oauth ? "application/json" : media_type(req);
     if (oauth)

@@ -38,17 +38,18 @@ struct http_loop {
     struct event_base *base;
     struct timeouts timeouts;
 
-    struct conn *conns;                /* all of this loop */
-    struct andiron_request *requests;  /* all of this loop, without inner ones */
-    void *inputs;                      /* cached input buffers, linked through their first word */
+    struct conn *conns;               /* all of this loop */
+    struct andiron_request *requests; /* all of this loop, without inner ones */
+    void *inputs;                     /* cached input buffers, linked through their first word */
     unsigned input_count;
-    struct deflater *deflater;         /* of response bodies; made when first needed */
-    struct http_field *fields;         /* where heads are parsed that arrive whole */
-    struct buffer head;                /* where response heads are written */
-    char date[UNITS_HTTP_DATE_MAX];        /* Date of this second */
+    struct deflater *deflater;      /* of response bodies; made when first needed */
+    struct http_field *fields;      /* where heads are parsed that arrive whole */
+    struct buffer head;             /* where response heads are written */
+    char date[UNITS_HTTP_DATE_MAX]; /* Date of this second */
     int64_t date_second;
-    uint64_t id_seed, id_count;        /* of request ids */
-    bool closed; /* the loop runs no more: nothing of plugins may be called */
+    uint64_t id_seed, id_count; /* of request ids */
+    unsigned begun;             /* requests, for sampling */
+    bool closed;                /* the loop runs no more: nothing of plugins may be called */
 
     atomic_uint conn_count, idle_count;
     struct http_running running;

@@ -23,7 +23,6 @@
 #include "http/reply.h"
 #include "http/send.h"
 
-
 /* Stages and steps until other requests have their turn; a plain request takes about fifteen. */
 enum { MOST_TURNS = 512 };
 
@@ -59,9 +58,9 @@ static enum andiron_step call_step(struct andiron_request *req, const struct cal
     current.plugin = owner->name;
     current.request_id = root->id.data;
     atomic_store_explicit(&running->owner, owner, memory_order_relaxed);
-    atomic_store_explicit(
-        &running->steps, atomic_load_explicit(&running->steps, memory_order_relaxed) + 1,
-        memory_order_relaxed);
+    atomic_store_explicit(&running->steps,
+                          atomic_load_explicit(&running->steps, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     if (root->sampled)
         began = units_monotonic();
     step = call->run(req, call->state);
@@ -287,9 +286,8 @@ static enum next send_reply(struct andiron_request *req)
 static enum next choose(struct andiron_request *req, struct call *call)
 {
     if (req->then != NULL) {
-        *call = (struct call){ .run = req->then,
-                               .state = req->then_state,
-                               .owner = req->then_owner };
+        *call =
+            (struct call){ .run = req->then, .state = req->then_state, .owner = req->then_owner };
         req->then = NULL;
         return NEXT_CALL;
     }

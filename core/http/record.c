@@ -10,7 +10,6 @@
 #include "http/conn.h"
 #include "http/per_loop.h"
 
-
 static bool wants_line(const struct http_settings *settings, int status, int64_t duration_us)
 {
     switch (settings->access_log) {
@@ -60,9 +59,9 @@ static void access_line(const struct andiron_request *req, int64_t duration_us)
     fields.error = andiron_request_noted(req, "oauth-error");
     /* Health probes come every second; who watches the server is no news. */
     log_event(req->match.route != NULL && fields.route.len >= 7 &&
-                      memcmp(fields.route.data, "/health", 7) == 0 ?
-                  ANDIRON_LOG_DEBUG :
-                  ANDIRON_LOG_INFO,
+                      memcmp(fields.route.data, "/health", 7) == 0
+                  ? ANDIRON_LOG_DEBUG
+                  : ANDIRON_LOG_INFO,
               "http.request", &fields, "%s", "");
 }
 

@@ -45,8 +45,8 @@ int remote_range_parse(const char *text, struct remote_range *ret, struct andiro
         goto bad;
     if (is_v4(&ret->address))
         bits = most = 32;
-    if (slash != NULL && (units_int(andiron_str_of(slash + 1), &bits) != 0 || bits < 0 ||
-                          bits > most))
+    if (slash != NULL &&
+        (units_int(andiron_str_of(slash + 1), &bits) != 0 || bits < 0 || bits > most))
         goto bad;
     ret->bits = (unsigned)(bits + 128 - most);
     return 0;
@@ -62,8 +62,7 @@ static bool in_range(const struct in6_addr *address, const struct remote_range *
     unsigned char mask = (unsigned char)(0xff00u >> rest);
 
     return memcmp(address, &range->address, bytes) == 0 &&
-           (rest == 0 ||
-            ((address->s6_addr[bytes] ^ range->address.s6_addr[bytes]) & mask) == 0);
+           (rest == 0 || ((address->s6_addr[bytes] ^ range->address.s6_addr[bytes]) & mask) == 0);
 }
 
 bool remote_in(const struct in6_addr *address, const struct remote_range *ranges, size_t count)
@@ -111,8 +110,7 @@ static andiron_str trim(andiron_str s)
     return s;
 }
 
-andiron_str remote_forwarded(andiron_str forwarded, const struct remote_range *ranges,
-                             size_t count)
+andiron_str remote_forwarded(andiron_str forwarded, const struct remote_range *ranges, size_t count)
 {
     andiron_str found = { NULL, 0 };
 

@@ -91,9 +91,14 @@ andiron_str andiron_replied_header(const struct andiron_request *req, const char
 /* An error tells nothing about the representation it is given instead of. */
 static void drop_representation(struct reply *reply)
 {
-    static const char *const names[] = { "etag",         "last-modified",    "location",
-                                         "content-type", "content-encoding", "content-location",
-                                         "content-disposition", "content-range",
+    static const char *const names[] = { "etag",
+                                         "last-modified",
+                                         "location",
+                                         "content-type",
+                                         "content-encoding",
+                                         "content-location",
+                                         "content-disposition",
+                                         "content-range",
                                          "accept-ranges" };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -200,9 +205,9 @@ void reply_settle(struct andiron_request *req)
         size_t skip = reply->chunked ? REPLY_CHUNK_HEAD : 0;
 
         reply->kind = REPLY_WHOLE;
-        reply->body = reply->out.len > skip ? (andiron_str){ reply->out.data + skip,
-                                                             reply->out.len - skip } :
-                                              ANDIRON_STR("");
+        reply->body = reply->out.len > skip
+                          ? (andiron_str){ reply->out.data + skip, reply->out.len - skip }
+                          : ANDIRON_STR("");
     }
 }
 

@@ -109,14 +109,13 @@ andiron_str andiron_request_remote(const struct andiron_request *req)
 }
 
 /* The header fields that a struct andiron_inner stands for. */
-static andiron_str presented(const struct andiron_inner *inner, size_t index,
-                             andiron_str *ret_name)
+static andiron_str presented(const struct andiron_inner *inner, size_t index, andiron_str *ret_name)
 {
     static const char *const names[] = { "content-type", "if-match", "if-none-match",
                                          "if-none-exist", "if-modified-since" };
-    const andiron_str values[] = { inner->body.data != NULL && inner->content_type.data == NULL ?
-                                       ANDIRON_STR("application/fhir+json") :
-                                       inner->content_type,
+    const andiron_str values[] = { inner->body.data != NULL && inner->content_type.data == NULL
+                                       ? ANDIRON_STR("application/fhir+json")
+                                       : inner->content_type,
                                    inner->if_match, inner->if_none_match, inner->if_none_exist,
                                    inner->if_modified_since };
 
@@ -221,14 +220,12 @@ const char *request_scheme(const struct andiron_request *req)
 
 bool request_is_public(const struct andiron_request *req)
 {
-    return req->match.route != NULL &&
-           (req->match.route->route->flags & ANDIRON_ROUTE_PUBLIC) != 0;
+    return req->match.route != NULL && (req->match.route->route->flags & ANDIRON_ROUTE_PUBLIC) != 0;
 }
 
 bool request_is_oauth(const struct andiron_request *req)
 {
-    return req->match.route != NULL &&
-           (req->match.route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
+    return req->match.route != NULL && (req->match.route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
 }
 
 andiron_str request_route(const struct andiron_request *req)
@@ -401,9 +398,8 @@ void andiron_request_narrow(struct andiron_request *req, const char *type,
 {
     struct request_narrowing *narrowing = andiron_new(req->arena, struct request_narrowing);
 
-    *narrowing = (struct request_narrowing){ .next = req->narrowings,
-                                             .type = type,
-                                             .any_of = any_of };
+    *narrowing =
+        (struct request_narrowing){ .next = req->narrowings, .type = type, .any_of = any_of };
     req->narrowings = narrowing;
 }
 
@@ -437,8 +433,8 @@ int64_t andiron_request_time_left(const struct andiron_request *req)
         req = req->parent;
     if (req->deadline_ms == INT64_MAX) {
         /* Bulk transfers have no deadline; what they call must still end some day. */
-        return req->home->settings->request_timeout > 0 ? req->home->settings->request_timeout :
-                                                          INT32_MAX;
+        return req->home->settings->request_timeout > 0 ? req->home->settings->request_timeout
+                                                        : INT32_MAX;
     }
     return req->deadline_ms > timeouts_now() ? req->deadline_ms - timeouts_now() : 0;
 }

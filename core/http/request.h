@@ -69,8 +69,8 @@ struct reply {
     bool close;     /* the connection ends with this response */
     bool coded;     /* gzip; encode_tried: it has been looked at */
     bool encode_tried;
-    bool last;      /* stream: the end has been framed */
-    bool broken;    /* failed after its first bytes: the connection must be cut */
+    bool last;   /* stream: the end has been framed */
+    bool broken; /* failed after its first bytes: the connection must be cut */
     andiron_str body;
     struct buffer out; /* stream: bytes the socket has not taken, framed */
     size_t gather_at;  /* stream: where in out the unfinished chunk starts */
@@ -96,8 +96,8 @@ struct body {
     bool inflate_on;         /* it had no room for all that came out */
     bool inflated;           /* its end has been seen */
     struct buffer gathered;  /* what does not fit beside the head */
-    uint64_t reserved;      /* counted against body-memory */
-    uint64_t bytes;         /* of the wire, for the access line */
+    uint64_t reserved;       /* counted against body-memory */
+    uint64_t bytes;          /* of the wire, for the access line */
     andiron_str view;
     andiron_str *ret_piece; /* UPLOAD: where the waiting handler wants the next piece */
 };
@@ -121,8 +121,8 @@ struct request_param {
 struct andiron_request {
     struct andiron_arena *arena;
     struct http_loop *home;
-    struct conn *conn;              /* NULL: internal, or its client has left */
-    struct andiron_request *parent; /* of an inner request, else NULL */
+    struct conn *conn;                   /* NULL: internal, or its client has left */
+    struct andiron_request *parent;      /* of an inner request, else NULL */
     struct andiron_request *next, *prev; /* all of this loop, without inner ones */
 
     /* the phase engine */
@@ -131,15 +131,15 @@ struct andiron_request {
     andiron_step_fn then;
     void *then_state;
     const struct http_owner *then_owner;
-    bool ready;     /* `then` need not be waited for */
-    bool waiting;   /* andiron_resume() will come */
-    bool blocked;   /* a stream waits for the socket */
-    bool reading;   /* waits for bytes of the body */
-    bool dead;      /* client gone or out of time: continuations are skipped */
-    bool is_head;   /* HEAD, handled as GET */
-    bool sampled;   /* its steps are timed */
+    bool ready;   /* `then` need not be waited for */
+    bool waiting; /* andiron_resume() will come */
+    bool blocked; /* a stream waits for the socket */
+    bool reading; /* waits for bytes of the body */
+    bool dead;    /* client gone or out of time: continuations are skipped */
+    bool is_head; /* HEAD, handled as GET */
+    bool sampled; /* its steps are timed */
     bool check_only;
-    bool running;   /* the phase engine is at work on it */
+    bool running;                  /* the phase engine is at work on it */
     struct andiron_request *inner; /* the one it waits for */
     atomic_bool resumable;
     struct loop_post post;
@@ -149,9 +149,9 @@ struct andiron_request {
 
     /* what came in */
     struct http_head head;
-    char *in;         /* the bytes head's spans point into */
-    char *owned_in;   /* the same, once the connection has gone */
-    uint32_t in_room; /* size of owned_in */
+    char *in;                              /* the bytes head's spans point into */
+    char *owned_in;                        /* the same, once the connection has gone */
+    uint32_t in_room;                      /* size of owned_in */
     const struct andiron_inner *presented; /* inner: headers come from here */
     andiron_str id, trace_id, method, path, query, base, remote;
     struct route_match match;

@@ -191,8 +191,9 @@ static void decide_close(struct andiron_request *req)
 {
     struct reply *reply = &req->reply;
 
-    if (!req->head.keep_alive || (req->conn->eof && req->conn->body_at == req->conn->len) || http_server_draining(req->home->server) ||
-        !body_can_skip(req) || (reply->kind == REPLY_STREAM && !reply->chunked))
+    if (!req->head.keep_alive || (req->conn->eof && req->conn->body_at == req->conn->len) ||
+        http_server_draining(req->home->server) || !body_can_skip(req) ||
+        (reply->kind == REPLY_STREAM && !reply->chunked))
         reply->close = true;
 }
 
@@ -276,8 +277,8 @@ static enum send_state send_whole(struct andiron_request *req)
 static ssize_t copy_file(struct conn *conn, struct reply *reply, size_t most)
 {
     char block[FILE_BLOCK];
-    ssize_t got = pread(reply->fd, block, most < sizeof(block) ? most : sizeof(block),
-                        (off_t)reply->offset);
+    ssize_t got =
+        pread(reply->fd, block, most < sizeof(block) ? most : sizeof(block), (off_t)reply->offset);
     struct iovec piece = { .iov_base = block };
 
     if (got <= 0)

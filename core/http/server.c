@@ -152,8 +152,7 @@ andiron_str server_remote(const struct http_server *server, const struct conn *c
 
 bool server_reserve(struct http_server *server, uint64_t bytes)
 {
-    uint64_t before =
-        atomic_fetch_add_explicit(&server->body_bytes, bytes, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(&server->body_bytes, bytes, memory_order_relaxed);
     int64_t limit = server->app->settings->body_memory;
 
     if (limit <= 0 || (before <= (uint64_t)limit && bytes <= (uint64_t)limit - before))
@@ -402,8 +401,7 @@ void http_server_run(struct http_server *server, const struct andiron_inner *inn
     struct andiron_arena *arena = arena_new();
     struct run *run = andiron_new(arena, struct run);
 
-    memcpy(&run->inner, inner,
-           inner->size < sizeof(run->inner) ? inner->size : sizeof(run->inner));
+    memcpy(&run->inner, inner, inner->size < sizeof(run->inner) ? inner->size : sizeof(run->inner));
     run->inner.method = kept(arena, run->inner.method);
     run->inner.target = kept(arena, run->inner.target);
     run->inner.body = kept(arena, run->inner.body);

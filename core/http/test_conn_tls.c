@@ -68,8 +68,10 @@ static enum andiron_step base(struct andiron_request *req, void *self)
 
 #define PUBLIC ANDIRON_ROUTE_PUBLIC
 static const struct andiron_route table[] = {
-    { "POST", "/echo", echo, NULL, PUBLIC, NULL },    { "GET", "/large", large, NULL, PUBLIC, NULL },
-    { "GET", "/file", file, NULL, PUBLIC, NULL },     { "GET", "/base", base, NULL, PUBLIC, NULL },
+    { "POST", "/echo", echo, NULL, PUBLIC, NULL },
+    { "GET", "/large", large, NULL, PUBLIC, NULL },
+    { "GET", "/file", file, NULL, PUBLIC, NULL },
+    { "GET", "/base", base, NULL, PUBLIC, NULL },
     { "GET", "/stream", stream, NULL, PUBLIC, NULL },
 };
 enum { ROUTES = sizeof(table) / sizeof(table[0]) };

@@ -45,7 +45,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             struct timeout *timeout = ring->next;
 
             unlink_timeout(timeout);
-            all->ended(timeout, (enum timeout_class)class);
+            all->ended(timeout, (enum timeout_class) class);
         }
         if (ring->next != ring && ring->next->ends_ms < next)
             next = ring->next->ends_ms;
@@ -78,10 +78,8 @@ void timeout_start(struct timeouts *all, struct timeout *timeout, enum timeout_c
 
     if (timeout->next != NULL)
         unlink_timeout(timeout);
-    if (all->length_ms[class] <= 0)
-        return;
     now = timeouts_now();
-    timeout->ends_ms = now + all->length_ms[class];
+    timeout->ends_ms = all->length_ms[class] > 0 ? now + all->length_ms[class] : INT64_MAX;
     timeout->prev = ring->prev;
     timeout->next = ring;
     ring->prev->next = timeout;

@@ -41,7 +41,7 @@ struct timeouts {
 /* Milliseconds of the monotonic clock, to about 4 ms: cheap enough for every request. */
 int64_t timeouts_now(void);
 
-/* The timeout is stopped before ended() is called. lengths of 0 never end. */
+/* The timeout is stopped before ended() is called. A length of 0 never ends, but keeps its order. */
 void timeouts_init(struct timeouts *all, struct event_base *base,
                    const int64_t length_ms[TIMEOUT_CLASSES], timeout_fn ended);
 /* Stops the timer; what is still started stays so. */

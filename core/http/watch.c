@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 
-
 enum { LOOK_MS = 10, REST_MS = 80, SLOW_LOOKS = 2 };
 
 struct seen {

@@ -201,8 +201,8 @@ void loop_post_own(struct andiron_loop *loop, struct loop_post *post)
 
     do
         post->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&loop->posts, &newest, post,
-                                                  memory_order_release, memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(&loop->posts, &newest, post, memory_order_release,
+                                                  memory_order_relaxed));
     /* After the exchange the post is the loop's: only `newest`, a value, may be looked at. */
     if (newest == NULL)
         wake(loop);
