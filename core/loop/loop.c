@@ -90,9 +90,11 @@ struct andiron_loop *loop_new(unsigned index, struct andiron_error *err)
         (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "", "eventfd: %s", strerror(errno));
         goto fail;
     }
-    /* Each base belongs to one thread; the changelist merges an add and a delete of one turn. */
+    /*
+     * Each base belongs to one thread. No changelist: it would speak of descriptors after they
+     * were closed, and perhaps opened again by another loop.
+     */
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     loop->base = event_base_new_with_config(config);
     if (loop->base == NULL) {
         (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no event loop: %s", strerror(errno));
