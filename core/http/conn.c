@@ -421,7 +421,8 @@ void conn_turn(struct conn *conn)
     while (conn->state < CONN_LINGER && conn->state != CONN_REQUEST) {
         if (conn->state == CONN_SKIP) {
             if (!skip(conn)) {
-                timeout_start(&conn->home->timeouts, &conn->timeout, TIMEOUT_BODY);
+                if (conn->state == CONN_SKIP) /* it may be ending: a bad chunk, too much of it */
+                    timeout_start(&conn->home->timeouts, &conn->timeout, TIMEOUT_BODY);
                 break;
             }
             conn->state = CONN_HEAD;

@@ -262,6 +262,52 @@ static void refused_body_is_skipped(void **state)
     stop();
 }
 
+static void bad_chunk_in_a_skipped_body_ends_the_connection(void **state)
+{
+    static const char bad[] =
+        "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcdeXX\r\n" GET_HELLO;
+    (void)state;
+    serve(test_settings(), 1);
+    struct client c = client_open(server.port);
+    client_send(&c, bad);
+    struct answer a = client_read(&c, true);
+    assert_int_equal(a.status, 404);
+    answer_free(&a);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 0);
+    answer_free(&a);
+    client_close(&c);
+    /* The same, with the client's end known before the chunk is looked at. */
+    c = client_open(server.port);
+    atomic_store(&parked, NULL);
+    client_send(&c, "GET /park HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send(&c, bad);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    while (atomic_load(&parked) == NULL)
+        client_pause(1);
+    client_pause(30);
+    andiron_resume(atomic_load(&parked));
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 404);
+    answer_free(&a);
+    assert_true(client_ends(&c, 1000));
+    client_close(&c);
+    /* Its timeouts must not outlive it: others start theirs behind it. */
+    c = client_open(server.port);
+    client_send(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
+    client_pause(20);
+    client_send(&c, "y");
+    a = client_read(&c, true);
+    assert_string_equal(a.body, "xy");
+    answer_free(&a);
+    client_close(&c);
+    stop();
+}
+
 static void continue_comes_once_the_request_may_go_on(void **state)
 {
     (void)state;
@@ -397,6 +443,7 @@ int main(void)
         cmocka_unit_test(too_long_chunked_body_is_refused),
         cmocka_unit_test(bad_chunk_ends_the_connection),
         cmocka_unit_test(refused_body_is_skipped),
+        cmocka_unit_test(bad_chunk_in_a_skipped_body_ends_the_connection),
         cmocka_unit_test(continue_comes_once_the_request_may_go_on),
         cmocka_unit_test(upload_comes_in_pieces_of_any_length),
         cmocka_unit_test(bodies_in_flight_are_limited),
