@@ -379,13 +379,19 @@ int64_t iter_count(struct run *run, const struct iter *it, int64_t max)
     return count_list(run, &it->lists[0], max);
 }
 
-/* Whether the iterator surely brings few entries. */
-static bool is_short(struct run *run, const struct iter *it)
+bool iter_is_short(struct run *run, const struct iter *it)
 {
     int64_t sum = 0;
 
     if (it->kind == ITER_ARRAY)
         return it->key_count <= SHORT_LIST;
+    if (it->kind == ITER_ALL) {
+        for (size_t i = 0; i < it->arg_count; i++) {
+            if (iter_is_short(run, it->args[i]))
+                return true;
+        }
+        return false;
+    }
     if (it->kind != ITER_LISTS || it->list_count > 16)
         return false;
     for (size_t i = 0; i < it->list_count && sum <= SHORT_LIST; i++) {
@@ -670,8 +676,11 @@ static int gather_strings(struct run *run, const struct node *n, struct gather *
     return gather_rows(run, s, n, g);
 }
 
-/* Ranges of dates, numbers and strings, if they are short. */
-static struct iter *of_range(struct run *run, const struct node *n)
+/*
+ * Ranges of dates, numbers and strings, if they are short; beside another iterator, or an
+ * index in sort order, only if they are so short as to be the better driver.
+ */
+static struct iter *of_range(struct run *run, const struct node *n, bool beside)
 {
     struct gather g;
     struct iter *it;
@@ -685,7 +694,7 @@ static struct iter *of_range(struct run *run, const struct node *n)
     if (n->kind != KEYS_DATE && n->kind != KEYS_NUMBER && n->kind != KEYS_QUANTITY &&
         n->kind != KEYS_STRING)
         return NULL;
-    g = gather_new(run, RANGE_MAX);
+    g = gather_new(run, beside ? SHORT_LIST : RANGE_MAX);
     if (n->kind == KEYS_DATE)
         rc = gather_dates(run, n, &g);
     else if (n->kind == KEYS_STRING)
@@ -814,7 +823,7 @@ static struct iter *of_has(struct run *run, struct node *n)
 /* What the index lists directly. */
 static struct iter *cheap(struct run *run, struct node *n);
 /* What must be gathered first. */
-static struct iter *costly(struct run *run, struct node *n);
+static struct iter *costly(struct run *run, struct node *n, bool beside);
 
 /* One list iterator out of several of one kind, so that they share their batches. */
 static struct iter *merge_lists(struct run *run, struct iter **args, size_t count)
@@ -870,7 +879,7 @@ static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
     for (size_t i = 0; i < n->arg_count; i++) {
         args[i] = cheap(run, n->args[i]);
         if (args[i] == NULL && allow_costly && !run->failed)
-            args[i] = costly(run, n->args[i]);
+            args[i] = costly(run, n->args[i], false);
         if (args[i] == NULL)
             return NULL;
     }
@@ -921,18 +930,18 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
     }
     listed = count;
     for (size_t i = 0; i < listed && gathers && allow_costly && !driven; i++)
-        driven = is_short(run, args[i]);
+        driven = iter_is_short(run, args[i]);
     for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
         if (n->args[i]->listed)
             continue;
-        it = costly(run, n->args[i]);
+        it = costly(run, n->args[i], count != 0);
         if (run->failed || run->stopped)
             return NULL;
         if (it == NULL)
             continue;
         args[count++] = it;
         n->args[i]->settled = it->exact;
-        driven = is_short(run, it);
+        driven = iter_is_short(run, it);
     }
     if (count == 0)
         return NULL;
@@ -968,13 +977,13 @@ static struct iter *cheap(struct run *run, struct node *n)
     }
 }
 
-static struct iter *costly(struct run *run, struct node *n)
+static struct iter *costly(struct run *run, struct node *n, bool beside)
 {
     if (run->failed || run->stopped)
         return NULL;
     switch (n->op) {
     case NODE_TERM:
-        return of_range(run, n);
+        return of_range(run, n, beside || run->sort_count != 0);
     case NODE_CHAIN:
         return of_chain(run, n);
     case NODE_HAS:
@@ -994,7 +1003,7 @@ struct iter *iter_of_filter(struct run *run, struct node *n)
         return of_and(run, n, true);
     struct iter *it = cheap(run, n);
     if (it == NULL)
-        it = costly(run, n);
+        it = costly(run, n, false);
     if (it != NULL)
         n->settled = it->exact && n->op != NODE_TERM && n->op != NODE_OR;
     return it;

@@ -20,6 +20,8 @@
 int64_t iter_seek(struct run *run, struct iter *it, int64_t key);
 /* Whether key is in it. */
 bool iter_has(struct run *run, struct iter *it, int64_t key);
+/* Whether it surely brings few entries. */
+bool iter_is_short(struct run *run, const struct iter *it);
 /* Whether everything it brings satisfies the filter it was made from. */
 bool iter_is_exact(const struct iter *it);
 

@@ -463,26 +463,54 @@ static int follow(struct run *run, const struct cursor *from, size_t limit, stru
     return 0;
 }
 
+/*
+ * Follows the index for a short while: where many match, that soon fills the page. 1: it did;
+ * 0: better look at all matches first, if they are few; -1.
+ */
+static int try_follow(struct run *run, const struct cursor *from, size_t limit,
+                      struct sorted_page *ret)
+{
+    int64_t work_max = run->work_max;
+    int rc;
+
+    if (iter_is_short(run, run->iter))
+        return run->failed ? -1 : 0;
+    run->work_max = run->work + (int64_t)limit + FEW;
+    if (run->work_max > work_max)
+        run->work_max = work_max;
+    rc = follow(run, from, limit, ret);
+    run->work_max = work_max;
+    if (rc != 0 || !run->stopped)
+        return rc != 0 ? -1 : 1;
+    run->stopped = run->work > work_max;
+    *ret = (struct sorted_page){ .total = -1 };
+    return 0;
+}
+
 int sort_page(struct run *run, const struct cursor *from, size_t limit, struct sorted_page *ret)
 {
     bool can_follow =
         run->sort_count == 1 && run->plan_count == 1 && order_exists(&run->plans[0].sort[0]);
-    int rc;
+    int rc = 0;
 
     *ret = (struct sorted_page){ .total = -1 };
     /* If all matches must be seen before the first can be shown, the budget is the larger one. */
-    if (can_follow)
+    if (can_follow) {
         run_moved(run);
-    rc = sort_few(run, from, limit, can_follow ? FEW : SIZE_MAX - 1, ret);
-    if (rc == 0 && can_follow && !(run->stopped && run->place->brief)) {
-        run_budget(run);
-        rc = follow(run, from, limit, ret);
-    } else if (rc == 0 && !run->place->brief) {
-        run->failed = true;
-        return andiron_error_set(
-            run->error, ANDIRON_E_UNPROCESSABLE, "_sort",
-            "too many resources match to sort them by this; narrow the search, "
-            "or sort by _lastUpdated or one date or string");
+        rc = try_follow(run, from, limit, ret);
     }
-    return rc < 0 ? -1 : 0;
+    if (rc == 0)
+        rc = sort_few(run, from, limit, can_follow ? FEW : SIZE_MAX - 1, ret);
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (run->place->brief && run->stopped)
+        return 0;
+    if (can_follow) {
+        run_budget(run);
+        return follow(run, from, limit, ret);
+    }
+    run->failed = true;
+    return andiron_error_set(run->error, ANDIRON_E_UNPROCESSABLE, "_sort",
+                             "too many resources match to sort them by this; narrow the search, "
+                             "or sort by _lastUpdated or one date or string");
 }
