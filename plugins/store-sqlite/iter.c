@@ -12,7 +12,6 @@
 enum {
     BATCH_FIRST = 4,
     BATCH_MAX = 1024,
-    SHORT_LIST = 1000,  /* entries up to which a list is a good driver by itself */
     RANGE_MAX = 10000,  /* entries of a range that are gathered and sorted */
     TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
     GATHER_WORK = 20000 /* rows that gathering may look at */
@@ -381,10 +380,10 @@ int64_t iter_count(struct run *run, const struct iter *it, int64_t max)
 
 bool iter_is_short(struct run *run, const struct iter *it)
 {
-    int64_t sum = 0;
+    int64_t sum = 0, max = run->store->config->short_list;
 
     if (it->kind == ITER_ARRAY)
-        return it->key_count <= SHORT_LIST;
+        return (int64_t)it->key_count <= max;
     if (it->kind == ITER_ALL) {
         for (size_t i = 0; i < it->arg_count; i++) {
             if (iter_is_short(run, it->args[i]))
@@ -394,14 +393,14 @@ bool iter_is_short(struct run *run, const struct iter *it)
     }
     if (it->kind != ITER_LISTS || it->list_count > 16)
         return false;
-    for (size_t i = 0; i < it->list_count && sum <= SHORT_LIST; i++) {
-        int64_t n = count_list(run, &it->lists[i], SHORT_LIST + 1);
+    for (size_t i = 0; i < it->list_count && sum <= max; i++) {
+        int64_t n = count_list(run, &it->lists[i], max + 1);
         if (n < 0)
             return false;
         sum += n;
     }
     (void)run_spend(run, sum / 16 + 1);
-    return sum <= SHORT_LIST;
+    return sum <= max;
 }
 
 /* ---- lists of conditions -------------------------------------------------------------------- */
@@ -694,7 +693,7 @@ static struct iter *of_range(struct run *run, const struct node *n, bool beside)
     if (n->kind != KEYS_DATE && n->kind != KEYS_NUMBER && n->kind != KEYS_QUANTITY &&
         n->kind != KEYS_STRING)
         return NULL;
-    g = gather_new(run, beside ? SHORT_LIST : RANGE_MAX);
+    g = gather_new(run, beside ? (size_t)run->store->config->short_list : RANGE_MAX);
     if (n->kind == KEYS_DATE)
         rc = gather_dates(run, n, &g);
     else if (n->kind == KEYS_STRING)

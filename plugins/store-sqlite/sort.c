@@ -10,8 +10,6 @@
 #include "order.h"
 #include "rows.h"
 
-enum { FEW = 1000 };
-
 struct plan *sort_plan_of(struct run *run, int64_t type)
 {
     for (size_t i = 0; i < run->plan_count; i++) {
@@ -386,10 +384,14 @@ static int follow_values(struct run *run, struct order *order, size_t limit,
                          struct sorted_page *ret)
 {
     struct plan *plan = &run->plans[0];
-    struct hit entry = { .vid = 0 };
+    struct hit entry = { .vid = 0 }, last = { .vid = 0 };
     int more;
 
     while ((more = order_next(run, order, &entry.values[0], &entry.vid)) == 1) {
+        /* Two ranges of one resource may begin at the same point. */
+        if (entry.vid == last.vid && compare_values(&entry.values[0], &last.values[0]) == 0)
+            continue;
+        last = entry;
         int is_hit = judge(run, plan, &entry, false);
         if (is_hit < 0)
             return -1;
@@ -475,7 +477,7 @@ static int try_follow(struct run *run, const struct cursor *from, size_t limit,
 
     if (iter_is_short(run, run->iter))
         return run->failed ? -1 : 0;
-    run->work_max = run->work + (int64_t)limit + FEW;
+    run->work_max = run->work + (int64_t)limit + run->store->config->short_list;
     if (run->work_max > work_max)
         run->work_max = work_max;
     rc = follow(run, from, limit, ret);
@@ -491,6 +493,7 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
 {
     bool can_follow =
         run->sort_count == 1 && run->plan_count == 1 && order_exists(&run->plans[0].sort[0]);
+    size_t few = (size_t)run->store->config->short_list;
     int rc = 0;
 
     *ret = (struct sorted_page){ .total = -1 };
@@ -500,7 +503,7 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
         rc = try_follow(run, from, limit, ret);
     }
     if (rc == 0)
-        rc = sort_few(run, from, limit, can_follow ? FEW : SIZE_MAX - 1, ret);
+        rc = sort_few(run, from, limit, can_follow ? few : SIZE_MAX - 1, ret);
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     if (run->place->brief && run->stopped)

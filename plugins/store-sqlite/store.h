@@ -20,7 +20,7 @@ struct config {
     int64_t writer_cache, reader_cache, mmap_size;
     int64_t timeout, loop_busy_timeout, snapshot_age;
     int64_t group_commit_max, queue_max;
-    int64_t scan_budget, scan_time, loop_budget;
+    int64_t scan_budget, scan_time, loop_budget, short_list;
     int64_t checkpoint, checkpoint_hard;
     int64_t poll_interval;
     int64_t max_includes;

@@ -42,6 +42,7 @@ static inline struct config kit_config(void)
                             .scan_budget = 50000,
                             .scan_time = 2000,
                             .loop_budget = 1500,
+                            .short_list = 1000,
                             .checkpoint = 1 << 20,
                             .checkpoint_hard = 256 << 20,
                             .poll_interval = 20,

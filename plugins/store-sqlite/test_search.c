@@ -556,8 +556,10 @@ static void expect_same(struct kit *k, struct andiron_query *query, bool patient
         for (size_t i = 0; i < rows.count; i++) {
             assert_true(got < count);
             if (!same(rows.rows[i].ref.id, andiron_str_of(expected[got]->id)))
-                fail_msg("row %zu is %s, expected %s", got, rows.rows[i].ref.id.data,
-                         expected[got]->id);
+                fail_msg("sorted by %s%s, page %zu: row %zu is %s, expected %s",
+                         query->sort_count != 0 && query->sort[0].descending ? "-" : "",
+                         query->sort_count != 0 ? query->sort[0].param : "nothing", pages, got,
+                         rows.rows[i].ref.id.data, expected[got]->id);
             got++;
         }
         if (rows.total >= 0 && !rows.total_is_least)
@@ -583,6 +585,7 @@ static void any_filter_gives_what_it_says(void **state)
                                        .total = ANDIRON_TOTAL_ACCURATE,
                                        .fingerprint = 1 + (uint64_t)round };
         query.sort_count = random_sort(sort, patient);
+        k->config.short_list = roll(2) ? 5 : 1000; /* follow sort indexes, or sort */
         expect_same(k, &query, patient);
         if (round % 100 == 99) { /* memory of a hundred requests at a time */
             andiron_arena_free(k->arena);

@@ -1,0 +1,122 @@
+/*
+ * Opening files: new ones are made, those of others or of a newer version are refused untouched.
+ */
+#include "test_kit.h"
+
+#include <sys/stat.h>
+
+static void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void expect_refused(struct kit *k, const char *words)
+{
+    struct andiron_error err = { .code = ANDIRON_OK };
+    struct stat before, after;
+
+    assert_int_equal(stat(k->path, &before), 0);
+    k->store = (struct store){ .config = &k->config, .path = k->path };
+    assert_int_equal(store_open(&k->store, &err), -1);
+    store_stop(&k->store);
+    if (strstr(err.message, words) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", err.message, words);
+    assert_non_null(strstr(err.message, k->path));
+    assert_int_equal(stat(k->path, &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_int_equal(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+
+static void newer_schema_is_refused_untouched(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    kit_close(&k);
+    run_sql(k.path, "UPDATE meta SET v=7 WHERE k='schema'");
+    expect_refused(&k, "schema version 7");
+    run_sql(k.path, "UPDATE meta SET v=1 WHERE k='schema'");
+    kit_reopen(&k);
+    kit_end(&k);
+}
+
+static void database_of_another_program_is_refused_untouched(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    kit_close(&k);
+    (void)unlink(k.path);
+    run_sql(k.path, "CREATE TABLE mine(x); INSERT INTO mine VALUES(1)");
+    expect_refused(&k, "another program");
+    (void)unlink(k.path);
+    kit_reopen(&k);
+    kit_end(&k);
+}
+
+static void file_that_is_no_database_is_refused_untouched(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    kit_close(&k);
+    (void)unlink(k.path);
+    FILE *f = fopen(k.path, "w");
+    for (int i = 0; i < 2000; i++)
+        fputs("this is a diary\n", f);
+    fclose(f);
+    expect_refused(&k, "not a database of Andiron");
+    (void)unlink(k.path);
+    kit_reopen(&k);
+    kit_end(&k);
+}
+
+static void missing_folder_is_named(void **state)
+{
+    (void)state;
+    struct config config = kit_config();
+    struct store store = { .config = &config, .path = "/nonexistent/andiron.db" };
+    struct andiron_error err = { .code = ANDIRON_OK };
+    assert_int_equal(store_open(&store, &err), -1);
+    store_stop(&store);
+    assert_non_null(strstr(err.message, "/nonexistent/andiron.db"));
+    assert_non_null(strstr(err.message, "folder must exist"));
+}
+
+static void file_is_as_designed(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct andiron_error err;
+    sqlite3_stmt *s;
+    kit_open(&k);
+    assert_int_equal(sqlite3_prepare_v2(writer_view(k.store.writer).db->handle,
+                                        "SELECT (SELECT page_size FROM pragma_page_size),"
+                                        "(SELECT journal_mode FROM pragma_journal_mode),"
+                                        "(SELECT count(*) FROM sqlite_master WHERE type='table')",
+                                        -1, &s, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(s, 0), 8192);
+    assert_string_equal(sqlite3_column_text(s, 1), "wal");
+    assert_int_equal(sqlite3_column_int(s, 2), 11);
+    sqlite3_finalize(s);
+    (void)err;
+    kit_end(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(newer_schema_is_refused_untouched),
+        cmocka_unit_test(database_of_another_program_is_refused_untouched),
+        cmocka_unit_test(file_that_is_no_database_is_refused_untouched),
+        cmocka_unit_test(missing_folder_is_named),
+        cmocka_unit_test(file_is_as_designed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
