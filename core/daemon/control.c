@@ -217,6 +217,11 @@ static double bytes_out(void *self)
     return (double)stats_of(self).bytes_out;
 }
 
+static double certificate_expiry(void *self)
+{
+    return (double)http_server_certificate_expiry(((struct control *)self)->server);
+}
+
 struct rejected {
     struct control *control;
     unsigned reason;
@@ -270,6 +275,10 @@ void control_register_metrics(struct control *control)
                            andiron_printf(arena, "reason=\"%s\"", http_rejected_names[i]),
                            "Connections and requests turned away", rejected, r);
     }
+    if (control->settings->http.tls_certificate != NULL)
+        andiron_gauge(NULL, "andiron_tls_certificate_expiry_timestamp_seconds", NULL,
+                      "End of the server's certificate, since the epoch", certificate_expiry,
+                      control);
     andiron_gauge(NULL, "andiron_pool_queued", NULL, "Jobs that wait for a thread of the pool",
                   pool_waiting, NULL);
     metrics_counter_of("andiron_config_reloads_total", "result=\"ok\"", reloads_help, reloads_ok,

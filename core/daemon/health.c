@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "daemon/lag.h"
 #include "http/request.h"
 
 enum { CHECKS_MAX = 64, NAME_MAX_BYTES = 64, DISK_EVERY = 30, TEXT_MAX = 64 * 1024 };
@@ -41,7 +42,8 @@ struct health {
     bool asked; /* under lock */
     /* on the loop only */
     struct event *timer;
-    int64_t due_us, started_us;
+    struct lag *lag;
+    int64_t started_us;
     unsigned rounds;
 };
 
@@ -117,8 +119,10 @@ static void ask_disk(struct health *h)
     publish(h, CHECK_DISK, percent < DISK_WARN_PERCENT ? STATUS_WARN : STATUS_PASS, percent, "");
 }
 
-static void ask_all(struct health *h, int64_t lag_ms)
+static void ask_all(struct health *h)
 {
+    int64_t lag_ms = lag_worst_ms(h->lag);
+
     publish(h, CHECK_UPTIME, STATUS_PASS, (units_monotonic() - h->started_us) / 1000000, "");
     publish(h, CHECK_LAG, lag_ms > LAG_WARN_MS ? STATUS_WARN : STATUS_PASS, lag_ms, "");
     if (h->rounds++ % DISK_EVERY == 0)
@@ -132,23 +136,22 @@ static void ask_all(struct health *h, int64_t lag_ms)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct health *h = arg;
     static const struct timeval second = { .tv_sec = 1 };
+    struct health *h = arg;
     (void)fd;
     (void)what;
 
-    int64_t now = units_monotonic(), late = (now - h->due_us) / 1000;
-    ask_all(h, late > 0 ? late : 0);
-    h->due_us = units_monotonic() + 1000000;
-    (void)evtimer_add(h->timer,
-                      &second); /* fails only without memory: then the last answer stays */
+    ask_all(h);
+    lag_ask(h->lag); /* answered until the next time */
+    /* Fails only without memory: then the last answers stay. */
+    (void)evtimer_add(h->timer, &second);
 }
 
-void health_start(struct health *health, struct andiron_loop *loop)
+void health_start(struct health *health, struct andiron_loop *const *loops, size_t loop_count)
 {
     find_checks(health);
-    health->timer = evtimer_new(andiron_loop_base(loop), on_timer, health);
-    health->due_us = units_monotonic();
+    health->lag = lag_new(host_problems(health->host)->arena, loops, loop_count);
+    health->timer = evtimer_new(andiron_loop_base(loops[0]), on_timer, health);
     if (health->timer != NULL)
         on_timer(-1, 0, health);
 }

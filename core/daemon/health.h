@@ -12,8 +12,8 @@ struct health;
 /* Lives in host's arena. Nothing is asked before health_start(); until then it is not ready. */
 struct health *health_new(struct host *host, const struct settings *settings);
 
-/* Asks for the first time and then each second, on loop. On its thread. */
-void health_start(struct health *health, struct andiron_loop *loop);
+/* Asks for the first time and then each second, on the first of all loops. On its thread. */
+void health_start(struct health *health, struct andiron_loop *const *loops, size_t loop_count);
 /* On the same thread. */
 void health_stop(struct health *health);
 

@@ -199,7 +199,7 @@ static void on_first_loop(struct worker *w, void (*fn)(struct worker *w))
 
 static void start_health(struct worker *w)
 {
-    health_start(control_health(w->control), w->loops[0]);
+    health_start(control_health(w->control), w->loops, w->lane_count);
 }
 
 static void stop_health(struct worker *w)
