@@ -360,11 +360,12 @@ print(os.waitpid(pid, 0)[1])
 });
 
 test('as root it becomes the owner of state-dir, gains nothing and dumps no core', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
-  const at = await prepare({ hello: {} }, { log: { target: 'stderr' } });
+  const at = await prepare({ hello: {} });
   const id = 65534;
   fs.mkdirSync(path.join(at.dir, 'state'));
   fs.chownSync(path.join(at.dir, 'state'), id, id);
   fs.chmodSync(at.dir, 0o755);
+  fs.chownSync(at.dir, id, id);
   const server = await start({ at });
   t.after(async () => { await server.kill(); server.remove(); });
   const status = fs.readFileSync(`/proc/${workers(server)[0]}/status`, 'utf8');
@@ -373,6 +374,10 @@ test('as root it becomes the owner of state-dir, gains nothing and dumps no core
   assert.match(status, /^NoNewPrivs:\s+1$/m);
   assert.equal((await call('GET', server.base + '/hello')).status, 200);
   assert.equal(run(server, 'reload').status, 0);
+  await until(() => logged(server, 'http.request').length > 0 && logged(server, 'config.reloaded').length > 0);
+  fs.renameSync(path.join(at.dir, 'andiron.log'), path.join(at.dir, 'old.log'));
+  server.child.kill('SIGUSR1');
+  await until(async () => { await call('GET', server.base + '/hello'); return logged(server, 'http.request').length > 0; });
 });
 
 test('a user that does not exist is a configuration error', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {

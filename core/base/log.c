@@ -292,9 +292,11 @@ static size_t take_batch(struct line batch[BATCH])
     return count;
 }
 
+/* As root a link is not followed: the folder may belong to a user who would like us to. */
 static int open_file(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int links = geteuid() == 0 ? O_NOFOLLOW : 0;
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | links, 0640);
 }
 
 static void reopen_file(void)

@@ -4,6 +4,7 @@
 #include "daemon/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -85,6 +86,17 @@ int privileges_folder(const char *path, const struct identity *identity, struct 
             return -1;
     }
     return make_folder(path, identity, err);
+}
+
+void privileges_log_file(const char *target, const struct identity *identity)
+{
+    if (!identity->changes || strncmp(target, "file:", 5) != 0)
+        return;
+    int fd = open(target + 5, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return; /* there already, or log_open() will say why not */
+    (void)!fchown(fd, identity->uid, identity->gid);
+    (void)close(fd); /* nothing was written */
 }
 
 int privileges_drop(const struct identity *id, struct andiron_error *err)

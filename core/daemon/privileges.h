@@ -26,6 +26,9 @@ ANDIRON_MUST_CHECK int privileges_identity(const struct settings *settings, stru
 ANDIRON_MUST_CHECK int privileges_folder(const char *path, const struct identity *identity,
                                          struct andiron_error *err);
 
+/* Makes a log file that is not there yet, for that identity to write; log_open() tells what fails. */
+void privileges_log_file(const char *target, const struct identity *identity);
+
 /* Becomes it for good. Single-threaded. */
 ANDIRON_MUST_CHECK int privileges_drop(const struct identity *identity, struct andiron_error *err);
 

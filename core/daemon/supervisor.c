@@ -454,6 +454,7 @@ static void on_signal(struct supervisor *s, unsigned number)
         reload(s);
         break;
     case SIGUSR1:
+        privileges_log_file(s->settings.log.target, &s->identity);
         log_reopen();
         for (size_t i = 0; i < WORKERS_MAX; i++)
             if (s->workers[i].state != STATE_NONE)
@@ -603,6 +604,7 @@ static int serve(struct supervisor *s)
                                 strerror(errno));
         return report(&err);
     }
+    privileges_log_file(s->settings.log.target, &s->identity);
     if (log_open(&s->settings.log, &err) != 0)
         return report(&err);
     if (start_worker(s) != 0)
