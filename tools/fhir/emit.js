@@ -51,4 +51,12 @@ function file(what, body) {
         `/* clang-format off */\n#include "../tables.h"\n\n${body.join('\n')}`;
 }
 
-module.exports = { Pool, rows, array, file };
+/* FNV-1a, as types.c and elements.c compute it. */
+function hash(text, seed = 0) {
+    let h = (0x811c9dc5 ^ seed) >>> 0;
+    for (const c of Buffer.from(text))
+        h = Math.imul(h ^ c, 0x01000193) >>> 0;
+    return h;
+}
+
+module.exports = { Pool, rows, array, file, hash };

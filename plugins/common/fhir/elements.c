@@ -1,5 +1,5 @@
 /*
- * The elements of FHIR R4: binary search in the rows of a structure.
+ * The elements of FHIR R4: one hash over structure and name, and nearly always one comparison.
  */
 #include "elements.h"
 
@@ -48,9 +48,8 @@ enum fhir_structure_kind fhir_structure_kind(int structure)
                                    : FHIR_STRUCTURE_PRIMITIVE;
 }
 
-static void element_at(size_t index, struct fhir_element *ret)
+static void element_of(const struct fhir_element_row *row, struct fhir_element *ret)
 {
-    const struct fhir_element_row *row = &fhir_element_rows[index];
     *ret = (struct fhir_element){ .name = fhir_names + row->name,
                                   .system = fhir_texts + row->system,
                                   .structure = row->structure,
@@ -61,32 +60,50 @@ static void element_at(size_t index, struct fhir_element *ret)
                                   .is_modifier = (row->flags & FHIR_IS_MODIFIER) != 0 };
 }
 
+/* FNV-1a, as tools/fhir/emit.js computes it. */
+static uint32_t hash(size_t structure, andiron_str name)
+{
+    uint32_t h = 0x811c9dc5u ^ (uint32_t)structure * 0x9e3779b1u;
+    for (size_t i = 0; i < name.len; i++)
+        h = (h ^ (uint8_t)name.data[i]) * 0x01000193u;
+    return h;
+}
+
+static bool is_of(const struct fhir_element_row *row, size_t structure, andiron_str name)
+{
+    const struct fhir_structure_row *owner = &fhir_structure_rows[structure];
+    size_t index = (size_t)(row - fhir_element_rows);
+    return index - owner->first < owner->count && compare(name, fhir_names + row->name) == 0;
+}
+
+const struct fhir_element_row *fhir_element_row(size_t structure, andiron_str name)
+{
+    if (name.len == 0 || name.len > FHIR_ELEMENT_NAME_MAX)
+        return NULL;
+    size_t at = hash(structure, name) % FHIR_ELEMENT_SLOTS;
+    for (; fhir_element_slots[at] != 0xffff; at = (at + 1) % FHIR_ELEMENT_SLOTS) {
+        const struct fhir_element_row *row = &fhir_element_rows[fhir_element_slots[at]];
+        if (is_of(row, structure, name))
+            return row;
+    }
+    return NULL;
+}
+
 bool fhir_element_find(int structure, andiron_str name, struct fhir_element *ret)
 {
-    if (!is_structure(structure) || name.len == 0)
+    const struct fhir_element_row *row =
+        is_structure(structure) ? fhir_element_row((size_t)structure, name) : NULL;
+    if (row == NULL)
         return false;
-    size_t low = fhir_structure_rows[structure].first;
-    size_t high = low + fhir_structure_rows[structure].count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int order = compare(name, fhir_names + fhir_element_rows[mid].name);
-        if (order == 0) {
-            element_at(mid, ret);
-            return true;
-        }
-        if (order > 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return false;
+    element_of(row, ret);
+    return true;
 }
 
 bool fhir_element_next(int structure, size_t *pos, struct fhir_element *ret)
 {
     if (!is_structure(structure) || *pos >= fhir_structure_rows[structure].count)
         return false;
-    element_at(fhir_structure_rows[structure].first + *pos, ret);
+    element_of(&fhir_element_rows[fhir_structure_rows[structure].first + *pos], ret);
     (*pos)++;
     return true;
 }

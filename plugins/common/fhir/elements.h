@@ -16,6 +16,8 @@ enum fhir_structure_kind {
     FHIR_STRUCTURE_PRIMITIVE /* "dateTime" */
 };
 
+enum { FHIR_ELEMENT_NAME_MAX = 64 }; /* bytes; the longest of R4 has 33 */
+
 /* All strings are literals. */
 struct fhir_element {
     const char *name;   /* JSON member: "valueQuantity" */

@@ -8,27 +8,60 @@
 #ifndef FHIR_TABLES_H
 #define FHIR_TABLES_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <andiron/base.h>
 
 #include "generated/counts.h"
 #include "program.h"
 
 extern const char fhir_names[]; /* types, members, codes of parameters; "" is at 0 */
 extern const char fhir_texts[]; /* structures, ids of definitions, systems; "" is at 0 */
+extern const char fhir_codes[]; /* codes of required bindings */
 
 /* Types in alphabetical order; a perfect hash over them: 255 is an empty slot. */
 extern const uint16_t fhir_type_names[];
 extern const uint8_t fhir_type_shifts[64];
 extern const uint8_t fhir_type_slots[256];
 
-enum { FHIR_IS_ARRAY = 1, FHIR_IS_MANDATORY = 2, FHIR_IS_SUMMARY = 4, FHIR_IS_MODIFIER = 8 };
+enum {
+    FHIR_IS_ARRAY = 1,
+    FHIR_IS_MANDATORY = 2,
+    FHIR_IS_SUMMARY = 4,
+    FHIR_IS_MODIFIER = 8,
+    FHIR_IS_BARE = 16 /* a primitive without extensions: ids of elements, url of Extension */
+};
+
+/* What the text of a primitive must look like; in the order of tools/fhir/elements.js. */
+enum fhir_format {
+    FHIR_FORMAT_NONE, /* not a primitive */
+    FHIR_FORMAT_BOOLEAN,
+    FHIR_FORMAT_INTEGER,
+    FHIR_FORMAT_UNSIGNED,
+    FHIR_FORMAT_POSITIVE,
+    FHIR_FORMAT_DECIMAL,
+    FHIR_FORMAT_STRING,
+    FHIR_FORMAT_MARKDOWN,
+    FHIR_FORMAT_XHTML,
+    FHIR_FORMAT_CODE,
+    FHIR_FORMAT_ID,
+    FHIR_FORMAT_URI,
+    FHIR_FORMAT_URL,
+    FHIR_FORMAT_CANONICAL,
+    FHIR_FORMAT_OID,
+    FHIR_FORMAT_UUID,
+    FHIR_FORMAT_BASE64,
+    FHIR_FORMAT_DATE,
+    FHIR_FORMAT_DATETIME,
+    FHIR_FORMAT_INSTANT,
+    FHIR_FORMAT_TIME
+};
 
 /* Resource types first, in the order of types; then data types and backbones. */
 struct fhir_structure_row {
     uint16_t name; /* in texts: "Observation.component" */
     uint16_t first, count;
-    uint8_t kind; /* enum fhir_structure_kind */
+    uint8_t kind;      /* enum fhir_structure_kind */
+    uint8_t format;    /* enum fhir_format */
+    uint8_t mandatory; /* how many elements must be there; a choice is one */
 };
 extern const struct fhir_structure_row fhir_structure_rows[];
 extern const size_t fhir_structure_count;
@@ -38,10 +71,26 @@ struct fhir_element_row {
     uint16_t name;      /* in names: "valueQuantity" */
     uint16_t structure; /* of its content */
     uint16_t system;    /* in texts: of a code's required binding, or "" */
+    uint16_t codes;     /* in code sets: what that binding allows; 0: anything */
     uint8_t flags;
-    uint8_t stem; /* of a choice: length of "value"; else 0 */
+    uint8_t stem;   /* of a choice: length of "value"; else 0 */
+    uint8_t choice; /* which of the structure's choices it belongs to, 1..31; 0: none */
 };
 extern const struct fhir_element_row fhir_element_rows[];
+
+/* Rows of elements by a hash of structure and name; 0xffff is an empty slot. */
+enum { FHIR_ELEMENT_SLOTS = 16384 };
+extern const uint16_t fhir_element_slots[FHIR_ELEMENT_SLOTS];
+
+/* Row of a structure's member; NULL if there is none. structure must be one. */
+const struct fhir_element_row *fhir_element_row(size_t structure, andiron_str name);
+
+/* Codes of required bindings, in the order of strcmp. */
+struct fhir_code_set_row {
+    uint16_t first, count; /* in fhir_code_texts */
+};
+extern const struct fhir_code_set_row fhir_code_sets[];
+extern const uint16_t fhir_code_texts[]; /* in fhir_codes */
 
 /* Parameters by type and code; first has FHIR_TYPE_COUNT + 2 entries, Resource's own being last. */
 extern const uint16_t fhir_param_first[];

@@ -3,5 +3,12 @@
 #define FHIR_GENERATED_COUNTS_H
 
 enum { FHIR_TYPE_COUNT = 146 };
+/* Structures that the readers of elements must tell from others. */
+enum {
+    FHIR_STRUCTURE_ELEMENT_INDEX = 309,
+    FHIR_STRUCTURE_EXTENSION_INDEX = 357,
+    FHIR_STRUCTURE_RESOURCE_INDEX = 540,
+    FHIR_STRUCTURE_CODEABLECONCEPT_INDEX = 224
+};
 
 #endif
