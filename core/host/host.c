@@ -370,7 +370,10 @@ static int init_one(struct andiron_host *p, struct andiron_error *err)
     } else if (p->self == NULL) {
         p->self = p->config;
     }
-    return status == 0 ? 0 : blame(p, err);
+    if (status != 0)
+        return blame(p, err);
+    p->is_up = true;
+    return 0;
 }
 
 int host_init(struct host *host, const struct http_settings *settings,
@@ -409,7 +412,6 @@ int host_start(struct host *host, struct andiron_error *err)
         }
         if (status != 0)
             return blame(p, err);
-        p->is_started = true;
     }
     return 0;
 }
@@ -448,12 +450,12 @@ void host_stop(struct host *host)
 {
     for (size_t i = host->plugin_count; i-- > 0;) {
         struct andiron_host *p = &host->plugins[i];
-        if (!p->is_started || p->table.stop == NULL)
+        if (!p->is_up || p->table.stop == NULL)
             continue;
         current.plugin = p->name;
         p->table.stop(p->self);
         current.plugin = NULL;
-        p->is_started = false;
+        p->is_up = false;
     }
 }
 

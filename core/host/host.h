@@ -39,7 +39,7 @@ struct andiron_host {
     struct andiron_plugin table;          /* zeroed if broken */
     const struct directive_value *values; /* one for each directive */
     void *config, *self;
-    bool is_started;
+    bool is_up;
     struct andiron_arena *arena;
     struct http_owner owner;
     struct host *host;

@@ -105,7 +105,7 @@ struct andiron_plugin {
      *   start       once per worker, when all are initialised; services may be found
      *   loop_start  on each loop's thread; *ret_local is that loop's own state
      *   loop_stop   on each loop's thread, after its last request
-     *   stop        once, last; in reverse order of start
+     *   stop        once, last; in reverse order of start; after init() alone if the start failed
      */
     int (*init)(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err);
