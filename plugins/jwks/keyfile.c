@@ -125,19 +125,21 @@ out:
     return status;
 }
 
-static bool ends_in_pem(const char *name)
-{
-    size_t len = strlen(name);
-    return name[0] != '.' && len > 4 && strcmp(name + len - 4, ".pem") == 0;
-}
-
 static int newest_first(const void *a, const void *b)
 {
     const struct keyfile *x = a, *y = b;
     return x->created != y->created ? (x->created < y->created ? 1 : -1) : strcmp(x->kid, y->kid);
 }
 
-static int read_all(int folder_fd, const char *folder, struct keyfiles *keys,
+/* A test key that was made once is left alone, and unread, while it is not wanted. */
+static bool is_wanted(const char *name, bool test_key)
+{
+    size_t len = strlen(name);
+    return name[0] != '.' && len > 4 && strcmp(name + len - 4, ".pem") == 0 &&
+           (test_key || strncmp(name, assertion_prefix, sizeof(assertion_prefix) - 1) != 0);
+}
+
+static int read_all(int folder_fd, const char *folder, bool test_key, struct keyfiles *keys,
                     struct andiron_error *err)
 {
     int again = dup(folder_fd);
@@ -151,7 +153,7 @@ static int read_all(int folder_fd, const char *folder, struct keyfiles *keys,
         return fault(err, folder, "cannot be listed");
     }
     while (status == 0 && (entry = readdir(dir)) != NULL) {
-        if (!ends_in_pem(entry->d_name))
+        if (!is_wanted(entry->d_name, test_key))
             continue;
         if (keys->count == KEYFILE_MAX)
             status =
@@ -253,7 +255,8 @@ static int load_locked(int folder_fd, const char *folder, const struct jose_alg 
 
     if (flock(folder_fd, LOCK_EX) != 0 || fstat(folder_fd, &st) != 0)
         return fault(err, folder, "cannot be locked");
-    if (check_private(&st, folder, err) != 0 || read_all(folder_fd, folder, keys, err) != 0)
+    if (check_private(&st, folder, err) != 0 ||
+        read_all(folder_fd, folder, test_key, keys, err) != 0)
         return -1;
     if (keyfiles_active(keys, alg) == NULL &&
         make(folder_fd, folder, alg, bits, "", keys, err) != 0)

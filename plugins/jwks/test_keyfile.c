@@ -110,6 +110,9 @@ static void another_algorithm_gets_another_key_and_the_old_one_stays(void **stat
     assert_null(memmem(ring->document.data, ring->document.len, "\"d\"", 3));
     ring_drop(ring);
     keyfiles_free(&keys);
+    assert_int_equal(keyfiles_load(folder, es384, 2048, false, &keys, &err), 0);
+    assert_int_equal(keys.count, 2);
+    keyfiles_free(&keys);
 }
 
 static void keys_open_to_others_stop_the_start(void **state)
