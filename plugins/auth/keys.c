@@ -54,9 +54,10 @@ static const struct jose_set *keys_of(struct client_keys *keys, andiron_str kid)
             return &keys->kids[i].set;
     struct jose_set set;
     if (keys->count == MAX_KIDS || jose_set_read(keys->arena, keys->list, kid, &set, NULL) != 0 ||
-        set.count == 0)
+        set.count + set.skipped == 0)
         return NULL;
-    keys->kids[keys->count].kid = set.keys[0].kid;
+    /* Also a key that cannot be used is kept: reading it again would take memory each time. */
+    keys->kids[keys->count].kid = (andiron_str){ andiron_copy(keys->arena, kid), kid.len };
     keys->kids[keys->count].set = set;
     return &keys->kids[keys->count++].set;
 }

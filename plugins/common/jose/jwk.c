@@ -217,19 +217,30 @@ int jose_set_check(andiron_json keys, size_t max_keys, struct andiron_error *err
     return 0;
 }
 
+/* An absent kid names all keys. */
+static bool is_named(andiron_json jwk, andiron_str kid)
+{
+    return kid.data == NULL || andiron_str_eq(andiron_json_str(andiron_json_get(jwk, "kid")), kid);
+}
+
 int jose_set_read(struct andiron_arena *arena, andiron_json keys, andiron_str kid,
                   struct jose_set *ret, struct andiron_error *err)
 {
-    size_t count = andiron_json_count(keys);
     struct andiron_json_iter it = { .of = keys };
     struct jose_set set = { .count = 0 };
+    size_t named = 0;
 
-    if (jose_set_check(keys, count, err) != 0)
+    if (jose_set_check(keys, andiron_json_count(keys), err) != 0)
         return -1;
-    struct jose_key *list = andiron_alloc(arena, count * sizeof(*list));
+    while (andiron_json_next(&it))
+        named += is_named(it.value, kid);
+    *ret = set;
+    if (named == 0)
+        return 0; /* whoever asks for names that are not there costs no memory */
+    struct jose_key *list = andiron_alloc(arena, named * sizeof(*list));
+    it = (struct andiron_json_iter){ .of = keys };
     while (andiron_json_next(&it)) {
-        if (kid.data != NULL &&
-            !andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "kid")), kid))
+        if (!is_named(it.value, kid))
             continue;
         if (jose_jwk_read(arena, it.value, &list[set.count], NULL) == 0)
             set.count++;

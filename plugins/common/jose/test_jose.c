@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <gnutls/crypto.h>
 
+#include "base/arena.h"
 #include "common/jose/base64url.h"
 #include "common/jose/jws.h"
 #include "common/jose/sign.h"
@@ -364,6 +365,22 @@ static void use_operations_and_own_algorithm_limit_a_key(void **state)
     assert_false(jose_key_fits(&p256, alg_of("ES512")));
 }
 
+/* Assertions name keys before anything of them has been proven. */
+static void names_that_are_not_in_a_set_cost_no_memory(void **state)
+{
+    (void)state;
+    andiron_json keys = jose_set_keys(parsed("[" EC_JWK "," EC_JWK "," EC_JWK "]"));
+    size_t before = arena_bytes(arena);
+    struct jose_set set;
+    struct andiron_error err;
+
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(jose_set_read(arena, keys, ANDIRON_STR("nobody's"), &set, &err), 0);
+        assert_int_equal(set.count, 0);
+    }
+    assert_int_equal(arena_bytes(arena), before);
+}
+
 static void set_skips_what_it_cannot_use_and_refuses_secrets(void **state)
 {
     (void)state;
@@ -498,6 +515,7 @@ int main(void)
         cmocka_unit_test(malformed_compact_form_is_refused),
         cmocka_unit_test(weak_or_broken_keys_are_refused),
         cmocka_unit_test(use_operations_and_own_algorithm_limit_a_key),
+        cmocka_unit_test(names_that_are_not_in_a_set_cost_no_memory),
         cmocka_unit_test(set_skips_what_it_cannot_use_and_refuses_secrets),
         cmocka_unit_test(thumbprints_are_those_of_the_standards),
         cmocka_unit_test(what_is_signed_verifies_with_the_published_key),
