@@ -29,7 +29,13 @@ struct config {
  * its slot's epoch before reading; a change raises it, so that every loop sees it at its next
  * look, without a lock. Two ids of one slot cost each other a reading, nothing else.
  */
-enum { CLIENT_EPOCHS = 4096, SESSION_EPOCHS = 16384, MAX_ASSERTION_ALGS = 16, AUTH_RESULTS = 9 };
+enum {
+    CLIENT_EPOCHS = 4096,
+    SESSION_EPOCHS = 16384,
+    MAX_ASSERTION_ALGS = 16,
+    AUTH_RESULTS = 9,
+    AUTH_DUMMIES = 5
+};
 
 struct auth {
     const struct config *config;
@@ -44,8 +50,7 @@ struct auth {
 
     struct andiron_counter *token_hits, *token_misses;
     struct andiron_counter *results[AUTH_RESULTS]; /* of the token endpoint */
-    struct andiron_arena *dummy_arena;
-    struct jose_key dummy_rsa, dummy_ec; /* see auth_verify_dummy() */
+    struct jose_key dummies[AUTH_DUMMIES];         /* see auth_dummy_key() */
 };
 
 struct client_cache;
@@ -98,10 +103,8 @@ enum andiron_step auth_bearer(struct andiron_request *req, struct auth *auth, an
 /* POST /auth/token: token.c. */
 enum andiron_step auth_token(struct andiron_request *req, void *self);
 
-struct assertion;
-
-/* Verifies with a key of nobody's, so that an unknown client takes as long as a known one. */
-void auth_verify_dummy(struct auth *auth, const struct assertion *assertion);
+/* A key of nobody's for alg: verifying with it takes as long as with a known client's. */
+const struct jose_key *auth_dummy_key(const struct auth *auth, const struct jose_alg *alg);
 
 /* Counts a result of the token endpoint: an OAuth error, or NULL for a token. */
 void auth_count(struct auth *auth, const char *error);

@@ -5,7 +5,6 @@
 
 #include <gnutls/crypto.h>
 
-#include "assertion.h"
 #include "auth.h"
 #include "clients.h"
 #include "common/jose/sign.h"
@@ -132,32 +131,44 @@ void auth_count(struct auth *auth, const char *error)
 
 /* ---- keys of nobody's -------------------------------------------------------------------- */
 
-/* The public key of RFC 7515 appendix A.2; its value does not matter. */
-static const char dummy_rsa[] =
+/*
+ * The public key of RFC 7515 appendix A.2 and the base points of the curves; their values do not
+ * matter. The first that fits an algorithm is its own.
+ */
+static const char *const dummies[AUTH_DUMMIES] = {
     "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26"
     "mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soM"
     "Zo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4u"
     "DZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h"
-    "4FRWyuXpoQ\"}";
-/* The generator of P-384. */
-static const char dummy_ec[] =
+    "4FRWyuXpoQ\"}",
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY"
+    "\",\"y\":\"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU\"}",
     "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1Up"
-    "bDpUXjhydgq3\",\"y\":\"NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f\"}";
+    "bDpUXjhydgq3\",\"y\":\"NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f\"}",
+    "{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AMaFjga3BATpzZ4-y2YjlbRCnGSBOQU_tSH4KK9ga009"
+    "uqFLXnfv51ko_h3BJ6L_qN4zSLPBhWpCm_l-fjHC5b1m\",\"y\":\"ARg5KWp4mjvABFyKX7QsfRvZmPVESVe"
+    "bRGgXr70XJz5mLJfucple9CZAxVC5AT-tB2E1PHCGonLCQIi-lHaf0WZQ\"}",
+    "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"WGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZ"
+    "mY\"}",
+};
 
-static int make_dummy(struct auth *auth, const char *text, struct jose_key *ret,
-                      struct andiron_error *err)
+static int make_dummies(struct auth *auth, struct andiron_arena *arena, struct andiron_error *err)
 {
-    andiron_json jwk;
-    return andiron_json_parse(auth->dummy_arena, andiron_str_of(text), &jwk, err) != 0
-               ? -1
-               : jose_jwk_read(auth->dummy_arena, jwk, ret, err);
+    for (size_t i = 0; i < AUTH_DUMMIES; i++) {
+        andiron_json jwk;
+        if (andiron_json_parse(arena, andiron_str_of(dummies[i]), &jwk, err) != 0 ||
+            jose_jwk_read(arena, jwk, &auth->dummies[i], err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
-void auth_verify_dummy(struct auth *auth, const struct assertion *assertion)
+const struct jose_key *auth_dummy_key(const struct auth *auth, const struct jose_alg *alg)
 {
-    const struct jose_key *key =
-        assertion->alg->kty == JOSE_RSA ? &auth->dummy_rsa : &auth->dummy_ec;
-    (void)jose_verify(key, assertion->alg, assertion->jws.signed_part, assertion->jws.signature);
+    size_t i = 0;
+    while (i + 1 < AUTH_DUMMIES && !jose_key_fits(&auth->dummies[i], alg))
+        i++;
+    return &auth->dummies[i];
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -192,14 +203,12 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     auth->config = config;
     auth->client_epochs = andiron_alloc(arena, CLIENT_EPOCHS * sizeof(atomic_uint));
     auth->session_epochs = andiron_alloc(arena, SESSION_EPOCHS * sizeof(atomic_uint));
-    auth->dummy_arena = arena;
     if (gnutls_rnd(GNUTLS_RND_KEY, key, sizeof(key)) != 0 ||
         gnutls_rnd(GNUTLS_RND_KEY, &auth->seed, sizeof(auth->seed)) != 0)
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no random numbers");
     hmac_sha256_set_key(&auth->mac, sizeof(key), key);
     gnutls_memset(key, 0, sizeof(key));
-    if (read_algs(auth, err) != 0 || make_dummy(auth, dummy_rsa, &auth->dummy_rsa, err) != 0 ||
-        make_dummy(auth, dummy_ec, &auth->dummy_ec, err) != 0)
+    if (read_algs(auth, err) != 0 || make_dummies(auth, arena, err) != 0)
         return -1;
     count_in(auth);
     *ret_self = auth;

@@ -7,7 +7,7 @@
 #include "common/jose/jws.h"
 #include "jwks.h"
 
-enum { TOKEN_MAX = 16 * 1024, FAST_RSA_BITS = 3072 };
+enum { TOKEN_MAX = 16 * 1024 };
 
 static void drop_ring(void *ring)
 {
@@ -108,11 +108,6 @@ static int find_key(struct verifying *v, const struct ring *ring, struct andiron
     return 0;
 }
 
-static bool is_slow(const struct ring_key *key)
-{
-    return key->key.kty == JOSE_RSA ? key->key.bits > FAST_RSA_BITS : key->alg->coordinate > 32;
-}
-
 static enum andiron_step verify(void *self, struct andiron_request *req, andiron_str jws,
                                 andiron_json *ret_claims, struct andiron_error *ret_error,
                                 andiron_step_fn then, void *state)
@@ -131,7 +126,7 @@ static enum andiron_step verify(void *self, struct andiron_request *req, andiron
     }
     if (find_key(v, ring_of(jwks, req), ret_error) != 0)
         return andiron_ready(req, then, state);
-    if (is_slow(v->key))
+    if (jose_verify_is_slow(&v->key->key, v->key->alg))
         return andiron_offload(req, verify_now, verified_then, v);
     verify_now(v);
     return andiron_ready(req, then, state);

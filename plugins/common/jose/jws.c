@@ -7,6 +7,8 @@
 
 #include "common/jose/base64url.h"
 
+enum { FAST_RSA_BITS = 3072, FAST_COORDINATE = 32 /* bytes: P-256 */ };
+
 static int read_object(struct andiron_arena *arena, andiron_str part, const char *name,
                        andiron_json *ret, struct andiron_error *err)
 {
@@ -94,4 +96,9 @@ bool jose_verify(const struct jose_key *key, const struct jose_alg *alg, andiron
     if (alg->kty == JOSE_OKP && signature.len != 64)
         return false;
     return gnutls_pubkey_verify_data2(key->handle, alg->sign, 0, &message, &given) >= 0;
+}
+
+bool jose_verify_is_slow(const struct jose_key *key, const struct jose_alg *alg)
+{
+    return alg->kty == JOSE_RSA ? key->bits > FAST_RSA_BITS : alg->coordinate > FAST_COORDINATE;
 }

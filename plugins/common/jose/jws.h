@@ -30,4 +30,7 @@ ANDIRON_MUST_CHECK int jose_jws_split(struct andiron_arena *arena, andiron_str t
 bool jose_verify(const struct jose_key *key, const struct jose_alg *alg, andiron_str data,
                  andiron_str signature);
 
+/* Whether that takes about a millisecond or more: then it belongs on the pool. */
+bool jose_verify_is_slow(const struct jose_key *key, const struct jose_alg *alg);
+
 #endif

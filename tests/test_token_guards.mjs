@@ -1,0 +1,70 @@
+// What must not get through the token endpoint and the policies behind it.
+import test, { before, after, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import http from 'node:http';
+import { start, call, basic, freePort, sleep } from './lib/server.mjs';
+
+const secret = 'a secret of some length';
+const b64 = (v) => Buffer.from(typeof v === 'string' ? v : JSON.stringify(v)).toString('base64url');
+const { privateKey, publicKey } = crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
+const jwk = (kid) => ({ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'RS384' });
+
+// Serves a key set after `delay` ms.
+const keyServer = (port) => new Promise((ok) => {
+  const state = { delay: 0, asked: 0 };
+  state.server = http.createServer((req, res) => {
+    state.asked++;
+    setTimeout(() => res.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'max-age=0' }).end(JSON.stringify({ keys: [jwk('k1')] })), state.delay);
+  }).listen(port, '127.0.0.1', () => ok(state));
+});
+
+let server, keys, keyUrl;
+const root = (method, path, body) => call(method, `${server.base}/${path}`, body, server.admin);
+const fhir = (method, path, body, headers = {}) => call(method, `${server.fhir}/${path}`, body, { ...server.admin, ...headers });
+const put = async (path, body) => { const r = await root('PUT', path, body); assert.ok(r.status === 200 || r.status === 201, r.text); return r; };
+const assertion = (client, { header = {}, claims = {}, key = privateKey } = {}) => {
+  const signed = `${b64({ alg: 'RS384', typ: 'JWT', kid: 'k1', ...header })}.${b64({ iss: client, sub: client, aud: `${server.base}/auth/token`, exp: Math.floor(Date.now() / 1000) + 200, jti: crypto.randomUUID(), ...claims })}`;
+  return `${signed}.${crypto.sign('sha384', Buffer.from(signed), key).toString('base64url')}`;
+};
+const tokenBy = (text, extra = {}) => call('POST', `${server.base}/auth/token`, { grant_type: 'client_credentials', client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', client_assertion: text, ...extra });
+const tokenOf = async (client, scope) => {
+  const r = await call('POST', `${server.base}/auth/token`, { grant_type: 'client_credentials', ...(scope ? { scope } : {}) }, { authorization: basic(client, secret) });
+  assert.equal(r.status, 200, r.text);
+  return { authorization: `Bearer ${r.json.access_token}` };
+};
+const allow = (client) => put(`AccessPolicy/${client}`, { engine: 'allow', link: [{ resourceType: 'Client', id: client }] });
+
+before(async () => {
+  const port = await freePort();
+  keys = await keyServer(port);
+  keyUrl = `http://127.0.0.1:${port}/keys`;
+  server = await start({ plugins: { jwks: { allow: `http://127.0.0.1:${port}` }, fhir: { 'authorize-includes': 'off' } } });
+});
+after(async () => { await server.stop(); server.remove(); keys.server.close(); });
+
+describe('a client assertion', () => {
+  test('that passes its end while keys are fetched is refused: nobody remembers its jti', async () => {
+    await put('Client/slow', { grant_types: ['client_credentials'], jwks_uri: keyUrl });
+    keys.delay = 2500;
+    /* Taken until exp and 5 s of skew: that is about a second from now. */
+    const text = assertion('slow', { claims: { exp: Math.floor(Date.now() / 1000) - 4 } });
+    const answers = await Promise.all([tokenBy(text), tokenBy(text)]);
+    keys.delay = 0;
+    assert.deepEqual(answers.map((r) => r.status), [401, 401], answers.map((r) => r.text).join());
+    assert.equal((await tokenBy(assertion('slow'))).status, 200);
+  });
+  test('does not tell by its answer whether the client exists', async () => {
+    await put('Client/known', { grant_types: ['client_credentials'], jwks_uri: keyUrl });
+    await put('Client/inline', { grant_types: ['client_credentials'], jwks: [jwk('k1')] });
+    const other = crypto.generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+    for (const given of [{ key: other }, { header: { kid: 'k2' } }, { header: { jku: 'https://elsewhere.example/' } }, { header: { jku: 'https://elsewhere.example/' }, key: other }]) {
+      const unknown = await tokenBy(assertion('nobody', given));
+      for (const client of ['known', 'inline']) {
+        const r = await tokenBy(assertion(client, given));
+        assert.equal(r.status, 401);
+        assert.equal(r.text, unknown.text, JSON.stringify(given.header));
+      }
+    }
+  });
+});
