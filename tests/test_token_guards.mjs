@@ -68,3 +68,21 @@ describe('a client assertion', () => {
     }
   });
 });
+
+describe('a session', () => {
+  test('cannot be rid of its scopes by who may write it', async () => {
+    await put('Client/narrow', { grant_types: ['client_credentials'], secret, scope: ['system/Patient.rs'], auth: { client_credentials: { token_format: 'jwt' } } });
+    await allow('narrow');
+    const token = await tokenOf('narrow', 'system/Patient.rs');
+    const { jti } = JSON.parse(Buffer.from(token.authorization.split('.')[1], 'base64url'));
+    const session = (await root('GET', `Session/${jti}`)).json;
+    assert.equal((await call('GET', `${server.base}/Client/root`, undefined, token)).status, 403);
+    const { scope, ...wide } = session;
+    assert.deepEqual(scope, ['system/Patient.rs']);
+    const r = await root('PUT', `Session/${jti}`, wide);
+    assert.equal(r.status, 422, r.text);
+    assert.equal((await call('GET', `${server.base}/Client/root`, undefined, token)).status, 403);
+    assert.equal((await root('PUT', `Session/${jti}`, { ...session, active: false })).status, 200);
+    assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, token)).status, 401);
+  });
+});

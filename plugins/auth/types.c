@@ -125,22 +125,39 @@ static bool is_member(andiron_str name, const char *what)
     return andiron_str_eq(name, andiron_str_of(what));
 }
 
-/* Everything but `active` and meta is as the token endpoint wrote it. */
+/* Members that a writer may change, or cannot see and so cannot send. */
+static bool is_left_out(andiron_str name)
+{
+    return is_member(name, "active") || is_member(name, "meta") || is_member(name, "access_token");
+}
+
+static bool has_equal(andiron_json object, andiron_str name, andiron_json value)
+{
+    struct andiron_json_iter it = { .of = object };
+    while (andiron_json_next(&it))
+        if (andiron_str_eq(it.name, name))
+            return andiron_json_equal(it.value, value);
+    return false;
+}
+
+/*
+ * Everything but `active` and meta is as the token endpoint wrote it. Nothing may be missing,
+ * either: without `scope` a token would be limited by none.
+ */
 static int check_unchanged(andiron_json resource, andiron_json before, struct andiron_error *err)
 {
-    struct andiron_json_iter it = { .of = resource };
-    while (andiron_json_next(&it)) {
-        if (is_member(it.name, "active") || is_member(it.name, "meta"))
-            continue;
-        char *name = (char[64]){ 0 };
-        if (it.name.len >= 64)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, "Session", "has no such element");
-        memcpy(name, it.name.data, it.name.len);
-        if (!andiron_json_equal(it.value, andiron_json_get(before, name)))
-            return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Session",
-                                     "only `active` may be changed, to false");
+    const andiron_json pairs[2][2] = { { resource, before }, { before, resource } };
+
+    for (int i = 0; i < 2; i++) {
+        struct andiron_json_iter it = { .of = pairs[i][0] };
+        while (andiron_json_next(&it))
+            if (!is_left_out(it.name) && !has_equal(pairs[i][1], it.name, it.value))
+                return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Session",
+                                         "only `active` may be changed, to false");
     }
-    return 0;
+    return andiron_json_type(andiron_json_get(resource, "access_token")) == ANDIRON_JSON_MISSING
+               ? 0
+               : andiron_error_set(err, ANDIRON_E_ELEMENT, "Session", "has no such element");
 }
 
 static int session_accept(void *self, struct andiron_request *req, andiron_json resource,
