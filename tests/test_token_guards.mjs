@@ -86,3 +86,31 @@ describe('a session', () => {
     assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, token)).status, 401);
   });
 });
+
+describe('scopes', () => {
+  test('hold for what includes bring, also where policies are not asked for it', async () => {
+    await put('Client/obs', { grant_types: ['client_credentials'], secret, scope: ['system/Observation.rs'] });
+    await allow('obs');
+    await fhir('PUT', 'Patient/behind', { resourceType: 'Patient', id: 'behind', name: [{ family: 'Hidden' }] });
+    await fhir('PUT', 'Observation/front', { resourceType: 'Observation', id: 'front', status: 'final', code: { coding: [{ code: 'front-1' }] }, subject: { reference: 'Patient/behind' } });
+    const token = await tokenOf('obs', 'system/Observation.rs');
+    const r = await call('GET', `${server.fhir}/Observation?code=front-1&_include=Observation:subject`, undefined, token);
+    assert.equal(r.status, 200, r.text);
+    assert.equal(r.json.total, 1);
+    assert.ok(!r.text.includes('Hidden'), r.text);
+  });
+  test('hold for what the condition of a write looks into', async () => {
+    await put('Client/maker', { grant_types: ['client_credentials'], secret, scope: ['system/Observation.cs'] });
+    await allow('maker');
+    const token = await tokenOf('maker', 'system/Observation.cs');
+    const body = { resourceType: 'Observation', status: 'final', code: { coding: [{ code: 'made' }] } };
+    for (const condition of ['subject:Patient.family=Hidden', 'subject:Patient.family=Nobody', 'subject.family=Hidden']) {
+      const r = await call('POST', `${server.fhir}/Observation`, body, { ...token, 'if-none-exist': condition });
+      assert.equal(r.status, 403, `${condition}: ${r.status} ${r.text}`);
+      const bundle = { resourceType: 'Bundle', type: 'transaction', entry: [{ resource: body, request: { method: 'POST', url: 'Observation', ifNoneExist: condition } }] };
+      assert.equal((await call('POST', server.fhir, bundle, token)).status, 403, condition);
+    }
+    const admin = await fhir('POST', 'Observation', body, { 'if-none-exist': 'subject:Patient.family=Hidden' });
+    assert.equal(admin.status, 200, admin.text);
+  });
+});

@@ -65,6 +65,48 @@ enum andiron_step fhir_receive(struct andiron_request *req, void *self)
     return ANDIRON_NEXT;
 }
 
+/* ---- asking for further types ---------------------------------------------------------- */
+
+enum andiron_step access_type(struct andiron_request *req, const char *type,
+                              struct andiron_request **ret_sub, andiron_step_fn then, void *state)
+{
+    struct andiron_inner inner = {
+        .size = sizeof(inner),
+        .method = ANDIRON_STR("GET"),
+        .check_only = true,
+        .target = andiron_str_of(andiron_printf(andiron_request_arena(req), "/fhir/%s", type)),
+    };
+    return andiron_request_run(req, &inner, ret_sub, then, state);
+}
+
+struct questions {
+    const char *const *types; /* those that are left */
+    struct andiron_request *sub;
+    andiron_step_fn then;
+    void *state;
+};
+
+static enum andiron_step type_asked(struct andiron_request *req, void *state)
+{
+    struct questions *q = state;
+
+    if (q->sub != NULL && andiron_reply_status(q->sub) >= 400)
+        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    if (*q->types == NULL)
+        return q->then(req, q->state);
+    return access_type(req, *q->types++, &q->sub, type_asked, q);
+}
+
+enum andiron_step access_types(struct andiron_request *req, const char *const *types,
+                               andiron_step_fn then, void *state)
+{
+    if (types == NULL)
+        return then(req, state);
+    struct questions *q = andiron_new(andiron_request_arena(req), struct questions);
+    *q = (struct questions){ .types = types, .then = then, .state = state };
+    return type_asked(req, q);
+}
+
 bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type)
 {
     size_t pos = 0;

@@ -10,6 +10,18 @@
 /* 404 for a type that is not served here. */
 enum andiron_step access_unknown_type(struct andiron_request *req);
 
+/*
+ * Goes on with then(req, state) if req may search each of `types` (NULL-terminated; NULL: none),
+ * as a request of its own: scopes and policies decide (SC-14). Otherwise 403: without that
+ * right, what a chain looks into could be probed.
+ */
+enum andiron_step access_types(struct andiron_request *req, const char *const *types,
+                               andiron_step_fn then, void *state);
+
+/* Asks whether req may search one type; *ret_sub has the answer's status when `then` goes on. */
+enum andiron_step access_type(struct andiron_request *req, const char *type,
+                              struct andiron_request **ret_sub, andiron_step_fn then, void *state);
+
 /* Whether anything narrows what req may see or write of the type. */
 bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type);
 

@@ -2,6 +2,8 @@
  * Type-level search, by GET and by POST: compiles, asks for every further type that the
  * search looks at, runs it, and wraps the rows into a searchset.
  */
+#include <andiron/auth.h>
+
 #include "access.h"
 #include "operations.h"
 #include "searchset.h"
@@ -16,7 +18,7 @@ struct searching {
     struct andiron_rows rows;
     bool suppressed;
 
-    size_t chains_asked, includes_asked; /* in plan.types, in plan.query.visible */
+    size_t includes_asked; /* in plan.query.visible */
     struct andiron_request *question;
     struct andiron_visible *visible; /* of plan.query.visible those that may be seen */
     size_t visible_count;
@@ -44,30 +46,6 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
 
 static enum andiron_step ask_next(struct andiron_request *req, struct searching *s);
 
-/* Whether req may search a type, as a request of its own: scopes and policies decide (SC-14). */
-static enum andiron_step ask(struct andiron_request *req, struct searching *s, const char *type,
-                             andiron_step_fn then)
-{
-    struct andiron_inner inner = {
-        .size = sizeof(inner),
-        .method = ANDIRON_STR("GET"),
-        .check_only = true,
-        .target = andiron_str_of(andiron_printf(andiron_request_arena(req), "/fhir/%s", type)),
-    };
-    return andiron_request_run(req, &inner, &s->question, then, s);
-}
-
-static enum andiron_step chain_asked(struct andiron_request *req, void *state)
-{
-    struct searching *s = state;
-
-    /* Without the right to search what a chain looks into, it could be probed. */
-    if (andiron_reply_status(s->question) >= 400)
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
-    s->chains_asked++;
-    return ask_next(req, s);
-}
-
 static enum andiron_step include_asked(struct andiron_request *req, void *state)
 {
     struct searching *s = state;
@@ -80,19 +58,24 @@ static enum andiron_step include_asked(struct andiron_request *req, void *state)
     return ask_next(req, s);
 }
 
+/* What scopes limit they limit in includes, too; whether policies do is a setting. */
+static bool asks_for_includes(const struct andiron_request *req, const struct searching *s)
+{
+    return s->fhir->config->authorize_includes || andiron_request_principal(req)->scopes != NULL;
+}
+
 static enum andiron_step ask_next(struct andiron_request *req, struct searching *s)
 {
     struct andiron_query *q = &s->plan.query;
 
-    if (s->plan.types != NULL && s->plan.types[s->chains_asked] != NULL)
-        return ask(req, s, s->plan.types[s->chains_asked], chain_asked);
-    if (q->include_count > 0 && q->visible != NULL && s->fhir->config->authorize_includes) {
+    if (q->include_count > 0 && q->visible != NULL && asks_for_includes(req, s)) {
         if (s->visible == NULL)
             s->visible = andiron_alloc(andiron_request_arena(req),
                                        (q->visible_count + 1) * sizeof(s->visible[0]));
         while (s->includes_asked < q->visible_count) {
             if (strcmp(q->visible[s->includes_asked].type, s->type->name) != 0)
-                return ask(req, s, q->visible[s->includes_asked].type, include_asked);
+                return access_type(req, q->visible[s->includes_asked].type, &s->question,
+                                   include_asked, s);
             s->visible[s->visible_count++] =
                 q->visible[s->includes_asked++]; /* is being searched */
         }
@@ -100,6 +83,11 @@ static enum andiron_step ask_next(struct andiron_request *req, struct searching 
         q->visible_count = s->visible_count;
     }
     return s->fhir->store->search(s->fhir->store_self, req, q, &s->rows, answer, s);
+}
+
+static enum andiron_step chains_allowed(struct andiron_request *req, void *state)
+{
+    return ask_next(req, state);
 }
 
 static enum andiron_step search_type(struct andiron_request *req, struct searching *s)
@@ -112,7 +100,7 @@ static enum andiron_step search_type(struct andiron_request *req, struct searchi
     if (s->fhir->search->compile(s->fhir->search_self, req, s->type->str, s->expression,
                                  handling == HANDLING_STRICT, &s->plan, &err) != 0)
         return andiron_fail_with(req, &err);
-    return ask_next(req, s);
+    return access_types(req, s->plan.types, chains_allowed, s);
 }
 
 /* NULL: the request has been answered. */

@@ -451,6 +451,14 @@ static enum andiron_step reference_found(struct andiron_request *req, void *stat
     return find_references(req, t);
 }
 
+static enum andiron_step reference_searched(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+    struct reference *r = t->references[t->at];
+    return t->fhir->store->search(t->fhir->store_self, req, &r->plan.query, &r->rows,
+                                  reference_found, t);
+}
+
 static enum andiron_step reference_allowed(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
@@ -461,8 +469,7 @@ static enum andiron_step reference_allowed(struct andiron_request *req, void *st
         return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
     if (match_compile(t->fhir, t->sub, r->type, r->url, &r->plan, &err) != 0)
         return fail_at(req, &t->bundle->entries[r->entry], &err);
-    return t->fhir->store->search(t->fhir->store_self, req, &r->plan.query, &r->rows,
-                                  reference_found, t);
+    return access_types(req, r->plan.types, reference_searched, t);
 }
 
 /* Each is a search of its own, with the rights that one needs. */
@@ -472,14 +479,7 @@ static enum andiron_step find_references(struct andiron_request *req, struct tra
         t->at = 0;
         return within_scope(req, t);
     }
-    struct andiron_inner inner = {
-        .size = sizeof(inner),
-        .method = ANDIRON_STR("GET"),
-        .check_only = true,
-        .target = andiron_str_of(andiron_printf(andiron_request_arena(req), "/fhir/%s",
-                                                t->references[t->at]->type->name)),
-    };
-    return andiron_request_run(req, &inner, &t->sub, reference_allowed, t);
+    return access_type(req, t->references[t->at]->type->name, &t->sub, reference_allowed, t);
 }
 
 static void add_reference(struct transaction *t, const struct entry *e, andiron_str url)
@@ -536,12 +536,26 @@ static void collect(void *state)
     }
 }
 
+/* Conditions of a transaction that look into further types; in a batch they ask when they run. */
+static enum andiron_step ask_conditions(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
+    while (t->at < t->item_count) {
+        struct item *item = &t->items[t->at++];
+        if (!item->left && item->is_conditional && item->match.types != NULL)
+            return access_types(req, item->match.types, ask_conditions, t);
+    }
+    t->at = 0;
+    return find_references(req, t);
+}
+
 static enum andiron_step collected(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
     t->conditional = rewrite_map_new(andiron_request_arena(req), t->reference_count);
     t->at = 0;
-    return find_references(req, t);
+    return ask_conditions(req, t);
 }
 
 /* ---- plan: ids, and what entries call each other --------------------------------------------------------- */
@@ -610,6 +624,8 @@ static void conditions(struct transaction *t, struct item *item)
         if (match_compile(t->fhir, item->judged != NULL ? item->judged : t->req, item->type,
                           e->if_none_exist, &item->match, &err) != 0)
             refuse(t, e, err.code, ".request.ifNoneExist", err.message);
+        else if (item->match.types != NULL && !t->bundle->is_transaction)
+            leave(item);
     }
     if (!t->bundle->is_transaction && t->issues.count > issues) {
         t->issues.count = issues;

@@ -411,7 +411,7 @@ enum andiron_step fhir_create(struct andiron_request *req, void *self)
         return ANDIRON_DONE;
     if (w->id.len == 0)
         w->id = uuid_new(andiron_request_arena(req));
-    return changeable(req, w);
+    return access_types(req, w->match.types, changeable, w);
 }
 
 enum andiron_step fhir_delete(struct andiron_request *req, void *self)
