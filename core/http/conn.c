@@ -255,6 +255,7 @@ void conn_refuse(struct conn *conn, int status, enum andiron_code code, const ch
                         req != NULL && req->id.len != 0 ? req->id.data : id,
                         len == 0 ? ""
                         : oauth  ? "Content-Type: application/json\r\n"
+                                   "Cache-Control: no-store\r\nPragma: no-cache\r\n"
                                  : "Content-Type: application/fhir+json\r\n",
                         len, status == 503 || status == 504 ? "Retry-After: 2\r\n" : "");
     pieces[0] = (struct iovec){ .iov_base = head, .iov_len = (size_t)head_len };

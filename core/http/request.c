@@ -225,7 +225,7 @@ bool request_is_public(const struct andiron_request *req)
 
 bool request_is_oauth(const struct andiron_request *req)
 {
-    return req->match.route != NULL && (req->match.route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
+    return req->match.oauth;
 }
 
 andiron_str request_route(const struct andiron_request *req)

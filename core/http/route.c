@@ -312,6 +312,11 @@ static const struct entry *find_entry(const struct node *node, unsigned side_bit
     return get;
 }
 
+static bool is_oauth(const struct entry *entry)
+{
+    return (entry->route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
+}
+
 void route_find(const struct route_table *table, enum route_side side, andiron_str method,
                 andiron_str path, struct route_match *ret)
 {
@@ -320,6 +325,7 @@ void route_find(const struct route_table *table, enum route_side side, andiron_s
 
     ret->route = NULL;
     ret->allow = NULL;
+    ret->oauth = false;
     ret->var_count = 0;
     if (path.len == 0 || path.data[0] != '/')
         return;
@@ -329,10 +335,12 @@ void route_find(const struct route_table *table, enum route_side side, andiron_s
     entry = node != NULL ? find_entry(node, 1U << side, method) : NULL;
     if (entry == NULL) {
         ret->allow = node != NULL ? node->allow[side] : NULL;
+        ret->oauth = ret->allow != NULL && is_oauth(node->entries);
         ret->var_count = 0;
         return;
     }
     ret->route = entry->route;
+    ret->oauth = is_oauth(entry);
     for (size_t i = 0; i < ret->var_count; i++)
         ret->vars[i].name = entry->names[i];
 }

@@ -31,6 +31,7 @@ struct route_match {
     struct route_var vars[ROUTE_MAX_VARS];
     size_t var_count;
     const char *allow; /* for 405: "GET, HEAD, PUT", if the path has other methods; else NULL */
+    bool oauth;        /* errors here are OAuth's, also where only the method is wrong */
 };
 
 /*

@@ -93,6 +93,11 @@ static void errors_on_oauth_routes_are_oauth_errors(void **state)
     assert_non_null(strstr(a.body, "\"error\":\"invalid_request\""));
     assert_string_equal(head_value(a.head, "cache-control"), "no-store");
     answer_free(&a);
+    a = ask("GET /auth/token HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(a.status, 405);
+    assert_non_null(strstr(a.body, "\"error\":\"invalid_request\""));
+    assert_string_equal(head_value(a.head, "pragma"), "no-cache");
+    answer_free(&a);
     stop();
 }
 

