@@ -13,6 +13,7 @@ enum { TELL_MAX = 1000 };
 
 struct watch {
     struct watch *next;
+    struct watches *owner;
     struct andiron_loop *loop;
     void (*changed)(void *arg, andiron_str type, andiron_str id);
     void *arg;
@@ -21,13 +22,15 @@ struct watch {
 };
 
 struct watches {
-    pthread_mutex_t lock; /* for the list, which only grows */
-    struct watch *first;
+    pthread_mutex_t lock; /* for the lists */
+    struct watch *first;  /* only grows */
+    struct message *sent; /* a loop that has ended delivers none of its messages any more */
     int64_t seen, data_version;
 };
 
 /* A change on its way to a loop. */
 struct message {
+    struct message *next, **link;
     const struct watch *watch;
     size_t type_len, id_len;
     char text[]; /* type, id */
@@ -51,6 +54,11 @@ void watches_free(struct watches *watches)
         free(watches->first);
         watches->first = next;
     }
+    while (watches->sent != NULL) {
+        struct message *next = watches->sent->next;
+        free(watches->sent);
+        watches->sent = next;
+    }
     pthread_mutex_destroy(&watches->lock);
     free(watches);
 }
@@ -64,6 +72,7 @@ int watch_add(struct watches *watches, struct andiron_loop *loop, const char *ty
 
     if (watch == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    watch->owner = watches;
     watch->loop = loop;
     watch->changed = changed;
     watch->arg = arg;
@@ -76,15 +85,38 @@ int watch_add(struct watches *watches, struct andiron_loop *loop, const char *ty
     return 0;
 }
 
+/* Holding the lock. */
+static void link_message(struct message *m)
+{
+    struct watches *watches = m->watch->owner;
+
+    m->link = &watches->sent;
+    m->next = watches->sent;
+    if (m->next != NULL)
+        m->next->link = &m->next;
+    watches->sent = m;
+}
+
+static void unlink_message(struct message *m)
+{
+    pthread_mutex_lock(&m->watch->owner->lock);
+    *m->link = m->next;
+    if (m->next != NULL)
+        m->next->link = m->link;
+    pthread_mutex_unlock(&m->watch->owner->lock);
+}
+
 static void deliver(void *arg)
 {
     struct message *m = arg;
     andiron_str type = { m->text, m->type_len }, id = { m->text + m->type_len, m->id_len };
 
+    unlink_message(m);
     m->watch->changed(m->watch->arg, type, id);
     free(m);
 }
 
+/* Holding the lock. */
 static void send(const struct watch *watch, andiron_str type, andiron_str id)
 {
     struct message *m = malloc(sizeof(*m) + type.len + id.len + 1);
@@ -97,6 +129,7 @@ static void send(const struct watch *watch, andiron_str type, andiron_str id)
     memcpy(m->text, type.data, type.len);
     if (id.len != 0)
         memcpy(m->text + type.len, id.data, id.len);
+    link_message(m);
     andiron_loop_post(watch->loop, deliver, m);
 }
 
