@@ -166,9 +166,6 @@ static int judge(const struct applying *a, const char *path, struct andiron_erro
             warn_entries(a->arena, response);
         return 0;
     }
-    if (a->status == 404 || a->status == 405)
-        return FAIL(err, "cannot be applied: no enabled plugin serves POST /fhir; run: andiron "
-                         "enable fhir");
     return FAIL(err, "%s was refused (%d): %s", path, a->status,
                 is_json ? reason_of(a->arena, response) : "no reason given");
 }
@@ -191,12 +188,17 @@ static int check_bundle(struct andiron_arena *arena, const char *path, andiron_s
     return 0;
 }
 
-static int apply(struct applying *a, struct http_server *server, const char *path,
-                 struct andiron_error *err)
+static int apply(struct applying *a, struct http_server *server, const struct route_table *routes,
+                 const char *path, struct andiron_error *err)
 {
     struct andiron_error why;
+    struct route_match match;
     andiron_str text;
 
+    route_find(routes, ROUTE_SIDE_PUBLIC, ANDIRON_STR("POST"), ANDIRON_STR("/fhir"), &match);
+    if (match.route == NULL)
+        return FAIL(err, "cannot be applied: no enabled plugin serves POST /fhir; run: andiron "
+                         "enable fhir");
     if (config_file(a->arena, path, BUNDLE_FILE_MAX, &text, &why) != 0)
         return FAIL(err, "%s", why.message);
     if (bundle_fill_in(a->arena, text, &text, err) != 0 ||
@@ -215,12 +217,13 @@ static int apply(struct applying *a, struct http_server *server, const char *pat
     return judge(a, path, err);
 }
 
-int bundle_apply(struct http_server *server, const char *path, struct andiron_error *err)
+int bundle_apply(struct http_server *server, const struct route_table *routes, const char *path,
+                 struct andiron_error *err)
 {
     struct applying a = { .arena = arena_new(),
                           .lock = PTHREAD_MUTEX_INITIALIZER,
                           .over = PTHREAD_COND_INITIALIZER };
-    int status = apply(&a, server, path, err);
+    int status = apply(&a, server, routes, path, err);
     arena_free(a.arena);
     return status;
 }

@@ -23,7 +23,7 @@ ANDIRON_MUST_CHECK int bundle_fill_in(struct andiron_arena *arena, andiron_str t
  * read or is no batch or transaction, or if a transaction fails; an entry of a batch that
  * fails is a warning in the log.
  */
-ANDIRON_MUST_CHECK int bundle_apply(struct http_server *server, const char *path,
-                                    struct andiron_error *err);
+ANDIRON_MUST_CHECK int bundle_apply(struct http_server *server, const struct route_table *routes,
+                                    const char *path, struct andiron_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,32 @@ static void use_ipv4(struct address *a)
     a->len = sizeof(in);
 }
 
+static int cannot_listen(const char *text, int error, struct andiron_error *err)
+{
+    enum andiron_code code = error == EADDRINUSE ? ANDIRON_E_UNAVAILABLE : ANDIRON_E_INVALID;
+    return andiron_error_set(err, code, "", "cannot listen on %s: %s%s", text, strerror(error),
+                             error == EADDRINUSE ? "; another program listens there"
+                             : error == EACCES   ? "; ports below 1024 need root or a socket unit"
+                                                 : "");
+}
+
+int listen_begin(int fd, int backlog, struct andiron_error *err)
+{
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof(bound);
+    char host[INET6_ADDRSTRLEN + NI_MAXSERV + 3] = "its socket", port[NI_MAXSERV];
+
+    if (listen(fd, backlog) == 0)
+        return 0;
+    int error = errno;
+    /* Two that start at once can both bind: only here is the second one told. */
+    if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+        getnameinfo((struct sockaddr *)&bound, len, host, INET6_ADDRSTRLEN, port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        (void)snprintf(host + strlen(host), sizeof(port) + 1, ":%s", port);
+    return cannot_listen(host, error, err);
+}
+
 int listen_open(const struct address *address, const char *text, struct andiron_error *err)
 {
     struct address a = *address;
@@ -60,11 +87,7 @@ int listen_open(const struct address *address, const char *text, struct andiron_
     int error = errno;
     if (fd >= 0)
         (void)close(fd); /* never bound */
-    enum andiron_code code = error == EADDRINUSE ? ANDIRON_E_UNAVAILABLE : ANDIRON_E_INVALID;
-    return andiron_error_set(err, code, "", "cannot listen on %s: %s%s", text, strerror(error),
-                             error == EADDRINUSE ? "; another program listens there"
-                             : error == EACCES   ? "; ports below 1024 need root or a socket unit"
-                                                 : "");
+    return cannot_listen(text, error, err);
 }
 
 /* ---- the control socket ---------------------------------------------------------------- */

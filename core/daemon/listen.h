@@ -1,6 +1,6 @@
 /*
  * Listening sockets: binding, the control socket, and those that systemd hands over. Used by
- * the supervisor.
+ * the supervisor, and by the worker to begin to listen.
  */
 #ifndef CORE_DAEMON_LISTEN_H
 #define CORE_DAEMON_LISTEN_H
@@ -13,6 +13,9 @@
  */
 ANDIRON_MUST_CHECK int listen_open(const struct address *address, const char *text,
                                    struct andiron_error *err);
+
+/* listen(), whose errors name the address. */
+ANDIRON_MUST_CHECK int listen_begin(int fd, int backlog, struct andiron_error *err);
 
 /*
  * The control socket, mode 0660. A socket file that nobody serves is replaced, one that is

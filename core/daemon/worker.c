@@ -24,6 +24,7 @@
 #include "daemon/control.h"
 #include "daemon/crash.h"
 #include "daemon/link.h"
+#include "daemon/listen.h"
 #include "daemon/privileges.h"
 #include "host/metrics.h"
 #include "http/server.h"
@@ -58,7 +59,7 @@ struct worker {
     struct lane lanes[LOOPS_MAX];
     struct andiron_loop *loops[LOOPS_MAX];
     size_t lane_count;
-    bool pool_runs, logs, draining;
+    bool pool_runs, logs, draining, port_is_taken;
     struct http_server *server;
     struct link_message message; /* scratch: too large for the stack */
 };
@@ -291,11 +292,14 @@ static void log_plugins(const struct worker *w)
 }
 
 /* Sockets begin to listen here, when everything else has worked; a second time does no harm. */
-static int listen_all(const struct worker *w, struct andiron_error *err)
+static int listen_all(struct worker *w, struct andiron_error *err)
 {
-    for (size_t i = 0; i < w->listener_count; i++)
-        if (listen(w->listeners[i].fd, BACKLOG) != 0)
-            return FAIL(err, "cannot listen: %s", strerror(errno));
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (listen_begin(w->listeners[i].fd, BACKLOG, err) != 0) {
+            w->port_is_taken = err->code == ANDIRON_E_UNAVAILABLE;
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -322,7 +326,7 @@ static int start(struct worker *w, struct andiron_error *err)
         if (start_lane(&w->lanes[i], err) != 0)
             return -1;
     if (w->settings.init_bundle[0] != '\0' &&
-        bundle_apply(w->server, w->settings.init_bundle, err) != 0)
+        bundle_apply(w->server, app->routes, w->settings.init_bundle, err) != 0)
         return -1;
     on_first_loop(w, start_health);
     if (listen_all(w, err) != 0)
@@ -466,7 +470,7 @@ static int serve(struct worker *w)
                    err.message);
     (void)fprintf(stderr, "andiron: %s\n", text);
     send_failure(w, text);
-    return EXIT_CONFIG;
+    return w->port_is_taken ? EXIT_TRY_AGAIN : EXIT_CONFIG;
 }
 
 int worker_run(const struct invocation *invocation, const char *description)
