@@ -15,12 +15,14 @@ export const modules = process.env.ANDIRON_MODULES ?? path.join(path.dirname(bin
 
 const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
 
-// A port that was free a moment ago.
-export const freePort = () => new Promise((ok, no) => {
-  const probe = net.createServer();
-  probe.on('error', no);
-  probe.listen(0, '127.0.0.1', () => { const { port } = probe.address(); probe.close(() => ok(port)); });
-});
+// A port that was free a moment ago, of those that the system never picks by itself for other sockets.
+export const freePort = async () => {
+  for (;;) {
+    const port = 10000 + Math.floor(Math.random() * 22000), probe = net.createServer();
+    const free = await new Promise((ok) => { probe.on('error', () => ok(false)); probe.listen(port, '127.0.0.1', () => probe.close(() => ok(true))); });
+    if (free) return port;
+  }
+};
 
 // Client root with secret "secret" and a policy that lets it do everything.
 export const rootBundle = () => ({
@@ -50,6 +52,7 @@ const section = (name, values) => `[${name}]\n` + Object.entries(values).map(([k
 //   core      { section: { name: value } } added to andiron.conf
 //   plugins   { name: { directive: value } } added to that plugin's section; false leaves the plugin out; default: all of the tree
 //   init      the init bundle as an object; false: none
+//   quick     ends without waiting for idle connections (drain-grace)
 export const configure = async (options = {}) => {
   const dir = options.dir ?? fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-'));
   const [port, adminPort] = [options.port ?? await freePort(), options.adminPort ?? await freePort()];
@@ -66,6 +69,7 @@ export const configure = async (options = {}) => {
     fs.writeFileSync(path.join(etc, 'init.json'), JSON.stringify(options.init ?? rootBundle()));
     core.init = { bundle: path.join(etc, 'init.json') };
   }
+  if (options.quick) core.http['drain-grace'] = '10ms';
   for (const [name, values] of Object.entries(options.core ?? {})) core[name] = { ...core[name], ...values };
   fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
   const chosen = options.plugins ?? {};
@@ -89,6 +93,22 @@ export const call = async (method, url, body, headers = {}) => {
   try { json = JSON.parse(text); } catch { /* not JSON */ }
   return { status: response.status, headers: response.headers, text, json };
 };
+
+// The same over a connection of its own: kept-alive ones belong to the worker that accepted them, which may be draining.
+export const fresh = (method, url, body, headers = {}) => new Promise((ok, no) => {
+  const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+  const req = http.request(url, { method, agent: false, headers: { accept: 'application/json', ...(text !== undefined ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } : {}), ...headers } }, (res) => {
+    let got = '';
+    res.on('data', (d) => { got += d; });
+    res.on('end', () => {
+      let json;
+      try { json = JSON.parse(got); } catch { /* not JSON */ }
+      ok({ status: res.statusCode, headers: new Headers(Object.entries(res.headers).map(([k, v]) => [k, String(v)])), text: got, json });
+    });
+  });
+  req.on('error', no);
+  req.end(text);
+});
 
 // Bytes straight to a socket, all bytes that come back until the peer closes or `ms` pass without any.
 export const raw = (port, bytes, { ms = 1500, half = false } = {}) => new Promise((ok) => {
