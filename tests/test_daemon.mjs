@@ -366,7 +366,13 @@ test('as root it becomes the owner of state-dir, gains nothing and dumps no core
   fs.chownSync(path.join(at.dir, 'state'), id, id);
   fs.chmodSync(at.dir, 0o755);
   fs.chownSync(at.dir, id, id);
-  const server = await start({ at });
+  // The tree may lie where that user cannot go, such as /root: what it must read is copied.
+  fs.copyFileSync(bin, path.join(at.dir, 'andiron'));
+  fs.mkdirSync(path.join(at.dir, 'modules'));
+  fs.copyFileSync(path.join(fixtures, 'hello.so'), path.join(at.dir, 'modules/hello.so'));
+  const conf = path.join(at.etc, 'andiron.conf');
+  fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8').replace(/^module-path = .*$/m, `module-path = ${path.join(at.dir, 'modules')}`));
+  const server = await start({ at, bin: path.join(at.dir, 'andiron') });
   t.after(async () => { await server.kill(); server.remove(); });
   const status = fs.readFileSync(`/proc/${workers(server)[0]}/status`, 'utf8');
   assert.match(status, new RegExp(`^Uid:\\s+${id}\\s+${id}\\s+${id}\\s+${id}$`, 'm'));
