@@ -107,6 +107,19 @@ static void decide(struct andiron_request *req)
     go_to(req, STAGE_RESPOND);
 }
 
+/* Parameters that nobody can read must not look like none to policies. */
+static void begin_inner(struct andiron_request *req)
+{
+    struct andiron_error err;
+
+    if (request_params_read(req, &err) == 0) {
+        go_to(req, STAGE_AUTHORIZE);
+        return;
+    }
+    (void)andiron_fail_with(req, &err);
+    decide(req);
+}
+
 static void stage_routed(struct andiron_request *req)
 {
     if (req->match.route == NULL) {
@@ -120,7 +133,7 @@ static void stage_routed(struct andiron_request *req)
         return;
     }
     if (req->parent != NULL)
-        go_to(req, STAGE_AUTHORIZE);
+        begin_inner(req);
     else if (is_open(req) || (flags_of(req) & ANDIRON_ROUTE_OAUTH) != 0)
         go_to(req, STAGE_BODY);
     else

@@ -270,23 +270,44 @@ static bool is_credential(andiron_str header)
            andiron_str_eq(header, ANDIRON_STR("cookie"));
 }
 
-static void build_headers(struct policy_input *input, struct andiron_json_writer *w,
-                          const char *name)
+/* What an entry of a batch says for itself, and so not its outer request for it. */
+static bool is_entrys(andiron_str header)
+{
+    static const char *const names[] = { "content-type",  "content-length",    "if-match",
+                                         "if-none-match", "if-modified-since", "if-none-exist" };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (andiron_str_eq(header, andiron_str_of(names[i])))
+            return true;
+    return false;
+}
+
+static void put_headers(struct policy_input *input, struct andiron_json_writer *w,
+                        const struct andiron_request *of)
 {
     andiron_str header, value, earlier;
     size_t pos = 0;
 
-    andiron_json_put_object(w, name);
-    for (size_t i = 0; request_header_next(input->req, &pos, &header, &value); i++) {
+    for (size_t i = 0; request_header_next(of, &pos, &header, &value); i++) {
         bool repeated = false;
         size_t before = 0;
-        for (size_t j = 0; j < i && request_header_next(input->req, &before, &earlier, &value); j++)
+        for (size_t j = 0; j < i && request_header_next(of, &before, &earlier, &value); j++)
             repeated |= andiron_str_eq(earlier, header);
-        if (repeated || is_credential(header))
+        if (repeated || is_credential(header) || (of != input->req && is_entrys(header)))
             continue;
         const char *key = andiron_copy(input->arena, header);
-        put_text(w, key, andiron_request_header(input->req, key));
+        put_text(w, key, andiron_request_header(of, key));
     }
+}
+
+static void build_headers(struct policy_input *input, struct andiron_json_writer *w,
+                          const char *name)
+{
+    const struct andiron_request *outer = request_root(input->req);
+
+    andiron_json_put_object(w, name);
+    put_headers(input, w, input->req);
+    if (outer != input->req)
+        put_headers(input, w, outer);
     andiron_json_put_end(w);
 }
 

@@ -1,0 +1,166 @@
+/*
+ * What policies see of a request, and of the inner requests of a batch.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <andiron/policy.h>
+
+#include "http/test_client.h"
+#include "http/test_server.h"
+
+static struct test_server server;
+static struct route_table *routes;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char seen[8192]; /* the request object of the request that was judged last */
+
+static enum andiron_step authorize(struct andiron_request *req, void *self)
+{
+    andiron_str whole = andiron_json_raw(andiron_policy_input(andiron_policy_begin(req), ""));
+    (void)self;
+    pthread_mutex_lock(&lock);
+    snprintf(seen, sizeof(seen), "%.*s", (int)whole.len, whole.data);
+    pthread_mutex_unlock(&lock);
+    andiron_request_grant(req, "AccessPolicy/test");
+    return ANDIRON_NEXT;
+}
+
+static enum andiron_step handle(struct andiron_request *req, void *self)
+{
+    (void)self;
+    return andiron_reply(req, 200, "text/plain", ANDIRON_STR("done"));
+}
+
+static enum andiron_step inner_done(struct andiron_request *req, void *state)
+{
+    struct andiron_request **sub = state;
+    return andiron_reply(req, andiron_reply_status(*sub), "text/plain", andiron_reply_body(*sub));
+}
+
+static enum andiron_step runs_inner(struct andiron_request *req, void *self)
+{
+    struct andiron_request **sub =
+        andiron_new(andiron_request_arena(req), struct andiron_request *);
+    struct andiron_inner inner = { .size = sizeof(inner),
+                                   .method = ANDIRON_STR("GET"),
+                                   .target = andiron_request_header(req, "x-target"),
+                                   .if_match = ANDIRON_STR("W/\"7\""),
+                                   .bundle_type = "batch",
+                                   .bundle_index = 3 };
+    (void)self;
+    return andiron_request_run(req, &inner, sub, inner_done, sub);
+}
+
+static const struct andiron_route table[] = {
+    { "GET", "/one/{id}", handle, "One", 0, NULL },
+    { "GET", "/batch", runs_inner, "Batch", ANDIRON_ROUTE_PUBLIC, NULL },
+};
+enum { ROUTES = sizeof(table) / sizeof(table[0]) };
+
+static int set_up(void **state)
+{
+    static struct http_route own[ROUTES];
+    static struct http_owner owner = { .name = "test" };
+    static const struct http_hook hook = { authorize, NULL, &owner };
+    struct andiron_error err;
+
+    (void)state;
+    for (size_t i = 0; i < ROUTES; i++)
+        own[i] = (struct http_route){ .route = &table[i], .owner = &owner };
+    routes = route_table_new(own, ROUTES, &err);
+    server = (struct test_server){ .settings = test_settings(), .loop_count = 1 };
+    server.app.routes = routes;
+    server.app.hooks[ANDIRON_PHASE_AUTHORIZE] = &hook;
+    server.app.hook_count[ANDIRON_PHASE_AUTHORIZE] = 1;
+    if (pool_start(1, &err) != 0)
+        return -1;
+    test_server_start(&server);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_server_stop(&server);
+    route_table_free(routes);
+    return 0;
+}
+
+/* The status of a GET; what its policies saw is in `seen`. */
+static int get(const char *path, const char *headers)
+{
+    struct client c = client_open(server.port);
+    char request[16 * 1024];
+
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", path, headers);
+    seen[0] = '\0';
+    client_send(&c, request);
+    struct answer a = client_read(&c, true);
+    int status = a.status;
+    answer_free(&a);
+    client_close(&c);
+    return status;
+}
+
+static void assert_seen(const char *part)
+{
+    if (strstr(seen, part) == NULL)
+        fail_msg("%s is not in %s", part, seen);
+}
+
+static void a_request_is_shown_without_its_credentials(void **state)
+{
+    (void)state;
+    assert_int_equal(get("/one/7?a=1&b=2&a=3&empty=&resource/id=8",
+                         "Authorization: Bearer hidden\r\nCookie: hidden\r\nX-Mine: 1\r\n"),
+                     200);
+    assert_seen("\"request-method\":\"get\"");
+    assert_seen("\"uri\":\"/one/7\"");
+    assert_seen("\"a\":[\"1\",\"3\"]");
+    assert_seen("\"resource/id\":\"7\"");
+    assert_seen("\"x-mine\":\"1\"");
+    assert_seen("\"operation\":{\"id\":\"One\",\"module\":\"test\",\"public\":false}");
+    assert_null(strstr(seen, "hidden"));
+    assert_null(strstr(seen, "\"empty\""));
+}
+
+static void an_inner_request_has_the_headers_of_the_outer_one_and_its_own_conditions(void **state)
+{
+    (void)state;
+    assert_int_equal(get("/batch", "X-Target: /one/7?a=1\r\nX-Mine: 1\r\nIf-Match: W/\"1\"\r\n"
+                                   "If-None-Match: *\r\nAuthorization: Bearer hidden\r\n"),
+                     200);
+    assert_seen("\"params\":{\"a\":\"1\",\"resource/id\":\"7\"}");
+    assert_seen("\"x-mine\":\"1\"");
+    assert_seen("\"if-match\":\"W/\\\"7\\\"\"");
+    assert_seen("\"bundle\":{\"type\":\"batch\",\"index\":3}");
+    assert_null(strstr(seen, "if-none-match"));
+    assert_null(strstr(seen, "hidden"));
+}
+
+/* Else policies would see none, and handlers that read the query for themselves would. */
+static void an_inner_request_with_broken_parameters_is_not_judged(void **state)
+{
+    static const char *const broken[] = { "a=%zz", "a=1&b=%00", "_include=x&c=%ff" };
+    (void)state;
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        char header[64];
+        snprintf(header, sizeof(header), "X-Target: /one/7?%s\r\n", broken[i]);
+        assert_int_equal(get("/batch", header), 400);
+        assert_string_equal(seen, "");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_is_shown_without_its_credentials),
+        cmocka_unit_test(an_inner_request_has_the_headers_of_the_outer_one_and_its_own_conditions),
+        cmocka_unit_test(an_inner_request_with_broken_parameters_is_not_judged),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
