@@ -60,6 +60,14 @@ struct client_grant_memo *client_grant_ask(struct auth *auth, struct client *cli
                                         .scope = quoted(arena, grant.scope),
                                         .claim = quoted(arena, grant.claim),
                                         .list = listed(arena, grant.scope) };
+    /* Never a token without its scopes: it would be limited by none. */
+    if (memo->scope.data == NULL || memo->claim.data == NULL || memo->list.data == NULL) {
+        andiron_arena_free(arena);
+        (void)andiron_error_set(err, ANDIRON_E_INVALID, "scope",
+                                "the scopes granted come to more than %d bytes; ask for fewer",
+                                TEXT_MAX);
+        return NULL;
+    }
     client_grant_free(client->grant);
     client->grant = memo;
     return memo;

@@ -11,7 +11,11 @@
 
 #include "common/jose/base64url.h"
 
-enum { BODY_MAX = 256 * 1024, END_PAGE = 100, END_DEADLINE_MS = 60000 };
+enum {
+    BODY_MAX = 1024 * 1024 /* far more than a grant and an audience */,
+    END_PAGE = 100,
+    END_DEADLINE_MS = 60000
+};
 
 void session_new_id(char out[SESSION_ID])
 {
