@@ -215,8 +215,8 @@ describe('read', () => {
   });
   test('unknown types and ids are 404, whatever the method', async () => {
     for (const [method, path] of [['GET', 'Nothing'], ['GET', 'Nothing/1'], ['POST', 'Nothing'], ['PUT', 'Nothing/1'], ['DELETE', 'Nothing/1'], ['GET', 'patient/1'], ['GET', 'Patient/no_id'], ['GET', 'Patient/unknown']]) outcome(await fhir(method, path, method === 'POST' || method === 'PUT' ? { resourceType: 'Nothing', id: '1' } : undefined), 404);
-    outcome(await fhir('PATCH', 'Patient/r4', []), 405);
-    assert.equal((await fhir('PATCH', 'Patient/r4', [])).headers.get('allow').includes('PUT'), true);
+    outcome(await fhir('POST', 'Patient/r4', []), 405);
+    assert.equal((await fhir('POST', 'Patient/r4', [])).headers.get('allow'), 'GET, HEAD, PUT, PATCH, DELETE');
   });
 });
 
@@ -398,11 +398,12 @@ describe('metadata', () => {
     assert.equal(json.fhirVersion, '4.0.1');
     assert.equal(json.kind, 'instance');
     assert.ok(json.format.includes('json'));
+    assert.deepEqual(json.patchFormat, ['application/json-patch+json', 'application/merge-patch+json', 'application/fhir+json']);
     assert.equal(json.implementation.url, server.fhir);
     assert.equal(json.rest[0].mode, 'server');
     assert.equal(json.rest[0].resource.length, 146);
     const observation = json.rest[0].resource.find((x) => x.type === 'Observation');
-    assert.deepEqual(observation.interaction.map((i) => i.code).sort(), ['create', 'delete', 'history-instance', 'read', 'search-type', 'update', 'vread']);
+    assert.deepEqual(observation.interaction.map((i) => i.code).sort(), ['create', 'delete', 'history-instance', 'patch', 'read', 'search-type', 'update', 'vread']);
     assert.ok(observation.searchParam.some((p) => p.name === 'code' && p.type === 'token' && p.definition === 'http://hl7.org/fhir/SearchParameter/clinical-code'));
     assert.ok(observation.searchInclude.includes('Observation:subject'));
     assert.ok(json.rest[0].resource.find((x) => x.type === 'Patient').searchRevInclude.includes('Observation:subject'));

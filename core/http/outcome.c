@@ -146,10 +146,10 @@ static andiron_str outcome(struct andiron_request *req)
     andiron_json_put_object(w, NULL);
     andiron_json_put_str(w, "resourceType", ANDIRON_STR("OperationOutcome"));
     andiron_json_put_array(w, "issue");
+    put_issue(w, req, &req->reply.error);
     for (const struct reply_issue *i = req->reply.issues; i != NULL && shown < SHOWN_ISSUES;
          i = i->next, shown++)
         put_issue(w, req, &i->error);
-    put_issue(w, req, &req->reply.error);
     andiron_json_put_end(w);
     andiron_json_put_end(w);
     return andiron_json_written(w);

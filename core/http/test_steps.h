@@ -298,9 +298,9 @@ static enum andiron_step validates(struct andiron_request *req, void *self)
     andiron_reply_header(req, "ETag", ANDIRON_STR("W/\"1\""));
     andiron_reply_header(req, "X-Evil", ANDIRON_STR("a\r\nSet-Cookie: b"));
     andiron_reply_header(req, "Content-Length", ANDIRON_STR("7"));
-    andiron_error_set(&err, ANDIRON_E_VALUE, "Patient.gender", "\"x\" is no gender");
-    andiron_fail_also(req, &err);
     andiron_error_set(&err, ANDIRON_E_ELEMENT, "Patient.foo", "unknown");
+    andiron_fail_also(req, &err);
+    andiron_error_set(&err, ANDIRON_E_VALUE, "Patient.gender", "\"x\" is no gender");
     return andiron_fail_with(req, &err);
 }
 

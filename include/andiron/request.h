@@ -146,7 +146,10 @@ ANDIRON_API enum andiron_step andiron_fail(struct andiron_request *req, enum and
 ANDIRON_API enum andiron_step andiron_fail_with(struct andiron_request *req,
                                                 const struct andiron_error *err);
 
-/* Adds an issue to the outcome of the failure that follows: validation reports all at once. */
+/*
+ * Adds an issue to the outcome of the failure that follows, behind the failure's own, which sets
+ * the status: validation reports all at once.
+ */
 ANDIRON_API void andiron_fail_also(struct andiron_request *req, const struct andiron_error *err);
 
 /*

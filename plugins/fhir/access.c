@@ -10,7 +10,11 @@ static const struct refinement {
     { "FhirVread", NULL, "History" },
     { "FhirCreate", "FhirConditionalCreate", "Create" },
     { "FhirUpdate", NULL, "Update" },
+    { "FhirPatch", NULL, "Patch" },
     { "FhirDelete", NULL, "Delete" },
+    { "FhirConditionalUpdate", NULL, "Update" },
+    { "FhirConditionalPatch", NULL, "Patch" },
+    { "FhirConditionalDelete", NULL, "Delete" },
     { "FhirSearch", NULL, "Search" },
     { "FhirHistory", NULL, "History" },
 };
@@ -25,9 +29,8 @@ enum andiron_step access_unknown_type(struct andiron_request *req)
 
 static bool is_ours(const char *operation)
 {
-    static const char *const plain[] = {
-        "Read", "Create", "Update", "Delete", "Search", "History"
-    };
+    static const char *const plain[] = { "Read",   "Create", "Update", "Patch",
+                                         "Delete", "Search", "History" };
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
         if (strcmp(operation, plain[i]) == 0)
             return true;

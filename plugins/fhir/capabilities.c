@@ -39,6 +39,15 @@ static void put_lit(struct text *t, const char *s)
     text_str(t, andiron_str_of(s));
 }
 
+static void put_member(struct text *t, const char *name, const char *value)
+{
+    TEXT_LIT(t, ",\"");
+    put_lit(t, name);
+    TEXT_LIT(t, "\":\"");
+    put_lit(t, value);
+    TEXT_LIT(t, "\"");
+}
+
 static void put_params(struct text *t, int type)
 {
     struct fhir_param param;
@@ -184,11 +193,16 @@ static void put_resource(struct text *t, const struct fhir *fhir, int type,
     TEXT_LIT(t, "\"");
     put_profiles(t, fhir, name);
     TEXT_LIT(t, ",\"interaction\":[{\"code\":\"read\"},{\"code\":\"vread\"},{\"code\":\"update\"},"
-                "{\"code\":\"delete\"},{\"code\":\"history-instance\"},{\"code\":\"create\"},"
-                "{\"code\":\"search-type\"}],\"versioning\":\"versioned\",\"readHistory\":true,"
-                "\"updateCreate\":true,\"conditionalCreate\":true,"
-                "\"conditionalRead\":\"full-support\",\"conditionalUpdate\":false,"
-                "\"conditionalDelete\":\"not-supported\"");
+                "{\"code\":\"patch\"},{\"code\":\"delete\"},{\"code\":\"history-instance\"},{"
+                "\"code\":\"create\"},"
+                "{\"code\":\"search-type\"}],\"readHistory\":true,\"updateCreate\":true,"
+                "\"conditionalCreate\":true,\"conditionalRead\":\"full-support\","
+                "\"conditionalUpdate\":true");
+    put_member(t, "versioning",
+               fhir->config->versioned_updates == VERSIONED_REQUIRED ? "versioned-update"
+                                                                     : "versioned");
+    put_member(t, "conditionalDelete",
+               fhir->config->conditional_delete_multiple ? "multiple" : "single");
     if (fhir->config->referential_integrity)
         TEXT_LIT(t, ",\"referencePolicy\":[\"literal\",\"enforced\"]");
     else
@@ -332,7 +346,8 @@ static void put_head(struct text *t, struct andiron_request *req, const struct f
     text_escaped(t, andiron_request_base(req));
     TEXT_LIT(t,
              "/fhir\"},\"fhirVersion\":\"4.0.1\",\"format\":[\"json\",\"application/fhir+json\"],"
-             "\"rest\":[{\"mode\":\"server\"");
+             "\"patchFormat\":[\"application/json-patch+json\",\"application/merge-patch+json\","
+             "\"application/fhir+json\"],\"rest\":[{\"mode\":\"server\"");
 }
 
 static enum andiron_step describe(struct andiron_request *req, struct describing *d)

@@ -63,6 +63,20 @@ void issues_add_error(struct issues *issues, const struct andiron_error *err)
                        issues->root.data);
 }
 
+size_t issues_leading(const struct andiron_error *list, size_t count)
+{
+    size_t syntax = count;
+
+    for (size_t i = 0; i < count; i++) {
+        int status = andiron_code_http(list[i].code);
+        if (status >= 500)
+            return i;
+        if (status == 400 && syntax == count)
+            syntax = i;
+    }
+    return syntax < count ? syntax : 0;
+}
+
 /* Writes the place into out, outermost first; returns the length, cut at size. */
 static size_t place_text(const struct place *place, char *out, size_t size)
 {

@@ -27,6 +27,12 @@ void issues_add(struct issues *issues, enum andiron_code code, const char *where
 /* Takes over an error of a callee, whose FHIRPath begins with the resource's type, or is empty. */
 void issues_add_error(struct issues *issues, const struct andiron_error *err);
 
+/*
+ * Which of several issues sets the status, whatever their order: one of the server's own, else
+ * one of the syntax (400), else the first.
+ */
+size_t issues_leading(const struct andiron_error *list, size_t count);
+
 /* Checks a FHIR resource. */
 void check_resource(andiron_json resource, struct issues *issues);
 

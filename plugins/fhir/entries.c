@@ -172,6 +172,7 @@ void entries_take(struct andiron_request *req, const struct bundle *b, struct en
 void entries_fail(struct andiron_request *req, struct entry *e, const struct andiron_error *errors,
                   size_t count)
 {
+    size_t leading = issues_leading(errors, count);
     struct text t;
 
     text_init(&t, andiron_request_arena(req), 128 + 256 * count);
@@ -191,7 +192,7 @@ void entries_fail(struct andiron_request *req, struct entry *e, const struct and
         TEXT_LIT(&t, "}");
     }
     TEXT_LIT(&t, "]}");
-    e->status = andiron_code_http(errors[0].code);
+    e->status = andiron_code_http(errors[leading].code);
     e->body = text_view(&t);
     e->body_is_outcome = true;
 }

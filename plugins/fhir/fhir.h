@@ -22,9 +22,14 @@ struct fhir_config {
     int64_t max_bundle_entries;
     int64_t default_count, max_count; /* of a history page */
     bool authorize_includes;
+    int versioned_updates; /* enum fhir_versioned */
+    bool conditional_delete_multiple;
+    int64_t max_patch_operations;
     const char *const *instantiates;
     const char *const *supported_profiles;
 };
+
+enum fhir_versioned { VERSIONED_OFF, VERSIONED_REQUIRED };
 
 enum fhir_handling { HANDLING_LENIENT, HANDLING_STRICT };
 
@@ -62,7 +67,11 @@ enum andiron_step fhir_read(struct andiron_request *req, void *self);
 enum andiron_step fhir_vread(struct andiron_request *req, void *self);
 enum andiron_step fhir_create(struct andiron_request *req, void *self);
 enum andiron_step fhir_update(struct andiron_request *req, void *self);
+enum andiron_step fhir_patch(struct andiron_request *req, void *self);
 enum andiron_step fhir_delete(struct andiron_request *req, void *self);
+enum andiron_step fhir_conditional_update(struct andiron_request *req, void *self);
+enum andiron_step fhir_conditional_patch(struct andiron_request *req, void *self);
+enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *self);
 enum andiron_step fhir_search(struct andiron_request *req, void *self);
 enum andiron_step fhir_search_post(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_instance(struct andiron_request *req, void *self);

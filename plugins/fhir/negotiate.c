@@ -146,6 +146,11 @@ const char *negotiate_format(andiron_str format, enum fhir_base base)
     return NULL;
 }
 
+bool negotiate_is_type(andiron_str type, const char *name)
+{
+    return same_word(trim(type), name);
+}
+
 bool negotiate_is_json(andiron_str content_type)
 {
     if (content_type.len == 0)

@@ -33,6 +33,9 @@ const char *negotiate_format(andiron_str format, enum fhir_base base);
 /* Whether a Content-Type (absent: yes) is FHIR JSON in UTF-8. */
 bool negotiate_is_json(andiron_str content_type);
 
+/* Whether a media type without parameters is that one, whatever its case. */
+bool negotiate_is_type(andiron_str type, const char *name);
+
 /* Sets what a Prefer header says; unknown preferences are ignored (RFC 7240). */
 void negotiate_prefer(andiron_str prefer, struct wanted *ret);
 

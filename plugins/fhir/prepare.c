@@ -162,6 +162,42 @@ static int extract(struct preparing *p, struct andiron_error *err)
     return 0;
 }
 
+/* Makes the resource out of what is stored; what the patch leads to is judged as 422. */
+static int patch(struct preparing *p)
+{
+    struct andiron_arena *arena = andiron_request_arena(p->req);
+    struct andiron_error err = { .code = ANDIRON_OK };
+    andiron_json target;
+    andiron_str text;
+
+    if (andiron_json_parse(arena, p->patch_target, &target, &err) != 0) {
+        err.code = ANDIRON_E_INTERNAL;
+        issues_add_error(&p->issues, &err);
+        return -1;
+    }
+    if (patch_apply(arena, p->type, p->patch, target, &text, &err) != 0) {
+        issues_add_error(&p->issues, &err);
+        return -1;
+    }
+    if (andiron_json_parse(arena, text, &p->root, &err) == 0)
+        return 0;
+    issues_add(&p->issues, ANDIRON_E_UNPROCESSABLE, "", "the patch makes no resource: %s",
+               err.message);
+    return -1;
+}
+
+/* The patch was well-formed; what it made is not, and that is no fault of syntax. */
+static void judge_patched(struct issues *issues)
+{
+    for (size_t i = 0; i < issues->count; i++) {
+        enum andiron_code *code = &issues->list[i].code;
+        if (*code == ANDIRON_E_STRUCTURE)
+            *code = ANDIRON_E_ELEMENT;
+        else if (andiron_code_http(*code) == 400)
+            *code = ANDIRON_E_UNPROCESSABLE;
+    }
+}
+
 void prepare(struct preparing *p)
 {
     struct andiron_arena *arena = andiron_request_arena(p->req);
@@ -169,8 +205,11 @@ void prepare(struct preparing *p)
     andiron_json before = { NULL, 0 };
 
     issues_init(&p->issues, arena, p->issues.root.data != NULL ? p->issues.root : p->type->str);
+    if (p->patch != NULL && patch(p) != 0)
+        return;
     if (andiron_json_type(p->root) != ANDIRON_JSON_OBJECT) {
-        issues_add(&p->issues, ANDIRON_E_STRUCTURE, "", "a resource must be a JSON object");
+        issues_add(&p->issues, p->patch != NULL ? ANDIRON_E_ELEMENT : ANDIRON_E_STRUCTURE, "",
+                   "a resource must be a JSON object");
         return;
     }
     check_identity(p);
@@ -178,6 +217,8 @@ void prepare(struct preparing *p)
         check_platform(p->root, &p->issues);
     else
         check_resource(p->root, &p->issues);
+    if (p->patch != NULL)
+        judge_patched(&p->issues);
     if (p->issues.count > 0)
         return;
     if (p->before.data != NULL && andiron_json_parse(arena, p->before, &before, &err) != 0) {
@@ -210,7 +251,10 @@ void prepare(struct preparing *p)
 
 enum andiron_step prepare_fail(struct andiron_request *req, const struct issues *issues)
 {
-    for (size_t i = 0; i + 1 < issues->count; i++)
-        andiron_fail_also(req, &issues->list[i]);
-    return andiron_fail_with(req, &issues->list[issues->count - 1]);
+    size_t leading = issues_leading(issues->list, issues->count);
+
+    for (size_t i = 0; i < issues->count; i++)
+        if (i != leading)
+            andiron_fail_also(req, &issues->list[i]);
+    return andiron_fail_with(req, &issues->list[leading]);
 }

@@ -9,14 +9,17 @@
 #include "check.h"
 #include "compose.h"
 #include "fhir.h"
+#include "patch.h"
 
 struct preparing {
     /* given */
     const struct fhir *fhir;
     struct andiron_request *req; /* of it only the arena is used */
     const struct resource_type *type;
-    andiron_json root;
-    andiron_str id;       /* it will have */
+    andiron_json root;         /* the resource; with a patch it is made here */
+    const struct patch *patch; /* what is done to patch_target, or NULL */
+    andiron_str patch_target;  /* the current version as its reader sees it */
+    andiron_str id;            /* it will have */
     bool id_in_body;      /* PUT: the body must name the same id (platform types may omit it) */
     bool same_is_kept;    /* equal content makes no new version */
     andiron_str before;   /* stored text of the current version; absent: none */

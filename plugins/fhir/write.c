@@ -1,56 +1,20 @@
 /*
- * create, update and delete of one resource. A row of small steps:
- *
- *   begin -> changeable -> before_read -> prepared -> committed -> answer
- *
- * Platform types, and all types for the init bundle, are compared with what is stored
- * first; their commits are bound to that version, and begin again if it changed meanwhile.
+ * The steps of a write; see write.h. Platform types, and all types for the init bundle, are
+ * compared with what is stored first; their commits, and those of patches, are bound to that
+ * version, and begin again if it changed meanwhile.
  */
+#include "write.h"
+
 #include <andiron/auth.h>
 
 #include "access.h"
 #include "answer.h"
 #include "match.h"
-#include "prepare.h"
-#include "uuid.h"
-
-enum { TRIES = 4 };
-
-struct writing {
-    const struct fhir *fhir;
-    const struct resource_type *type;
-    struct wanted wanted;
-    andiron_str id;
-    bool is_update, is_delete;
-    bool id_is_new; /* made here: nothing can be stored under it */
-
-    /* conditions of the client */
-    uint64_t if_match; /* 0: none */
-    bool if_none;      /* If-None-Match: *, or a create under the client's id */
-    bool if_none_exist;
-    struct andiron_search_plan match;
-
-    /* what is stored now */
-    bool needs_before;
-    struct andiron_ref refs[2]; /* the current version, and the first */
-    struct andiron_rows before;
-    unsigned tries;
-
-    andiron_json body;
-    struct andiron_error parse_error;
-    bool parsed;
-    struct preparing preparing;
-    struct andiron_write write;
-    struct andiron_commit commit;
-    struct andiron_rows matched; /* what if_none_exist found */
-};
-
-static enum andiron_step changeable(struct andiron_request *req, void *state);
 
 /* ---- answer ------------------------------------------------------------------------------ */
 
-static void tell_owner(struct andiron_request *req, const struct resource_type *type,
-                       andiron_str id, andiron_str body)
+void write_tell_owner(struct andiron_request *req, const struct resource_type *type, andiron_str id,
+                      andiron_str body)
 {
     if (type->hooks == NULL || type->hooks->stored == NULL)
         return;
@@ -113,12 +77,17 @@ static enum andiron_step refused(struct andiron_request *req, struct writing *w)
     enum andiron_code code = w->commit.error.code;
     bool raced = code == ANDIRON_E_PRECONDITION || code == ANDIRON_E_CONFLICT;
 
+    /* The condition of the client led to another resource meanwhile: it is looked for again. */
+    if (raced && w->is_conditional && ++w->tries < WRITE_TRIES)
+        return write_find(req, w);
+    if (w->demands_version && code == ANDIRON_E_PRECONDITION)
+        return write_demand_version(req, w);
     if (w->is_delete && (code == ANDIRON_E_NOT_FOUND || code == ANDIRON_E_GONE))
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     /* Somebody wrote between our read and our commit; only our own condition failed. */
-    if (raced && w->needs_before && !w->if_match && !w->if_none && ++w->tries < TRIES)
-        return changeable(req, w);
-    if (w->if_none && !w->is_update && code == ANDIRON_E_PRECONDITION)
+    if (raced && w->needs_before && !w->if_match && !w->if_none && ++w->tries < WRITE_TRIES)
+        return write_changeable(req, w);
+    if (w->if_none && (!w->is_update || w->is_conditional) && code == ANDIRON_E_PRECONDITION)
         return andiron_fail(req, ANDIRON_E_CONFLICT, "%s/%.*s exists already", w->type->name,
                             (int)w->id.len, w->id.data);
     return andiron_fail_with(req, &w->commit.error);
@@ -131,12 +100,13 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
     if (w->commit.error.code != ANDIRON_OK)
         return refused(req, w);
     if (w->is_delete) {
-        tell_owner(req, w->type, w->id, (andiron_str){ NULL, 0 });
+        if (w->write.ref.version > 0)
+            write_tell_owner(req, w->type, w->write.ref.id, (andiron_str){ NULL, 0 });
         return answer_deleted(req, w);
     }
     if (w->if_none_exist && !w->write.created)
         return answer_matched(req, w);
-    tell_owner(req, w->type, w->write.ref.id, w->write.body);
+    write_tell_owner(req, w->type, w->write.ref.id, w->write.body);
     struct shown shown = { .type = w->type,
                            .id = w->write.ref.id,
                            .version = w->write.ref.version,
@@ -159,7 +129,7 @@ static enum andiron_step commit(struct andiron_request *req, struct writing *w)
 static void bind_to_before(struct writing *w)
 {
     const struct andiron_row *row = &w->before.rows[0];
-    if (!w->type->platform)
+    if (!w->type->platform && w->patch.kind == PATCH_NONE)
         return;
     if (row->ref.id.len == 0 || row->deleted)
         w->write.if_absent = true;
@@ -186,13 +156,15 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         .terms = w->preparing.terms,
         .term_count = w->preparing.term_count,
         .if_version = w->if_match,
-        .if_absent = w->if_none,
-        .match = w->if_none_exist ? &w->match.query : NULL,
+        .if_absent = w->if_none || w->demands_version,
+        .match = w->if_none_exist || w->is_conditional ? &w->match.query : NULL,
         .if_none_exist = w->if_none_exist,
+        .match_is_ref = w->is_conditional,
         .stamp = compose_stamp,
         .stamp_state = &w->preparing.draft,
     };
-    if (w->needs_before && !w->if_none && w->if_match == 0 && !w->if_none_exist)
+    if (w->needs_before && !w->if_none && w->if_match == 0 && !w->if_none_exist &&
+        !w->demands_version)
         bind_to_before(w);
     return commit(req, w);
 }
@@ -208,8 +180,14 @@ static void work(void *state)
                                        &w->body, &w->parse_error) == 0;
     if (!w->parsed)
         return;
-    w->preparing.root = w->body;
+    w->preparing.root = w->patch.doc = w->body;
     prepare(&w->preparing);
+}
+
+/* What a patch changes is what its sender can read: without secrets, references in that form. */
+static andiron_str shown_before(struct andiron_request *req, const struct writing *w)
+{
+    return answer_text(w->fhir, req, w->type, fhir_base_of(req), w->before.rows[0].body);
 }
 
 static enum andiron_step prepare_write(struct andiron_request *req, struct writing *w)
@@ -223,14 +201,18 @@ static enum andiron_step prepare_write(struct andiron_request *req, struct writi
         .req = req,
         .type = w->type,
         .id = w->id,
-        .id_in_body = w->is_update,
+        .id_in_body = w->is_update && !w->id_is_chosen,
+        .patch = w->patch.kind != PATCH_NONE ? &w->patch : NULL,
+        .patch_target =
+            w->patch.kind != PATCH_NONE ? shown_before(req, w) : (andiron_str){ NULL, 0 },
         .same_is_kept = w->is_update && (w->type->platform ||
                                          andiron_request_principal(req)->kind == ANDIRON_SYSTEM),
         .before = exists ? now->body : (andiron_str){ NULL, 0 },
         .created = first_known ? w->before.rows[1].updated : 0,
     };
-    bool slow = andiron_request_body(req).len > FHIR_OFFLOAD_ABOVE ||
-                (w->type->hooks != NULL && w->type->hooks->accept != NULL);
+    bool slow =
+        andiron_request_body(req).len + w->preparing.patch_target.len > FHIR_OFFLOAD_ABOVE ||
+        (w->type->hooks != NULL && w->type->hooks->accept != NULL);
     if (slow)
         return andiron_offload(req, work, prepared, w);
     if (!w->parsed) {
@@ -251,7 +233,9 @@ static enum andiron_step remove_bound(struct andiron_request *req, struct writin
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
                                        .remove = true,
-                                       .if_version = row->ref.version };
+                                       .if_version = row->ref.version,
+                                       .match = w->is_conditional ? &w->match.query : NULL,
+                                       .match_is_ref = w->is_conditional };
     return commit(req, w);
 }
 
@@ -270,21 +254,36 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
             (unsigned long long)w->if_match, (unsigned long long)(exists ? row->ref.version : 0));
     if (w->is_delete)
         return remove_bound(req, w);
+    if (w->patch.kind != PATCH_NONE && !exists)
+        return andiron_fail(req, row->deleted ? ANDIRON_E_GONE : ANDIRON_E_NOT_FOUND,
+                            row->deleted ? "%s/%.*s was deleted" : "%s/%.*s is not known",
+                            w->type->name, (int)w->id.len, w->id.data);
+    if (w->demands_version && exists)
+        return write_demand_version(req, w);
     if (w->if_none && exists)
-        return andiron_fail(req, w->is_update ? ANDIRON_E_PRECONDITION : ANDIRON_E_CONFLICT,
-                            "%s/%.*s exists already", w->type->name, (int)w->id.len, w->id.data);
+        return andiron_fail(
+            req, w->is_update && !w->is_conditional ? ANDIRON_E_PRECONDITION : ANDIRON_E_CONFLICT,
+            "%s/%.*s exists already", w->type->name, (int)w->id.len, w->id.data);
     return prepare_write(req, w);
 }
 
-/* The write is within what the request may change. */
-static enum andiron_step changeable(struct andiron_request *req, void *state)
+enum andiron_step write_demand_version(struct andiron_request *req, const struct writing *w)
+{
+    return andiron_fail(req, ANDIRON_E_VERSION_NEEDED,
+                        "an update of %s/%.*s must name the version it changes in If-Match",
+                        w->type->name, (int)w->id.len, w->id.data);
+}
+
+enum andiron_step write_changeable(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
 
     if (w->is_delete && !w->needs_before) {
         w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
                                            .remove = true,
-                                           .if_version = w->if_match };
+                                           .if_version = w->if_match,
+                                           .match = w->is_conditional ? &w->match.query : NULL,
+                                           .match_is_ref = w->is_conditional };
         return commit(req, w);
     }
     if (!w->needs_before)
@@ -293,139 +292,4 @@ static enum andiron_step changeable(struct andiron_request *req, void *state)
     w->refs[1] = (struct andiron_ref){ .type = w->type->str, .id = w->id, .version = 1 };
     w->before = (struct andiron_rows){ .count = 0 };
     return w->fhir->store->read(w->fhir->store_self, req, w->refs, 2, &w->before, before_read, w);
-}
-
-/* ---- beginnings ---------------------------------------------------------------------------- */
-
-static int conditions(struct andiron_request *req, struct writing *w)
-{
-    andiron_str match = andiron_request_header(req, "if-match");
-    andiron_str none = andiron_request_header(req, "if-none-match");
-
-    if (match.len > 0 && negotiate_if_match(match, &w->if_match) != 0) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID, "If-Match must be one ETag such as W/\"3\"");
-        return -1;
-    }
-    if (none.len > 0 && !w->is_delete) {
-        if (!andiron_str_eq(none, ANDIRON_STR("*"))) {
-            (void)andiron_fail(req, ANDIRON_E_INVALID, "If-None-Match of a write must be *");
-            return -1;
-        }
-        w->if_none = w->is_update;
-    }
-    return 0;
-}
-
-/* What all writes begin with; NULL: the request has been answered. */
-static struct writing *begin(struct andiron_request *req, const struct fhir *fhir)
-{
-    struct writing *w = andiron_new(andiron_request_arena(req), struct writing);
-
-    w->fhir = fhir;
-    w->type = types_find(fhir->types, andiron_request_var(req, "type"));
-    if (w->type == NULL) {
-        (void)access_unknown_type(req);
-        return NULL;
-    }
-    if (w->type->virtual) {
-        (void)andiron_fail(req, ANDIRON_E_METHOD, "%s is made by the server and cannot be written",
-                           w->type->name);
-        return NULL;
-    }
-    return negotiate(req, &w->wanted) == 0 ? w : NULL;
-}
-
-static int check_body(struct andiron_request *req)
-{
-    andiron_str type = andiron_request_header(req, "content-type");
-    if (!negotiate_is_json(type)) {
-        (void)andiron_fail(req, ANDIRON_E_MEDIA_TYPE,
-                           "Content-Type must be application/fhir+json or application/json");
-        return -1;
-    }
-    if (andiron_request_body(req).len == 0) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID, "a resource is needed as the body");
-        return -1;
-    }
-    return 0;
-}
-
-enum andiron_step fhir_update(struct andiron_request *req, void *self)
-{
-    struct writing *w = begin(req, self);
-
-    if (w == NULL || check_body(req) != 0)
-        return ANDIRON_DONE;
-    w->is_update = true;
-    w->id = andiron_request_var(req, "id");
-    if (!types_is_id(w->id))
-        return andiron_fail(req, ANDIRON_E_INVALID,
-                            "an id is 1 to 64 letters, digits, '-' and '.'");
-    if (conditions(req, w) != 0)
-        return ANDIRON_DONE;
-    w->needs_before = prepare_needs_before(w->fhir, w->type, req);
-    return access_change(w->fhir, req, req, w->type, w->id, changeable, w);
-}
-
-/* POST to a platform type honours the id in the body (CL-2). */
-static int own_id(struct andiron_request *req, struct writing *w)
-{
-    if (!w->type->platform)
-        return 0;
-    if (andiron_request_json(req, &w->body) != 0)
-        return -1;
-    w->parsed = true;
-    andiron_json id = andiron_json_get(w->body, "id");
-    if (andiron_json_type(id) == ANDIRON_JSON_MISSING)
-        return 0;
-    w->id = andiron_json_str(id);
-    if (!types_is_id(w->id)) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID, "an id is 1 to 64 letters, digits, '-' and '.'");
-        return -1;
-    }
-    w->if_none = true;
-    w->needs_before = true;
-    return 0;
-}
-
-static int if_none_exist(struct andiron_request *req, struct writing *w)
-{
-    andiron_str criteria = andiron_request_header(req, "if-none-exist");
-    if (criteria.data == NULL)
-        return 0;
-    struct andiron_error err;
-    if (match_compile(w->fhir, req, w->type, criteria, &w->match, &err) != 0) {
-        (void)andiron_fail_with(req, &err);
-        return -1;
-    }
-    w->if_none_exist = true;
-    w->if_none = false;
-    return 0;
-}
-
-enum andiron_step fhir_create(struct andiron_request *req, void *self)
-{
-    struct writing *w = begin(req, self);
-
-    if (w == NULL || check_body(req) != 0 || own_id(req, w) != 0 || if_none_exist(req, w) != 0)
-        return ANDIRON_DONE;
-    if (w->id.len == 0)
-        w->id = uuid_new(andiron_request_arena(req));
-    return access_types(req, w->match.types, changeable, w);
-}
-
-enum andiron_step fhir_delete(struct andiron_request *req, void *self)
-{
-    struct writing *w = begin(req, self);
-
-    if (w == NULL)
-        return ANDIRON_DONE;
-    w->is_delete = true;
-    w->id = andiron_request_var(req, "id");
-    if (conditions(req, w) != 0)
-        return ANDIRON_DONE;
-    if (!types_is_id(w->id))
-        return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
-    w->needs_before = w->type->platform;
-    return access_change(w->fhir, req, req, w->type, w->id, changeable, w);
 }

@@ -18,6 +18,7 @@
 struct item {
     struct andiron_ref given;    /* as the caller had it, for a second run */
     bool skip;                   /* nothing to write */
+    bool matched;                /* its condition found a resource */
     bool packed;                 /* keys were made before the job was queued */
     int64_t type, rid;           /* 0: not known yet */
     int64_t vid, version, state; /* current ones; vid 0: none */
@@ -216,6 +217,15 @@ static int settle(struct writer *w, struct commit_job *c, size_t which, size_t r
                           "looking for a match takes too long; use a more selective condition");
         return refuse(c, which);
     }
+    c->items[which].matched = matches == 1;
+    if (matches == 1 && write->match_is_ref &&
+        !andiron_str_eq(write->ref.id, c->items[which].given.id)) {
+        andiron_error_set(&c->commit->error, ANDIRON_E_CONFLICT, "",
+                          "the condition matches %.*s/%.*s, not the resource that is meant",
+                          (int)write->ref.type.len, write->ref.type.data, (int)write->ref.id.len,
+                          write->ref.id.data);
+        return refuse(c, which);
+    }
     if (matches == 1 && write->if_none_exist)
         c->items[which].skip = true;
     if (matches == 0 && write->remove)
@@ -286,7 +296,7 @@ static int test_conditions(struct commit_job *c, size_t which)
                           (int)type.len, type.data, (int)id.len, id.data, (long long)item->version);
         return refuse(c, which);
     }
-    if (write->if_absent && live) {
+    if (write->if_absent && live && !item->matched) {
         andiron_error_set(&c->commit->error, ANDIRON_E_PRECONDITION, "", "%.*s/%.*s exists already",
                           (int)type.len, type.data, (int)id.len, id.data);
         return refuse(c, which);
@@ -372,7 +382,7 @@ static int settle_all(struct writer *w, struct commit_job *c)
     for (size_t i = 0; i < c->commit->count; i++) {
         struct andiron_write *write = &c->commit->writes[i];
         write->ref = c->items[i].given;
-        c->items[i].skip = false;
+        c->items[i].skip = c->items[i].matched = false;
         conditional |= write->match != NULL;
         removes += write->remove && write->match == NULL;
     }

@@ -171,6 +171,19 @@ static void conditional_write_takes_its_match(void **state)
     assert_int_equal(kit_commit(k, &commit), 0);
     assert_true(andiron_str_eq(write.ref.id, ANDIRON_STR("first")));
     assert_int_equal(write.ref.version, 2);
+    /* if_absent is about writes without a match; match_is_ref takes no other resource. */
+    write.ref = kit_ref("Patient", "fourth");
+    write.if_absent = true;
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(write.ref.version, 3);
+    write.ref = kit_ref("Patient", "fifth");
+    write.match_is_ref = true;
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_CONFLICT);
+    write.ref = kit_ref("Patient", "first");
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(write.ref.version, 4);
+    write.if_absent = write.match_is_ref = false;
     assert_int_equal(kit_put(k, "Patient", "other", "{}", &term, 1), 1);
     assert_int_equal(kit_commit(k, &commit), -1);
     assert_int_equal(commit.error.code, ANDIRON_E_MULTIPLE_MATCHES);

@@ -1,0 +1,64 @@
+/*
+ * create, update, patch and delete of one resource, by id or by criteria. A row of small steps:
+ *
+ *   begin (write_begin.c) -> find (conditional.c) -> changeable -> before_read -> prepared
+ *       -> committed -> answer (write.c)
+ */
+#ifndef FHIR_WRITE_H
+#define FHIR_WRITE_H
+
+#include "negotiate.h"
+#include "patch.h"
+#include "prepare.h"
+
+enum { WRITE_TRIES = 4 }; /* for what others change meanwhile */
+
+struct writing {
+    const struct fhir *fhir;
+    const struct resource_type *type;
+    struct wanted wanted;
+    andiron_str id;
+    bool is_update, is_delete; /* a patch is an update */
+    bool id_is_chosen;         /* by criteria or by the server: the body need not name it */
+    struct patch patch;
+
+    /* conditions of the client */
+    uint64_t if_match; /* 0: none */
+    bool if_none;      /* If-None-Match: *, or a create under the client's id */
+    bool if_none_exist;
+    bool is_conditional;  /* the resource is the one that the criteria match */
+    bool demands_version; /* versioned-updates: what exists may not be updated without If-Match */
+    andiron_str body_id;  /* of a conditional update; absent: the body has none */
+    bool only_new;        /* If-None-Match: * of a conditional update */
+    struct andiron_search_plan match;
+    struct andiron_rows found;
+
+    /* what is stored now */
+    bool needs_before;
+    struct andiron_ref refs[2]; /* the current version, and the first */
+    struct andiron_rows before;
+    unsigned tries;
+
+    andiron_json body;
+    struct andiron_error parse_error;
+    bool parsed;
+    struct preparing preparing;
+    struct andiron_write write;
+    struct andiron_commit commit;
+    struct andiron_rows matched; /* what if_none_exist found */
+};
+
+/* The write is within what the request may change. */
+enum andiron_step write_changeable(struct andiron_request *req, void *state);
+
+/* Looks for what the criteria match, and goes on with it. */
+enum andiron_step write_find(struct andiron_request *req, void *state);
+
+/* 428: the update must say If-Match. */
+enum andiron_step write_demand_version(struct andiron_request *req, const struct writing *w);
+
+/* Tells the owner of a platform type what is stored now; body absent: nothing. */
+void write_tell_owner(struct andiron_request *req, const struct resource_type *type, andiron_str id,
+                      andiron_str body);
+
+#endif

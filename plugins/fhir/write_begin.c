@@ -1,0 +1,256 @@
+/*
+ * How writes begin: what the request says, and under which conditions. See write.h.
+ */
+#include "write.h"
+
+#include <andiron/auth.h>
+
+#include "access.h"
+#include "match.h"
+#include "uuid.h"
+
+static int conditions(struct andiron_request *req, struct writing *w)
+{
+    andiron_str match = andiron_request_header(req, "if-match");
+    andiron_str none = andiron_request_header(req, "if-none-match");
+
+    if (match.len > 0 && negotiate_if_match(match, &w->if_match) != 0) {
+        (void)andiron_fail(req, ANDIRON_E_INVALID, "If-Match must be one ETag such as W/\"3\"");
+        return -1;
+    }
+    if (none.len > 0 && !w->is_delete) {
+        if (!andiron_str_eq(none, ANDIRON_STR("*"))) {
+            (void)andiron_fail(req, ANDIRON_E_INVALID, "If-None-Match of a write must be *");
+            return -1;
+        }
+        w->if_none = w->is_update;
+    }
+    w->demands_version = w->is_update && !w->if_none && w->if_match == 0 &&
+                         w->fhir->config->versioned_updates == VERSIONED_REQUIRED &&
+                         !w->type->platform &&
+                         andiron_request_principal(req)->kind != ANDIRON_SYSTEM;
+    return 0;
+}
+
+/* What all writes begin with; NULL: the request has been answered. */
+static struct writing *begin(struct andiron_request *req, const struct fhir *fhir)
+{
+    struct writing *w = andiron_new(andiron_request_arena(req), struct writing);
+
+    w->fhir = fhir;
+    w->type = types_find(fhir->types, andiron_request_var(req, "type"));
+    if (w->type == NULL) {
+        (void)access_unknown_type(req);
+        return NULL;
+    }
+    if (w->type->virtual) {
+        (void)andiron_fail(req, ANDIRON_E_METHOD, "%s is made by the server and cannot be written",
+                           w->type->name);
+        return NULL;
+    }
+    return negotiate(req, &w->wanted) == 0 ? w : NULL;
+}
+
+static int check_body(struct andiron_request *req)
+{
+    andiron_str type = andiron_request_header(req, "content-type");
+    if (!negotiate_is_json(type)) {
+        (void)andiron_fail(req, ANDIRON_E_MEDIA_TYPE,
+                           "Content-Type must be application/fhir+json or application/json");
+        return -1;
+    }
+    if (andiron_request_body(req).len == 0) {
+        (void)andiron_fail(req, ANDIRON_E_INVALID, "a resource is needed as the body");
+        return -1;
+    }
+    return 0;
+}
+
+static int needs_id(struct andiron_request *req, struct writing *w)
+{
+    w->id = andiron_request_var(req, "id");
+    if (types_is_id(w->id))
+        return 0;
+    (void)andiron_fail(req, ANDIRON_E_INVALID, "an id is 1 to 64 letters, digits, '-' and '.'");
+    return -1;
+}
+
+enum andiron_step fhir_update(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL || check_body(req) != 0)
+        return ANDIRON_DONE;
+    w->is_update = true;
+    if (needs_id(req, w) != 0 || conditions(req, w) != 0)
+        return ANDIRON_DONE;
+    w->needs_before = prepare_needs_before(w->fhir, w->type, req);
+    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+}
+
+/* POST to a platform type honours the id in the body (CL-2). */
+static int own_id(struct andiron_request *req, struct writing *w)
+{
+    if (!w->type->platform)
+        return 0;
+    if (andiron_request_json(req, &w->body) != 0)
+        return -1;
+    w->parsed = true;
+    andiron_json id = andiron_json_get(w->body, "id");
+    if (andiron_json_type(id) == ANDIRON_JSON_MISSING)
+        return 0;
+    w->id = andiron_json_str(id);
+    if (!types_is_id(w->id)) {
+        (void)andiron_fail(req, ANDIRON_E_INVALID, "an id is 1 to 64 letters, digits, '-' and '.'");
+        return -1;
+    }
+    w->if_none = true;
+    w->needs_before = true;
+    return 0;
+}
+
+static int if_none_exist(struct andiron_request *req, struct writing *w)
+{
+    andiron_str criteria = andiron_request_header(req, "if-none-exist");
+    if (criteria.data == NULL)
+        return 0;
+    struct andiron_error err;
+    if (match_compile(w->fhir, req, w->type, criteria, &w->match, &err) != 0) {
+        (void)andiron_fail_with(req, &err);
+        return -1;
+    }
+    w->if_none_exist = true;
+    w->if_none = false;
+    return 0;
+}
+
+enum andiron_step fhir_create(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL || check_body(req) != 0 || own_id(req, w) != 0 || if_none_exist(req, w) != 0)
+        return ANDIRON_DONE;
+    if (w->id.len == 0)
+        w->id = uuid_new(andiron_request_arena(req));
+    return access_types(req, w->match.types, write_changeable, w);
+}
+
+enum andiron_step fhir_delete(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL)
+        return ANDIRON_DONE;
+    w->is_delete = true;
+    w->id = andiron_request_var(req, "id");
+    if (conditions(req, w) != 0)
+        return ANDIRON_DONE;
+    if (!types_is_id(w->id))
+        return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
+    w->needs_before = w->type->platform;
+    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+}
+
+/* ---- patch ---------------------------------------------------------------------------------- */
+
+/* What a PATCH begins with, by id or by criteria. -1: the request has been answered. */
+static int begin_patch(struct andiron_request *req, struct writing *w)
+{
+    andiron_str type = andiron_request_header(req, "content-type");
+
+    w->is_update = true;
+    w->needs_before = true;
+    w->patch.kind = patch_kind(type);
+    w->patch.max_operations = (size_t)w->fhir->config->max_patch_operations;
+    if (w->patch.kind == PATCH_NONE || (w->patch.kind == PATCH_FHIRPATH && w->type->platform)) {
+        (void)andiron_fail(req, ANDIRON_E_MEDIA_TYPE, "Content-Type of a PATCH must be %s",
+                           w->type->platform
+                               ? "application/json-patch+json or application/merge-patch+json"
+                               : PATCH_TYPES);
+        return -1;
+    }
+    if (andiron_request_body(req).len == 0) {
+        (void)andiron_fail(req, ANDIRON_E_INVALID, "a patch is needed as the body");
+        return -1;
+    }
+    return conditions(req, w);
+}
+
+enum andiron_step fhir_patch(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL || begin_patch(req, w) != 0)
+        return ANDIRON_DONE;
+    w->id = andiron_request_var(req, "id");
+    if (!types_is_id(w->id))
+        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", w->type->name,
+                            (int)w->id.len, w->id.data);
+    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+}
+
+/* ---- by criteria ------------------------------------------------------------------------------ */
+
+static int take_criteria(struct andiron_request *req, struct writing *w)
+{
+    struct andiron_error err;
+
+    if (match_compile(w->fhir, req, w->type, andiron_request_query(req), &w->match, &err) != 0) {
+        (void)andiron_fail_with(req, &err);
+        return -1;
+    }
+    w->is_conditional = true;
+    w->only_new = w->if_none;
+    return 0;
+}
+
+/* The id in the body of a conditional update, which need not have one. */
+static int take_body_id(struct andiron_request *req, struct writing *w)
+{
+    if (andiron_request_json(req, &w->body) != 0)
+        return -1;
+    w->parsed = true;
+    andiron_json id = andiron_json_get(w->body, "id");
+    if (andiron_json_type(id) == ANDIRON_JSON_MISSING)
+        return 0;
+    w->body_id = andiron_json_str(id);
+    if (types_is_id(w->body_id))
+        return 0;
+    (void)andiron_fail(req, ANDIRON_E_INVALID, "an id is 1 to 64 letters, digits, '-' and '.'");
+    return -1;
+}
+
+enum andiron_step fhir_conditional_update(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL || check_body(req) != 0)
+        return ANDIRON_DONE;
+    w->is_update = w->id_is_chosen = true;
+    if (conditions(req, w) != 0 || take_criteria(req, w) != 0 || take_body_id(req, w) != 0)
+        return ANDIRON_DONE;
+    w->needs_before = prepare_needs_before(w->fhir, w->type, req);
+    return access_types(req, w->match.types, write_find, w);
+}
+
+enum andiron_step fhir_conditional_patch(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL || begin_patch(req, w) != 0 || take_criteria(req, w) != 0)
+        return ANDIRON_DONE;
+    return access_types(req, w->match.types, write_find, w);
+}
+
+enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *self)
+{
+    struct writing *w = begin(req, self);
+
+    if (w == NULL)
+        return ANDIRON_DONE;
+    w->is_delete = true;
+    if (conditions(req, w) != 0 || take_criteria(req, w) != 0)
+        return ANDIRON_DONE;
+    w->needs_before = w->type->platform;
+    return access_types(req, w->match.types, write_find, w);
+}
