@@ -403,11 +403,11 @@ describe('metadata', () => {
     assert.equal(json.rest[0].mode, 'server');
     assert.equal(json.rest[0].resource.length, 146);
     const observation = json.rest[0].resource.find((x) => x.type === 'Observation');
-    assert.deepEqual(observation.interaction.map((i) => i.code).sort(), ['create', 'delete', 'history-instance', 'patch', 'read', 'search-type', 'update', 'vread']);
+    assert.deepEqual(observation.interaction.map((i) => i.code).sort(), ['create', 'delete', 'history-instance', 'history-type', 'patch', 'read', 'search-type', 'update', 'vread']);
     assert.ok(observation.searchParam.some((p) => p.name === 'code' && p.type === 'token' && p.definition === 'http://hl7.org/fhir/SearchParameter/clinical-code'));
     assert.ok(observation.searchInclude.includes('Observation:subject'));
     assert.ok(json.rest[0].resource.find((x) => x.type === 'Patient').searchRevInclude.includes('Observation:subject'));
-    assert.deepEqual(json.rest[0].interaction.map((i) => i.code), ['transaction', 'batch']);
+    assert.deepEqual(json.rest[0].interaction.map((i) => i.code), ['transaction', 'batch', 'search-system', 'history-system']);
     assert.equal(json.rest[0].security.service[0].coding[0].code, 'SMART-on-FHIR');
     assert.equal((await call('GET', `${server.fhir}/metadata`, undefined, { accept: 'application/fhir+xml' })).status, 406);
   });

@@ -17,6 +17,8 @@ static const struct refinement {
     { "FhirConditionalDelete", NULL, "Delete" },
     { "FhirSearch", NULL, "Search" },
     { "FhirHistory", NULL, "History" },
+    { "FhirTypeHistory", NULL, "History" },
+    { "FhirCompartmentSearch", NULL, NULL },
 };
 
 enum andiron_step access_unknown_type(struct andiron_request *req)
@@ -58,6 +60,10 @@ enum andiron_step fhir_receive(struct andiron_request *req, void *self)
     if (name.data == NULL)
         return ANDIRON_NEXT;
     const struct resource_type *type = types_find(fhir->types, name);
+    if (found != NULL && found->platform == NULL) /* "*": all types of a compartment */
+        return andiron_str_eq(name, ANDIRON_STR("*")) || (type != NULL && !type->platform)
+                   ? ANDIRON_NEXT
+                   : access_unknown_type(req);
     if (type == NULL || (!type->platform && fhir_base_of(req) == BASE_ROOT))
         return access_unknown_type(req);
     if (found != NULL && type->platform)
@@ -108,6 +114,15 @@ enum andiron_step access_types(struct andiron_request *req, const char *const *t
     struct questions *q = andiron_new(andiron_request_arena(req), struct questions);
     *q = (struct questions){ .types = types, .then = then, .state = state };
     return type_asked(req, q);
+}
+
+bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type)
+{
+    const char *const *any_of;
+    for (size_t pos = 0; (any_of = andiron_request_narrowing(req, &pos, type->str)) != NULL;)
+        if (any_of[0] == NULL)
+            return true;
+    return false;
 }
 
 bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type)

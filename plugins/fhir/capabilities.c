@@ -193,11 +193,10 @@ static void put_resource(struct text *t, const struct fhir *fhir, int type,
     TEXT_LIT(t, "\"");
     put_profiles(t, fhir, name);
     TEXT_LIT(t, ",\"interaction\":[{\"code\":\"read\"},{\"code\":\"vread\"},{\"code\":\"update\"},"
-                "{\"code\":\"patch\"},{\"code\":\"delete\"},{\"code\":\"history-instance\"},{"
-                "\"code\":\"create\"},"
-                "{\"code\":\"search-type\"}],\"readHistory\":true,\"updateCreate\":true,"
-                "\"conditionalCreate\":true,\"conditionalRead\":\"full-support\","
-                "\"conditionalUpdate\":true");
+                "{\"code\":\"patch\"},{\"code\":\"delete\"},{\"code\":\"history-instance\"},"
+                "{\"code\":\"history-type\"},{\"code\":\"create\"},{\"code\":\"search-type\"}],"
+                "\"readHistory\":true,\"updateCreate\":true,\"conditionalCreate\":true,"
+                "\"conditionalRead\":\"full-support\",\"conditionalUpdate\":true");
     put_member(t, "versioning",
                fhir->config->versioned_updates == VERSIONED_REQUIRED ? "versioned-update"
                                                                      : "versioned");
@@ -362,7 +361,8 @@ static enum andiron_step describe(struct andiron_request *req, struct describing
     put_others(&t, &parts);
     TEXT_LIT(&t, ",\"resource\":[");
     text_str(&t, c->resources);
-    TEXT_LIT(&t, "],\"interaction\":[{\"code\":\"transaction\"},{\"code\":\"batch\"}");
+    TEXT_LIT(&t, "],\"interaction\":[{\"code\":\"transaction\"},{\"code\":\"batch\"},"
+                 "{\"code\":\"search-system\"},{\"code\":\"history-system\"}");
     put_joined(&t, &parts, "interaction", 0);
     TEXT_LIT(&t, "]");
     size_t mark = t.len;

@@ -73,8 +73,11 @@ enum andiron_step fhir_conditional_update(struct andiron_request *req, void *sel
 enum andiron_step fhir_conditional_patch(struct andiron_request *req, void *self);
 enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *self);
 enum andiron_step fhir_search(struct andiron_request *req, void *self);
-enum andiron_step fhir_search_post(struct andiron_request *req, void *self);
+enum andiron_step fhir_search_system(struct andiron_request *req, void *self);
+enum andiron_step fhir_search_compartment(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_instance(struct andiron_request *req, void *self);
+enum andiron_step fhir_history_type(struct andiron_request *req, void *self);
+enum andiron_step fhir_history_system(struct andiron_request *req, void *self);
 enum andiron_step fhir_bundle(struct andiron_request *req, void *self);
 enum andiron_step fhir_capabilities(struct andiron_request *req, void *self);
 

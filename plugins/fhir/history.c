@@ -1,5 +1,9 @@
 /*
- * history of one resource, newest version first.
+ * history of one resource, of a type and of the whole system, newest version first.
+ *
+ * With _at it has two parts: the versions made within the time, and behind them, of each
+ * resource, the one that was current when it began. A cursor of the second part begins with
+ * "at.".
  */
 #include "access.h"
 #include "operations.h"
@@ -10,26 +14,96 @@
 
 struct historying {
     const struct fhir *fhir;
-    const struct resource_type *type;
+    const struct resource_type *type; /* NULL: all */
     struct wanted wanted;
-    andiron_str id;
+    andiron_str id; /* absent: all */
     const char *types[2];
+    andiron_str cursor; /* as sent */
     struct andiron_walk walk;
-    andiron_usec at; /* _at: the version current then is the last; 0: all */
-    struct andiron_rows rows;
+    andiron_usec since, at; /* 0: not given */
+    bool in_second;
+    struct andiron_rows rows, second;
     struct text query; /* of the links: what was applied */
 };
 
-/* Newest first: what comes behind the version that was current at the instant is too old. */
-static void cut_at(struct historying *h)
+static const char second_part[] = "at.";
+
+/* ---- answer --------------------------------------------------------------------------------- */
+
+static andiron_str own_url(struct andiron_request *req, const struct historying *h)
 {
-    for (size_t i = 0; h->at != 0 && i < h->rows.count; i++) {
-        if (h->rows.rows[i].updated > h->at)
-            continue;
-        h->rows.count = i + 1;
-        h->rows.cursor = (andiron_str){ NULL, 0 };
-        h->rows.total = -1;
+    andiron_str base = andiron_request_base(req);
+    struct text t;
+
+    text_init(&t, andiron_request_arena(req), base.len + h->id.len + 96);
+    text_str(&t, base);
+    if (fhir_base_of(req) == BASE_FHIR)
+        TEXT_LIT(&t, "/fhir");
+    if (h->type != NULL) {
+        TEXT_LIT(&t, "/");
+        text_str(&t, h->type->str);
     }
+    if (h->id.data != NULL) {
+        TEXT_LIT(&t, "/");
+        text_str(&t, h->id);
+    }
+    TEXT_LIT(&t, "/_history");
+    return text_view(&t);
+}
+
+static enum andiron_step answer(struct andiron_request *req, struct historying *h)
+{
+    struct links links = {
+        .url = own_url(req, h),
+        .query = text_view(&h->query),
+        .cursor = h->cursor,
+        .next = h->rows.cursor,
+    };
+    return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links));
+}
+
+/* A cursor of the second part, or its beginning. */
+static andiron_str second_cursor(struct andiron_request *req, andiron_str cursor)
+{
+    return andiron_str_of(andiron_printf(andiron_request_arena(req), "%s%.*s", second_part,
+                                         (int)cursor.len, cursor.len > 0 ? cursor.data : ""));
+}
+
+static void join(struct andiron_request *req, struct historying *h)
+{
+    size_t count = h->rows.count + h->second.count;
+    struct andiron_row *rows =
+        andiron_alloc(andiron_request_arena(req), (count + 1) * sizeof(rows[0]));
+
+    if (h->rows.count > 0)
+        memcpy(rows, h->rows.rows, h->rows.count * sizeof(rows[0]));
+    if (h->second.count > 0)
+        memcpy(rows + h->rows.count, h->second.rows, h->second.count * sizeof(rows[0]));
+    h->rows.rows = rows;
+    h->rows.count = count;
+    if (h->second.cursor.data != NULL)
+        h->rows.cursor = second_cursor(req, h->second.cursor);
+}
+
+static enum andiron_step second_walked(struct andiron_request *req, void *state)
+{
+    struct historying *h = state;
+
+    if (h->second.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &h->second.error);
+    join(req, h);
+    return answer(req, h);
+}
+
+/* Of each resource the version that was current when the time began. */
+static enum andiron_step walk_second(struct andiron_request *req, struct historying *h,
+                                     size_t limit)
+{
+    h->walk.since = h->since;
+    h->walk.until = h->at - 1;
+    h->walk.latest_only = true;
+    h->walk.limit = limit;
+    return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->second, second_walked, h);
 }
 
 static enum andiron_step walked(struct andiron_request *req, void *state)
@@ -38,21 +112,20 @@ static enum andiron_step walked(struct andiron_request *req, void *state)
 
     if (h->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &h->rows.error);
-    if (h->rows.count == 0 && h->walk.cursor.len == 0 && h->walk.since == 0 && h->walk.until == 0 &&
-        h->walk.limit > 0)
+    if (h->rows.count == 0 && h->id.data != NULL && h->cursor.len == 0 && h->since == 0 &&
+        h->at == 0 && h->walk.limit > 0)
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", h->type->name,
                             (int)h->id.len, h->id.data);
-    cut_at(h);
-    andiron_str url = answer_url(req, fhir_base_of(req), h->type, h->id, 0);
-    struct links links = {
-        .url = andiron_str_of(
-            andiron_printf(andiron_request_arena(req), "%.*s/_history", (int)url.len, url.data)),
-        .query = text_view(&h->query),
-        .cursor = h->walk.cursor,
-        .next = h->rows.cursor,
-    };
-    return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links));
+    if (h->at == 0 || h->rows.cursor.data != NULL || h->walk.limit == 0)
+        return answer(req, h);
+    if (h->rows.count == h->walk.limit) {
+        h->rows.cursor = second_cursor(req, (andiron_str){ NULL, 0 });
+        return answer(req, h);
+    }
+    return walk_second(req, h, h->walk.limit - h->rows.count);
 }
+
+/* ---- parameters ------------------------------------------------------------------------------- */
 
 static void note(struct historying *h, andiron_str name, andiron_str value)
 {
@@ -98,7 +171,7 @@ static int take_time(struct andiron_request *req, struct historying *h, andiron_
         return -1;
     }
     if (andiron_str_eq(name, ANDIRON_STR("_since"))) {
-        h->walk.since = date.low;
+        h->since = date.low;
     } else {
         h->at = date.low;
         h->walk.until = date.high - 1;
@@ -122,34 +195,106 @@ static int parameters(struct andiron_request *req, struct historying *h)
             if (take_time(req, h, name, value) != 0)
                 return -1;
         } else if (andiron_str_eq(name, ANDIRON_STR("_cursor"))) {
-            h->walk.cursor = value;
+            h->cursor = value;
         }
     }
     return 0;
 }
 
-static enum andiron_step visible(struct andiron_request *req, void *state)
+/* ---- beginnings ------------------------------------------------------------------------------- */
+
+static void take_cursor(struct historying *h)
+{
+    size_t len = sizeof(second_part) - 1;
+
+    h->walk.cursor = h->cursor;
+    h->in_second =
+        h->at != 0 && h->cursor.len >= len && memcmp(h->cursor.data, second_part, len) == 0;
+    if (!h->in_second)
+        return;
+    andiron_str rest = { h->cursor.data + len, h->cursor.len - len };
+    h->walk.cursor = rest.len > 0 ? rest : (andiron_str){ NULL, 0 };
+}
+
+static enum andiron_step walk(struct andiron_request *req, void *state)
 {
     struct historying *h = state;
+
+    take_cursor(h);
+    if (h->in_second)
+        return walk_second(req, h, h->walk.limit);
+    h->walk.since = h->at > h->since ? h->at : h->since;
     return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->rows, walked, h);
+}
+
+static struct historying *begin(struct andiron_request *req, const struct fhir *fhir)
+{
+    struct historying *h = andiron_new(andiron_request_arena(req), struct historying);
+
+    h->fhir = fhir;
+    h->rows.total = -1;
+    return negotiate(req, &h->wanted) == 0 && parameters(req, h) == 0 ? h : NULL;
+}
+
+/* The type of the path; -1: the request has been failed. */
+static int take_type(struct andiron_request *req, struct historying *h)
+{
+    h->type = types_find(h->fhir->types, andiron_request_var(req, "type"));
+    if (h->type == NULL) {
+        (void)access_unknown_type(req);
+        return -1;
+    }
+    if (h->type->virtual) {
+        (void)andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s has no history", h->type->name);
+        return -1;
+    }
+    h->types[0] = h->type->name;
+    h->walk.types = h->types;
+    return 0;
 }
 
 enum andiron_step fhir_history_instance(struct andiron_request *req, void *self)
 {
-    struct historying *h = andiron_new(andiron_request_arena(req), struct historying);
+    struct historying *h = begin(req, self);
 
-    h->fhir = self;
-    h->type = types_find(h->fhir->types, andiron_request_var(req, "type"));
-    if (h->type == NULL)
-        return access_unknown_type(req);
-    if (negotiate(req, &h->wanted) != 0 || parameters(req, h) != 0)
+    if (h == NULL || take_type(req, h) != 0)
         return ANDIRON_DONE;
     h->id = andiron_request_var(req, "id");
-    if (!types_is_id(h->id) || h->type->virtual)
+    if (!types_is_id(h->id))
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", h->type->name,
                             (int)h->id.len, h->id.data);
-    h->types[0] = h->type->name;
-    h->walk.types = h->types;
     h->walk.id = h->id;
-    return access_see(h->fhir, req, h->type, h->id, visible, h);
+    return access_see(h->fhir, req, h->type, h->id, walk, h);
+}
+
+/* Old versions have no index, so a narrowed request cannot be answered with some of them. */
+enum andiron_step fhir_history_type(struct andiron_request *req, void *self)
+{
+    struct historying *h = begin(req, self);
+
+    if (h == NULL || take_type(req, h) != 0)
+        return ANDIRON_DONE;
+    if (access_is_narrowed(req, h->type))
+        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    return walk(req, h);
+}
+
+/* FHIR's own types, without those that the request may see only in part. */
+enum andiron_step fhir_history_system(struct andiron_request *req, void *self)
+{
+    struct historying *h = begin(req, self);
+    const struct resource_type *type;
+    size_t count = 0;
+
+    if (h == NULL)
+        return ANDIRON_DONE;
+    while (types_at(h->fhir->types, count) != NULL)
+        count++;
+    const char **names = andiron_alloc(andiron_request_arena(req), (count + 1) * sizeof(names[0]));
+    count = 0;
+    for (size_t i = 0; (type = types_at(h->fhir->types, i)) != NULL; i++)
+        if (!type->platform && !access_is_narrowed(req, type))
+            names[count++] = type->name;
+    h->walk.types = names;
+    return walk(req, h);
 }

@@ -1,17 +1,21 @@
 /*
- * Type-level search, by GET and by POST: compiles, asks for every further type that the
- * search looks at, runs it, and wraps the rows into a searchset.
+ * Searches of a type, of a compartment and of the whole system, by GET and by POST: compiles,
+ * asks for every further type that the search looks at, runs it, and wraps the rows into a
+ * searchset.
  */
 #include <andiron/auth.h>
 
 #include "access.h"
+#include "common/fhir/compartments.h"
+#include "common/fhir/types.h"
 #include "operations.h"
 #include "searchset.h"
 #include "text.h"
 
 struct searching {
     const struct fhir *fhir;
-    const struct resource_type *type;
+    const struct resource_type *type; /* NULL: several */
+    andiron_str compartment;          /* "Patient/1"; absent: none */
     struct wanted wanted;
     andiron_str expression;
     struct andiron_search_plan plan;
@@ -24,20 +28,52 @@ struct searching {
     size_t visible_count;
 };
 
+/* "http://host/fhir/Observation", ".../fhir/Patient/1/Observation", ".../fhir". */
+static andiron_str own_url(struct andiron_request *req, const struct searching *s)
+{
+    andiron_str base = andiron_request_base(req);
+    struct text t;
+
+    text_init(&t, andiron_request_arena(req), base.len + s->compartment.len + 80);
+    text_str(&t, base);
+    if (fhir_base_of(req) == BASE_FHIR)
+        TEXT_LIT(&t, "/fhir");
+    if (s->compartment.data != NULL) {
+        TEXT_LIT(&t, "/");
+        text_str(&t, s->compartment);
+    }
+    if (s->type != NULL || s->compartment.data != NULL)
+        TEXT_LIT(&t, "/");
+    text_str(&t, s->type != NULL               ? s->type->str
+                 : s->compartment.data != NULL ? ANDIRON_STR("*")
+                                               : ANDIRON_STR(""));
+    return text_view(&t);
+}
+
+/* What was applied, without the compartment, which the path says and which comes first. */
+static andiron_str own_query(const struct searching *s)
+{
+    andiron_str query = s->plan.self;
+    if (s->compartment.data == NULL)
+        return query;
+    const char *end = query.len > 0 ? memchr(query.data, '&', query.len) : NULL;
+    size_t past = end != NULL ? (size_t)(end - query.data) + 1 : query.len;
+    return (andiron_str){ query.data + past, query.len - past };
+}
+
 static enum andiron_step answer(struct andiron_request *req, void *state)
 {
     struct searching *s = state;
 
     if (s->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &s->rows.error);
-    andiron_str url = answer_url(req, fhir_base_of(req), s->type, (andiron_str){ "", 0 }, 0);
     struct searchset set = {
         .fhir = s->fhir,
         .plan = &s->plan,
         .rows = &s->rows,
         .suppressed = s->suppressed,
-        .links = { .url = { url.data, url.len - 1 },
-                   .query = s->plan.self,
+        .links = { .url = own_url(req, s),
+                   .query = own_query(s),
                    .cursor = s->plan.query.cursor,
                    .next = s->rows.cursor },
     };
@@ -64,6 +100,19 @@ static bool asks_for_includes(const struct andiron_request *req, const struct se
     return s->fhir->config->authorize_includes || andiron_request_principal(req)->scopes != NULL;
 }
 
+/* Whether the type is searched anyway, so that nobody need be asked. */
+static bool is_searched(const struct searching *s, const char *type)
+{
+    const char *const *types = s->plan.query.types;
+
+    if (s->type != NULL)
+        return strcmp(type, s->type->name) == 0;
+    while (types != NULL && *types != NULL)
+        if (strcmp(*types++, type) == 0)
+            return true;
+    return false;
+}
+
 static enum andiron_step ask_next(struct andiron_request *req, struct searching *s)
 {
     struct andiron_query *q = &s->plan.query;
@@ -73,7 +122,7 @@ static enum andiron_step ask_next(struct andiron_request *req, struct searching 
             s->visible = andiron_alloc(andiron_request_arena(req),
                                        (q->visible_count + 1) * sizeof(s->visible[0]));
         while (s->includes_asked < q->visible_count) {
-            if (strcmp(q->visible[s->includes_asked].type, s->type->name) != 0)
+            if (!is_searched(s, q->visible[s->includes_asked].type))
                 return access_type(req, q->visible[s->includes_asked].type, &s->question,
                                    include_asked, s);
             s->visible[s->visible_count++] =
@@ -90,71 +139,177 @@ static enum andiron_step chains_allowed(struct andiron_request *req, void *state
     return ask_next(req, state);
 }
 
-static enum andiron_step search_type(struct andiron_request *req, struct searching *s)
+static enum andiron_step search(struct andiron_request *req, struct searching *s)
 {
     struct andiron_error err;
+    andiron_str none = { NULL, 0 };
     enum fhir_handling handling = s->wanted.has_handling
                                       ? s->wanted.handling
                                       : (enum fhir_handling)s->fhir->config->search_handling;
 
-    if (s->fhir->search->compile(s->fhir->search_self, req, s->type->str, s->expression,
-                                 handling == HANDLING_STRICT, &s->plan, &err) != 0)
+    if (s->fhir->search->compile(s->fhir->search_self, req, s->type != NULL ? s->type->str : none,
+                                 s->expression, handling == HANDLING_STRICT, &s->plan, &err) != 0)
         return andiron_fail_with(req, &err);
     return access_types(req, s->plan.types, chains_allowed, s);
 }
 
-/* NULL: the request has been answered. */
-static struct searching *begin(struct andiron_request *req, const struct fhir *fhir)
+/* ---- the expression ---------------------------------------------------------------------------- */
+
+static void put_part(struct text *t, andiron_str part)
+{
+    if (part.len == 0)
+        return;
+    if (t->len > 0)
+        TEXT_LIT(t, "&");
+    text_str(t, part);
+}
+
+/* The query, and the form of a POST: both count alike (search.html#3.1.1.1.1). -1: failed. */
+static int read_expression(struct andiron_request *req, struct searching *s)
+{
+    static const char form[] = "application/x-www-form-urlencoded";
+    andiron_str type = andiron_request_header(req, "content-type"),
+                body = andiron_request_body(req);
+    struct text t; /* not printf: a body may hold NULs, and the compiler must see them */
+
+    s->expression = andiron_request_query(req);
+    if (!andiron_str_eq(andiron_request_method(req), ANDIRON_STR("POST")))
+        body.len = 0;
+    if (body.len > 0 &&
+        (type.len < sizeof(form) - 1 || memcmp(type.data, form, sizeof(form) - 1) != 0)) {
+        (void)andiron_fail(req, ANDIRON_E_MEDIA_TYPE, "Content-Type of a _search must be %s", form);
+        return -1;
+    }
+    if (body.len == 0 && s->compartment.data == NULL)
+        return 0;
+    text_init(&t, andiron_request_arena(req),
+              s->expression.len + body.len + s->compartment.len + 24);
+    if (s->compartment.data != NULL) {
+        TEXT_LIT(&t, "_compartment=");
+        text_str(&t, s->compartment);
+    }
+    put_part(&t, s->expression);
+    put_part(&t, body);
+    s->expression = text_view(&t);
+    return 0;
+}
+
+/* ---- several types ------------------------------------------------------------------------------ */
+
+/* 0: no _type; 1: only types that the request may see; -1: refused, or there is no such type. */
+static int check_named_types(struct andiron_request *req, const struct searching *s)
+{
+    andiron_str name, value;
+    int named = 0;
+
+    for (size_t pos = 0; andiron_request_param(req, &pos, &name, &value);) {
+        if (!andiron_str_eq(name, ANDIRON_STR("_type")))
+            continue;
+        named = 1;
+        while (value.len > 0) {
+            const char *comma = memchr(value.data, ',', value.len);
+            andiron_str one = { value.data,
+                                comma != NULL ? (size_t)(comma - value.data) : value.len };
+            const struct resource_type *type = types_find(s->fhir->types, one);
+            if (type != NULL && access_is_hidden(req, type)) {
+                (void)andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+                return -1;
+            }
+            value.data += comma != NULL ? one.len + 1 : one.len;
+            value.len -= comma != NULL ? one.len + 1 : one.len;
+        }
+    }
+    return named;
+}
+
+/* Without _type those types are searched that the request may see: said only if some are hidden. */
+static void add_visible_types(struct andiron_request *req, struct searching *s)
+{
+    const struct resource_type *type;
+    bool any_hidden = false;
+    struct text t, list;
+
+    text_init(&list, andiron_request_arena(req), 4096);
+    for (size_t i = 0; (type = types_at(s->fhir->types, i)) != NULL; i++) {
+        if (type->platform)
+            continue;
+        if (access_is_hidden(req, type)) {
+            any_hidden = true;
+            continue;
+        }
+        if (list.len > 0)
+            TEXT_LIT(&list, ",");
+        text_str(&list, type->str);
+    }
+    if (!any_hidden)
+        return;
+    text_init(&t, andiron_request_arena(req), s->expression.len + list.len + 16);
+    text_str(&t, s->expression);
+    put_part(&t, ANDIRON_STR("_type="));
+    text_str(&t, text_view(&list));
+    s->expression = text_view(&t);
+}
+
+static enum andiron_step search_several(struct andiron_request *req, struct searching *s)
+{
+    if (negotiate(req, &s->wanted) != 0 || read_expression(req, s) != 0)
+        return ANDIRON_DONE;
+    int named = check_named_types(req, s);
+    if (named < 0)
+        return ANDIRON_DONE;
+    if (named == 0)
+        add_visible_types(req, s);
+    return search(req, s);
+}
+
+enum andiron_step fhir_search_system(struct andiron_request *req, void *self)
 {
     struct searching *s = andiron_new(andiron_request_arena(req), struct searching);
 
-    s->fhir = fhir;
-    s->type = types_find(fhir->types, andiron_request_var(req, "type"));
-    if (s->type == NULL) {
-        (void)access_unknown_type(req);
-        return NULL;
-    }
-    if (negotiate(req, &s->wanted) != 0)
-        return NULL;
-    s->expression = andiron_request_query(req);
-    return s;
+    s->fhir = self;
+    return search_several(req, s);
 }
+
+/* ---- one type ------------------------------------------------------------------------------------ */
 
 enum andiron_step fhir_search(struct andiron_request *req, void *self)
 {
-    struct searching *s = begin(req, self);
+    struct searching *s = andiron_new(andiron_request_arena(req), struct searching);
 
-    if (s == NULL)
+    s->fhir = self;
+    s->type = types_find(s->fhir->types, andiron_request_var(req, "type"));
+    if (s->type == NULL)
+        return access_unknown_type(req);
+    if (negotiate(req, &s->wanted) != 0)
+        return ANDIRON_DONE;
+    if (read_expression(req, s) != 0)
         return ANDIRON_DONE;
     if (s->type->virtual)
         return operations_list(s->fhir, req, &s->wanted);
-    return search_type(req, s);
+    return search(req, s);
 }
 
-/* POST _search: parameters of the query and of the form count alike (search.html#3.1.1.1.1). */
-enum andiron_step fhir_search_post(struct andiron_request *req, void *self)
+/* GET /fhir/Patient/1/Observation, or /fhir/Patient/1/ and a star for all types. */
+enum andiron_step fhir_search_compartment(struct andiron_request *req, void *self)
 {
-    static const char form[] = "application/x-www-form-urlencoded";
-    struct searching *s = begin(req, self);
-    andiron_str type = andiron_request_header(req, "content-type"),
-                body = andiron_request_body(req);
+    struct searching *s = andiron_new(andiron_request_arena(req), struct searching);
+    andiron_str owner = andiron_request_var(req, "compartment"),
+                id = andiron_request_var(req, "id"), type = andiron_request_var(req, "type");
+    int compartment = fhir_type(owner);
 
-    if (s == NULL)
+    s->fhir = self;
+    s->type = types_find(s->fhir->types, type);
+    bool all = andiron_str_eq(type, ANDIRON_STR("*"));
+    if (compartment < 0 || !fhir_is_compartment(compartment) || (s->type == NULL && !all))
+        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "nothing is served under this path");
+    if (!types_is_id(id))
+        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%.*s/%.*s is not known", (int)owner.len,
+                            owner.data, (int)id.len, id.data);
+    s->compartment = andiron_str_of(andiron_printf(
+        andiron_request_arena(req), "%.*s/%.*s", (int)owner.len, owner.data, (int)id.len, id.data));
+    if (all)
+        return search_several(req, s);
+    if (negotiate(req, &s->wanted) != 0 || read_expression(req, s) != 0)
         return ANDIRON_DONE;
-    if (body.len > 0 &&
-        (type.len < sizeof(form) - 1 || memcmp(type.data, form, sizeof(form) - 1) != 0))
-        return andiron_fail(req, ANDIRON_E_MEDIA_TYPE, "Content-Type of a _search must be %s",
-                            form);
-    if (s->type->virtual)
-        return operations_list(s->fhir, req, &s->wanted);
-    if (body.len > 0) {
-        struct text t; /* not printf: a body may hold NULs, and the compiler must see them */
-        text_init(&t, andiron_request_arena(req), s->expression.len + 1 + body.len);
-        text_str(&t, s->expression);
-        if (s->expression.len > 0)
-            TEXT_LIT(&t, "&");
-        text_str(&t, body);
-        s->expression = text_view(&t);
-    }
-    return search_type(req, s);
+    return search(req, s);
 }

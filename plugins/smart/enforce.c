@@ -17,8 +17,8 @@ struct scope_set {
 
 /* Where the type that an operation touches is named. */
 enum target {
-    TARGET_TYPE,   /* {type} of the route */
-    TARGET_SYSTEM, /* every type */
+    TARGET_TYPE,   /* {type} of the route; "*" there means TARGET_SYSTEM */
+    TARGET_SYSTEM, /* whatever types are covered; the others are hidden from the request */
     TARGET_NONE    /* none itself: its entries are asked for one by one (SC-17) */
 };
 
@@ -87,13 +87,24 @@ static const struct need *need_of(const char *operation)
     return NULL;
 }
 
+static bool is_system_level(const struct need *need, const struct andiron_request *req)
+{
+    return need->target == TARGET_SYSTEM ||
+           (need->target == TARGET_TYPE &&
+            andiron_str_eq(andiron_request_var(req, "type"), ANDIRON_STR("*")));
+}
+
 /* Letters that the set holds for what the request touches; *ret_type is that type or "*". */
 static unsigned letters_held(const struct scope_set *set, const struct need *need,
                              const struct andiron_request *req, andiron_str *ret_type)
 {
     *ret_type = ANDIRON_STR("*");
-    if (need->target == TARGET_SYSTEM)
-        return set->any;
+    if (is_system_level(need, req)) {
+        for (size_t i = 0; i < (size_t)FHIR_TYPE_COUNT; i++)
+            if ((set->types[i] & need->letters) == need->letters)
+                return set->types[i];
+        return 0;
+    }
     *ret_type = andiron_request_var(req, "type");
     int type = fhir_type(*ret_type);
     return type >= 0 ? set->types[type] : 0; /* SC-12: platform types are in no set */
@@ -126,14 +137,26 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
 {
     struct andiron_arena *arena = andiron_request_arena(req);
     int index = fhir_type(type);
-    if (need == NULL || (need->target == TARGET_TYPE && index < 0))
+    bool is_system = need != NULL && is_system_level(need, req);
+    if (need == NULL || (!is_system && need->target == TARGET_TYPE && index < 0))
         return ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\"");
-    andiron_str scope =
-        scope_text(arena, SCOPE_SYSTEM, need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
-                   need->letters, false);
+    andiron_str scope = scope_text(
+        arena, SCOPE_SYSTEM, !is_system && need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
+        need->letters, false);
     return andiron_str_of(andiron_printf(
         arena, "Bearer realm=\"andiron\", error=\"insufficient_scope\", scope=\"%.*s\"",
         (int)scope.len, scope.data));
+}
+
+/* SC-14: at system level, types that are not covered have no resources for this request. */
+static void hide_uncovered(struct andiron_request *req, const struct scope_set *set,
+                           const struct need *need)
+{
+    static const char *const nothing[] = { NULL };
+
+    for (size_t i = 0; i < (size_t)FHIR_TYPE_COUNT; i++)
+        if ((set->types[i] & need->letters) != need->letters)
+            andiron_request_narrow(req, fhir_type_name((int)i), nothing);
 }
 
 enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
@@ -143,8 +166,13 @@ enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
     const struct need *need;
     andiron_str type = { NULL, 0 };
 
-    if (principal->scopes == NULL || covers(req, principal, &need, &type))
+    if (principal->scopes == NULL)
         return ANDIRON_NEXT;
+    if (covers(req, principal, &need, &type)) {
+        if (is_system_level(need, req))
+            hide_uncovered(req, principal->scope_set, need);
+        return ANDIRON_NEXT;
+    }
     andiron_reply_header(req, "WWW-Authenticate", challenge(req, need, type));
     andiron_request_note(req, "reason", ANDIRON_STR("insufficient_scope"));
     return andiron_fail(req, ANDIRON_E_FORBIDDEN, "the token's scopes do not cover this request");
