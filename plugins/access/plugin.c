@@ -82,7 +82,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no store was found");
     find_engines(host, &access->engines);
     access->policies = policies_new(host, &access->engines, store);
-    return policies_start(access->policies, err);
+    return policies_start(access->policies, andiron_host_loop(host, 0), err);
 }
 
 static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,

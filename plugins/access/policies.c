@@ -17,12 +17,13 @@ struct policies {
     const struct engines *engines;
     const struct andiron_store *store;
     void *store_self;
+    struct andiron_loop *loop; /* where changes by others are followed */
 
     pthread_mutex_t lock;            /* held while a new set is made and published */
     struct set *set;                 /* guarded by lock; NULL until loaded or applied to */
     uint64_t changes;                /* guarded by lock: calls of policies_apply */
-    atomic_uint_fast64_t generation; /* of the published set; 0: not loaded */
-    bool loaded;                     /* guarded by lock */
+    atomic_uint_fast64_t generation; /* raised whenever loops must look again */
+    bool loaded, stopped;            /* guarded by lock; not loaded: set is not in force */
 };
 
 struct policies_local {
@@ -45,8 +46,11 @@ struct policies *policies_new(struct andiron_host *host, const struct engines *e
 
 void policies_free(struct policies *p)
 {
+    (void)pthread_mutex_lock(&p->lock);
     set_drop(p->set);
-    (void)pthread_mutex_destroy(&p->lock);
+    p->set = NULL;
+    p->stopped = true;
+    (void)pthread_mutex_unlock(&p->lock); /* jobs left behind may still look */
 }
 
 struct policies_local *policies_local_new(void)
@@ -69,9 +73,10 @@ struct set *policies_current(struct policies *p, struct policies_local *local)
         return local->set;
     struct set *old = local->set;
     (void)pthread_mutex_lock(&p->lock);
-    local->set = p->set;
+    local->set = p->loaded ? p->set : NULL;
     local->generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
-    set_hold(local->set);
+    if (local->set != NULL)
+        set_hold(local->set);
     (void)pthread_mutex_unlock(&p->lock);
     set_drop(old);
     return local->set;
@@ -268,28 +273,47 @@ enum andiron_step policies_load(struct policies *p, struct andiron_request *req,
 
 /* ---- changes by others -------------------------------------------------------------- */
 
-static enum andiron_step job_ends(struct andiron_request *req, void *state)
+/*
+ * A change that could not be read, since the store failed or was too slow: what was in force may
+ * have been taken back. Requests load all policies anew, and are refused where that fails, too.
+ */
+static void lose_sight(struct policies *p)
 {
-    (void)req;
-    (void)state;
-    return ANDIRON_DONE;
+    (void)pthread_mutex_lock(&p->lock);
+    bool had = p->loaded && !p->stopped;
+    if (had) {
+        p->loaded = false;
+        (void)atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    if (had)
+        andiron_log(p->host, ANDIRON_LOG_WARN, "policy.error",
+                    "a change of access policies could not be read; all are loaded again");
 }
 
-static enum andiron_step load_job(struct andiron_request *req, void *state)
-{
-    return policies_load(state, req, job_ends, NULL);
-}
-
+/* A job that makes a change known. However it ends, its arena is released then. */
 struct reread {
     struct policies *policies;
-    andiron_str id; /* malloc'ed with the struct */
+    bool done;
+    andiron_str id; /* malloc'ed with the struct; absent: all of them */
     struct andiron_ref ref;
     struct andiron_rows rows;
 };
 
 static void reread_released(void *arg)
 {
-    free(arg);
+    struct reread *r = arg;
+    if (!r->done)
+        lose_sight(r->policies);
+    free(r);
+}
+
+static enum andiron_step all_loaded(struct andiron_request *req, void *state)
+{
+    struct reread *r = state;
+    (void)req;
+    r->done = true;
+    return ANDIRON_DONE;
 }
 
 static enum andiron_step reread_done(struct andiron_request *req, void *state)
@@ -298,6 +322,7 @@ static enum andiron_step reread_done(struct andiron_request *req, void *state)
     if (r->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &r->rows.error); /* the job's failure is logged by core */
     const struct andiron_row *row = r->rows.count > 0 ? &r->rows.rows[0] : NULL;
+    r->done = true;
     if (row == NULL || row->ref.id.len == 0)
         return ANDIRON_DONE;
     struct policy *policy =
@@ -313,6 +338,8 @@ static enum andiron_step reread_job(struct andiron_request *req, void *state)
 {
     struct reread *r = state;
     andiron_at_release(andiron_request_arena(req), reread_released, r);
+    if (r->id.len == 0)
+        return policies_load(r->policies, req, all_loaded, r);
     r->ref = (struct andiron_ref){ .type = ANDIRON_STR("AccessPolicy"), .id = r->id };
     r->rows = (struct andiron_rows){ .total = -1 };
     return r->policies->store->read(r->policies->store_self, req, &r->ref, 1, &r->rows, reread_done,
@@ -324,26 +351,22 @@ static void changed(void *arg, andiron_str type, andiron_str id)
 {
     (void)type;
     struct policies *p = arg;
-    struct andiron_loop *loop = andiron_host_loop(p->host, 0);
-    if (id.len == 0) {
-        andiron_job_start(loop, "access: load policies", JOB_DEADLINE_MS, load_job, p);
-        return;
-    }
     struct reread *r = calloc(1, sizeof(*r) + id.len);
     if (r == NULL)
         abort();
     char *copy = (char *)(r + 1);
-    memcpy(copy, id.data, id.len);
+    if (id.len != 0)
+        memcpy(copy, id.data, id.len);
     r->policies = p;
     r->id = (andiron_str){ copy, id.len };
-    andiron_job_start(loop, "access: read a policy", JOB_DEADLINE_MS, reread_job, r);
+    andiron_job_start(p->loop, "access: read policies", JOB_DEADLINE_MS, reread_job, r);
 }
 
-int policies_start(struct policies *p, struct andiron_error *err)
+int policies_start(struct policies *p, struct andiron_loop *loop, struct andiron_error *err)
 {
-    struct andiron_loop *loop = andiron_host_loop(p->host, 0);
+    p->loop = loop;
     if (p->store->watch(p->store_self, loop, "AccessPolicy", changed, p, err) != 0)
         return -1;
-    andiron_job_start(loop, "access: load policies", JOB_DEADLINE_MS, load_job, p);
+    changed(p, (andiron_str){ NULL, 0 }, (andiron_str){ NULL, 0 });
     return 0;
 }

@@ -18,8 +18,8 @@ struct policies;
 /* engines and store must outlive it. */
 struct policies *policies_new(struct andiron_host *host, const struct engines *engines,
                               struct andiron_service_ref store);
-/* Begins to load and to watch; from start(). */
-int policies_start(struct policies *policies, struct andiron_error *err);
+/* Begins to load, and to follow changes on loop; from start(). */
+int policies_start(struct policies *policies, struct andiron_loop *loop, struct andiron_error *err);
 void policies_free(struct policies *policies);
 
 /* A loop's own reference to the set in force. */
@@ -29,7 +29,7 @@ void policies_local_free(struct policies_local *local);
 
 /*
  * The set in force; stays valid until the next call on this loop, or longer with set_hold().
- * NULL: nothing has been loaded yet, call policies_load().
+ * NULL: what is in force is not known (yet, or any more), call policies_load().
  */
 struct set *policies_current(struct policies *policies, struct policies_local *local);
 
