@@ -384,7 +384,7 @@ static struct andiron_filter *random_leaf(struct kit *k, bool patient)
                                                 ANDIRON_CMP_ABOVE };
     struct andiron_term t;
 
-    switch (roll(patient ? 5 : 11)) {
+    switch (roll(patient ? 5 : 12)) {
     case 0:
         t = random_token("code");
         if (t.system.data == NULL && roll(2))
@@ -421,6 +421,8 @@ static struct andiron_filter *random_leaf(struct kit *k, bool patient)
         t = (struct andiron_term){ .param = roll(5) ? "code" : "never",
                                    .kind = ANDIRON_TERM_PRESENT };
         return leaf(k, ANDIRON_CMP_EQ, t);
+    case 10: /* values of a composite are no values of their own */
+        return leaf(k, ANDIRON_CMP_EQ, random_token("code-value"));
     default:
         return random_together(k);
     }
