@@ -169,7 +169,7 @@ static void strings_start_the_text_or_a_word(void **state)
 {
     static const struct tree trees[] = {
         { "Patient", "name=Eve", "(or name:string:starts'eve' name#word:string:starts'eve')" },
-        { "Patient", "name:exact=Eve", "name:string:exact\"Eve\"" },
+        { "Patient", "name:exact=Eve", "name:string:exact'eve'\"Eve\"" },
         { "Patient", "name:contains=%C3%89+VE", "name:string:contains'e ve'" },
         { "Patient", "family:missing=true", "(not family:present:eq)" },
     };
@@ -270,7 +270,7 @@ static void chains_follow_references(void **state)
         { "Observation", "subject:Patient.gender:not=male",
           "(chain subject Patient (not gender:token:eq'male'))" },
         { "Observation", "patient.family:exact=X",
-          "(chain patient Patient family:string:exact\"X\")" },
+          "(chain patient Patient family:string:exact'x'\"X\")" },
         { "Observation", "subject.gender=male", "(chain subject Patient gender:token:eq'male')" },
         { "Observation", "performer.identifier=1",
           "(or (chain performer CareTeam identifier:token:eq'1') "

@@ -40,11 +40,11 @@ static int string_filter(struct compiling *c, const struct operand *o, andiron_s
                                                                       : ANDIRON_CMP_STARTS;
     struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_STRING, compare);
     *ret = f;
+    f->term.text = folded(c, text);
     if (compare == ANDIRON_CMP_EXACT) {
         f->term.exact = text;
         return 0;
     }
-    f->term.text = folded(c, text);
     if (f->term.text.len == 0)
         return compile_fail(c, "%s needs letters or digits, not only blanks and accents",
                             o->param->code);

@@ -34,8 +34,8 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_FIND] =
         "SELECT rid,vid,ver,st FROM resource INDEXED BY resource_id WHERE type=?1 AND id=?2",
     [DB_RESOURCE] = "SELECT type,id,vid,ver,st FROM resource WHERE rid=?1",
-    [DB_READ] = "SELECT r.ver,v.ts,v.op,v.enc,v.body FROM resource r INDEXED BY resource_id "
-                "CROSS JOIN version v ON v.vid=r.vid WHERE r.type=?1 AND r.id=?2",
+    [DB_READ] = "SELECT r.ver,v.ts,v.op,v.enc,v.body,r.st FROM resource r INDEXED BY resource_id "
+                "LEFT JOIN version v ON v.vid=r.vid WHERE r.type=?1 AND r.id=?2",
     [DB_READ_VERSION] = "SELECT ver,ts,op,enc,body FROM version WHERE vid=?1",
     [DB_VERSION_AT] = "SELECT vid FROM version INDEXED BY version_rid WHERE rid=?1 "
                       "ORDER BY vid DESC LIMIT 1 OFFSET ?2",

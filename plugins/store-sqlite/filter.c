@@ -182,7 +182,17 @@ static bool entry_matches(const struct node *n, const struct keys_entry *e)
     return false;
 }
 
-static bool term_matches(const struct node *n, const struct candidate *c)
+/* A damaged list must not look like one that lacks the value. */
+static bool no_match(struct run *run, const struct keys_cursor *k)
+{
+    if (k->broken) {
+        run->db->rc = SQLITE_CORRUPT;
+        run_fail(run);
+    }
+    return false;
+}
+
+static bool term_matches(struct run *run, const struct node *n, const struct candidate *c)
 {
     struct keys_cursor k = keys_begin(c->keys);
     struct keys_entry e;
@@ -191,7 +201,7 @@ static bool term_matches(const struct node *n, const struct candidate *c)
         if (e.p == n->p && e.kind == n->kind && e.group == 0 && entry_matches(n, &e))
             return true;
     }
-    return false;
+    return no_match(run, &k);
 }
 
 /* Whether every part is met by an entry of that group. */
@@ -211,7 +221,7 @@ static bool group_matches(const struct node *n, const struct candidate *c, uint3
     return true;
 }
 
-static bool together_matches(const struct node *n, const struct candidate *c)
+static bool together_matches(struct run *run, const struct node *n, const struct candidate *c)
 {
     const struct node *first = n->args[0];
     struct keys_cursor k = keys_begin(c->keys);
@@ -222,7 +232,7 @@ static bool together_matches(const struct node *n, const struct candidate *c)
             e.kind == first->kind && entry_matches(first, &e) && group_matches(n, c, e.group))
             return true;
     }
-    return false;
+    return no_match(run, &k);
 }
 
 /* ---- other resources ------------------------------------------------------------------- */
@@ -316,7 +326,7 @@ static bool chain_matches(struct run *run, struct node *n, const struct candidat
             target_matches(run, n, e.rid))
             return true;
     }
-    return false;
+    return no_match(run, &k);
 }
 
 static bool has_matches(struct run *run, struct node *n, const struct candidate *c)
@@ -400,7 +410,7 @@ bool filter_matches(struct run *run, struct node *n, const struct candidate *c, 
         return !run->failed && !run->stopped && !matches;
     }
     case NODE_TERM:
-        return term_matches(n, c);
+        return term_matches(run, n, c);
     case NODE_UPDATED:
         return filter_compares_date(n->compare, c->updated, c->updated + 1, n->term->range.date.low,
                                     n->term->range.date.high);
@@ -411,7 +421,7 @@ bool filter_matches(struct run *run, struct node *n, const struct candidate *c, 
     case NODE_HAS:
         return has_matches(run, n, c);
     case NODE_TOGETHER:
-        return together_matches(n, c);
+        return together_matches(run, n, c);
     }
     return false;
 }

@@ -683,7 +683,8 @@ static struct iter *of_range(struct run *run, const struct node *n, bool beside)
 {
     struct gather g;
     struct iter *it;
-    bool text = n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_STARTS;
+    bool text = n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_STARTS ||
+                n->compare == ANDIRON_CMP_EXACT;
     int rc = -1;
 
     if (n->term->part != 0 || n->compare == ANDIRON_CMP_NE)

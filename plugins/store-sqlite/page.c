@@ -42,7 +42,7 @@ int page_add(struct run *run, struct page *page, const struct candidate *c, bool
         return -1;
     if (vid != c->vid) {
         /* Cannot be, unless the file was changed by another program. */
-        store_count(run->store->metrics.collisions, 1);
+        store_count(run->store->metrics.mismatches, 1);
         return 0;
     }
     for (size_t i = 0; i < run->plan_count && row.ref.type.data == NULL; i++) {

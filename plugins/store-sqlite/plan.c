@@ -84,8 +84,10 @@ int candidate_load(struct run *run, int64_t vid, struct candidate *ret)
     int found = db_step(run->db, s);
     if (found < 0)
         return run_fail(run);
-    if (found == 0)
+    if (found == 0) {
+        store_count(run->store->metrics.mismatches, 1);
         return 0;
+    }
     *ret = (struct candidate){ .vid = vid,
                                .rid = sqlite3_column_int64(s, 0),
                                .type = sqlite3_column_int64(s, 1),

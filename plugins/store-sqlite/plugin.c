@@ -157,10 +157,13 @@ static void register_metrics(struct andiron_host *host, struct store *store)
         andiron_counter(host, "andiron_store_sqlite_versions_total", NULL, "Versions written");
     m->failures = andiron_counter(host, "andiron_store_sqlite_refused_total", NULL,
                                   "Writes that were refused or failed");
-    m->collisions = andiron_counter(host, "andiron_store_sqlite_mismatches_total", NULL,
+    m->mismatches = andiron_counter(host, "andiron_store_sqlite_mismatches_total", NULL,
                                     "Index entries that did not fit their resource");
     m->offloaded = andiron_counter(host, "andiron_store_sqlite_offloaded_total", NULL,
                                    "Reads that were too long for a loop");
+    m->commit_time =
+        andiron_histogram(host, "andiron_store_sqlite_commit_seconds", NULL,
+                          "Transactions with their flush, each of one or several commits");
     andiron_gauge(host, "andiron_store_sqlite_queue_length", NULL, "Writes that wait", queue_length,
                   store);
 }

@@ -15,7 +15,7 @@ static int fail(struct search_place *place, struct andiron_rows *rows)
     return -1;
 }
 
-/* Fills in the row from columns ver, ts, op, enc, body. */
+/* Fills in the row from columns ver, ts, op, enc, body. -1: err. */
 static int fill(struct search_place *place, sqlite3_stmt *s, const struct andiron_ref *ref,
                 struct andiron_row *row, struct andiron_error *err)
 {
@@ -39,8 +39,12 @@ static int read_current(struct search_place *place, int64_t type, const struct a
     db_bind_str(s, 2, ref->id);
     int found = db_step(place->db, s);
     if (found == 1) {
-        if (fill(place, s, ref, row, err) != 0)
+        if (sqlite3_column_type(s, 1) != SQLITE_NULL) {
+            found = fill(place, s, ref, row, err) == 0 ? 1 : -1;
+        } else if (sqlite3_column_int64(s, 5) != STATE_STUB) {
+            place->db->rc = SQLITE_CORRUPT; /* its version is gone: a fault, never "not found" */
             found = -1;
+        }
         sqlite3_reset(s);
     }
     return found < 0 ? -1 : 0;

@@ -29,7 +29,7 @@ struct config {
 enum synchronous { SYNCHRONOUS_FULL, SYNCHRONOUS_NORMAL };
 
 struct metrics {
-    struct andiron_counter *commits, *resources, *failures, *collisions, *offloaded;
+    struct andiron_counter *commits, *resources, *failures, *mismatches, *offloaded;
     struct andiron_histogram *commit_time;
 };
 

@@ -12,7 +12,7 @@
 #include "checkpoint.h"
 #include "watch.h"
 
-enum { GROUP_MAX = 1024, SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000 };
+enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250 };
 
 /* A name that this transaction added or widened. */
 struct pending {
@@ -43,12 +43,17 @@ struct writer {
     _Atomic int64_t names; /* stored.names, for other threads */
 };
 
-static int64_t monotonic_ms(void)
+static int64_t monotonic_us(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t monotonic_ms(void)
+{
+    return monotonic_us() / 1000;
 }
 
 struct writer *writer_new(struct store *store, struct andiron_error *err)
@@ -301,8 +306,13 @@ static void finish(struct writer *w, struct job *job)
 
 static void note_health(struct writer *w, int rc)
 {
-    int before =
-        atomic_exchange(&w->broken, db_is_damage(rc) || (rc & 0xff) == SQLITE_BUSY ? rc : 0);
+    bool is_locked = (rc & 0xff) == SQLITE_BUSY;
+    int before = atomic_exchange(&w->broken, db_is_damage(rc) || is_locked ? rc : 0);
+
+    /* While the file is locked one long wait is enough: those behind are refused sooner. */
+    if (is_locked != ((before & 0xff) == SQLITE_BUSY))
+        sqlite3_busy_timeout(w->db.handle,
+                             (int)(is_locked ? LOCKED_MS : w->store->config->timeout));
 
     if (rc != 0 && before == 0 && w->store->host != NULL)
         store_log(w->store, ANDIRON_LOG_ERROR, "store.write.failed",
@@ -333,8 +343,12 @@ static void fail_all(struct writer *w, struct job *jobs)
 
 static void run_group(struct writer *w, struct job *jobs)
 {
+    int64_t began = monotonic_us();
+
     w->db.rc = 0;
     if (transact(w, jobs) == 0) {
+        if (w->store->metrics.commit_time != NULL)
+            andiron_observe(w->store->metrics.commit_time, monotonic_us() - began);
         note_health(w, 0);
         finish_all(w, jobs);
         return;

@@ -25,7 +25,6 @@ struct job {
     struct andiron_request *req; /* resumed when the job is over; NULL: `over` is called */
     void (*over)(struct job *job);
     struct andiron_error *error; /* result; code ANDIRON_OK when durable */
-    int64_t queued_ms;           /* monotonic */
 
     /*
      * Looks whether the job can be done, changing nothing. -1: error is filled in (refused), or
