@@ -41,9 +41,9 @@ describe('create', () => {
     outcome(await fhir('POST', 'Patient', { active: true }), 400);
   });
   test('all violations of the JSON rules come at once, each with its place', async () => {
-    const r = await fhir('POST', 'Patient', '{"resourceType":"Patient","a":"","b":{"c":[]},"d":null,"e":[{}]}');
+    const r = await fhir('POST', 'Patient', '{"resourceType":"Patient","language":"","maritalStatus":{"coding":[]},"birthDate":null,"name":[{}]}');
     outcome(r, 400, 'structure');
-    assert.deepEqual(r.json.issue.map((i) => i.expression[0]), ['Patient.a', 'Patient.b.c', 'Patient.d', 'Patient.e[0]']);
+    assert.deepEqual(r.json.issue.map((i) => i.expression[0]), ['Patient.language', 'Patient.maritalStatus.coding', 'Patient.birthDate', 'Patient.name[0]']);
   });
   test('a SUBSETTED resource is refused', async () => {
     outcome(await fhir('POST', 'Patient', { resourceType: 'Patient', meta: { tag: [{ code: 'SUBSETTED' }] } }), 422);
@@ -76,12 +76,13 @@ describe('create', () => {
 describe('what is stored', () => {
   test('the text comes back as it was sent, but for blanks, id and meta', async () => {
     const sent = `{ "resourceType" : "Observation", "id":"text-1",
-      "valueQuantity": {"value": 1.00, "code": "x"}, "component": [{"valueDecimalX": 1e2}, {"v": -0.0}, {"v": 9007199254740993}, {"v": 0.1234567890123456789012345678901234567890}],
-      "given": ["A", null], "_given": [null, {"id": "x"}], "note": [{"text": "\\u00e9 \\/ \\" \\t  two  blanks"}], "issued": "2014-05-11T12:39:55.513+04:00" }`;
+      "status": "final", "code": {"text": "c"},
+      "valueSampledData": {"origin": {"value": 1.00, "code": "x"}, "period": 1e2, "factor": -0.0, "lowerLimit": 9007199254740993, "upperLimit": 0.1234567890123456789012345678901234567890, "dimensions": 1},
+      "contained": [{"resourceType": "Patient", "name": [{"given": ["A", null], "_given": [null, {"extension": [{"url": "u", "valueCode": "x"}]}]}]}], "note": [{"text": "\\u00e9 \\/ \\" \\t  two  blanks"}], "issued": "2014-05-11T12:39:55.513+04:00" }`;
     const r = await fhir('PUT', 'Observation/text-1', sent);
     assert.equal(r.status, 201, r.text);
     const got = (await fhir('GET', 'Observation/text-1')).text;
-    const expected = '{"resourceType":"Observation",META"id":"text-1","valueQuantity":{"value":1.00,"code":"x"},"component":[{"valueDecimalX":1e2},{"v":-0.0},{"v":9007199254740993},{"v":0.1234567890123456789012345678901234567890}],"given":["A",null],"_given":[null,{"id":"x"}],"note":[{"text":"\\u00e9 \\/ \\" \\t  two  blanks"}],"issued":"2014-05-11T12:39:55.513+04:00"}';
+    const expected = '{"resourceType":"Observation",META"id":"text-1","status":"final","code":{"text":"c"},"valueSampledData":{"origin":{"value":1.00,"code":"x"},"period":1e2,"factor":-0.0,"lowerLimit":9007199254740993,"upperLimit":0.1234567890123456789012345678901234567890,"dimensions":1},"contained":[{"resourceType":"Patient","name":[{"given":["A",null],"_given":[null,{"extension":[{"url":"u","valueCode":"x"}]}]}]}],"note":[{"text":"\\u00e9 \\/ \\" \\t  two  blanks"}],"issued":"2014-05-11T12:39:55.513+04:00"}';
     assert.equal(got.replace(/"meta":\{[^}]*\},/, 'META'), expected);
   });
   test('meta keeps what the client sent except version and time', async () => {

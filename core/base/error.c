@@ -39,6 +39,8 @@ static const struct meaning meanings[] = {
     [ANDIRON_E_UNAVAILABLE] = { 503, "transient" },
     [ANDIRON_E_TIMEOUT] = { 504, "timeout" },
     [ANDIRON_E_NO_SPACE] = { 507, "no-store" },
+    [ANDIRON_E_REQUIRED] = { 422, "required" },
+    [ANDIRON_E_CODE] = { 422, "code-invalid" },
 };
 
 /* A code that a newer plugin made up counts as a fault of ours. */

@@ -77,6 +77,13 @@ size_t issues_leading(const struct andiron_error *list, size_t count)
     return syntax < count ? syntax : 0;
 }
 
+void issues_take(struct issues *issues, const struct andiron_error *list, size_t count)
+{
+    struct andiron_error *err;
+    for (size_t i = 0; i < count && (err = issues_slot(issues)) != NULL; i++)
+        *err = list[i];
+}
+
 /* Writes the place into out, outermost first; returns the length, cut at size. */
 static size_t place_text(const struct place *place, char *out, size_t size)
 {
@@ -199,7 +206,7 @@ static void check_value(const struct check *check, const struct place *place, an
 }
 
 /* A resource that was cut down for reading would lose data if it were stored (search.html#elements). */
-static void check_meta(andiron_json meta, struct issues *issues)
+void check_meta(andiron_json meta, struct issues *issues)
 {
     enum andiron_json_type type = andiron_json_type(meta);
     if (type != ANDIRON_JSON_MISSING && type != ANDIRON_JSON_OBJECT && type != ANDIRON_JSON_NULL)

@@ -33,7 +33,13 @@ void issues_add_error(struct issues *issues, const struct andiron_error *err);
  */
 size_t issues_leading(const struct andiron_error *list, size_t count);
 
-/* Checks a FHIR resource. */
+/* Takes over issues that are complete, while there is room. */
+void issues_take(struct issues *issues, const struct andiron_error *list, size_t count);
+
+/* Refuses a meta that is no object, or says that the resource was cut down for reading. */
+void check_meta(andiron_json meta, struct issues *issues);
+
+/* Checks a FHIR resource by the rules of JSON alone, and its meta. */
 void check_resource(andiron_json resource, struct issues *issues);
 
 /* Checks a platform resource, whose members are free: only U+0000 is refused. */

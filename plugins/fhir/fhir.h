@@ -19,6 +19,7 @@ struct fhir_config {
     const char *created_at_url;
     bool referential_integrity;
     int search_handling; /* enum fhir_handling */
+    int validation;      /* enum fhir_validation */
     int64_t max_bundle_entries;
     int64_t default_count, max_count; /* of a history page */
     bool authorize_includes;
@@ -30,6 +31,8 @@ struct fhir_config {
 };
 
 enum fhir_versioned { VERSIONED_OFF, VERSIONED_REQUIRED };
+
+enum fhir_validation { VALIDATION_STRICT, VALIDATION_LENIENT, VALIDATION_OFF };
 
 enum fhir_handling { HANDLING_LENIENT, HANDLING_STRICT };
 

@@ -3,6 +3,7 @@
 #include <andiron/auth.h>
 
 #include "platform.h"
+#include "structure.h"
 
 static bool is_managed(andiron_str name)
 {
@@ -216,7 +217,8 @@ void prepare(struct preparing *p)
     if (p->type->platform)
         check_platform(p->root, &p->issues);
     else
-        check_resource(p->root, &p->issues);
+        structure_check((enum fhir_validation)p->fhir->config->validation, p->type, p->root,
+                        &p->issues);
     if (p->patch != NULL)
         judge_patched(&p->issues);
     if (p->issues.count > 0)
