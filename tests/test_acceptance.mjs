@@ -561,7 +561,7 @@ describe('9: what a token may do', () => {
   before(async () => {
     ok(await admin('PUT', 'fhir/Patient/p1', patient));
     ok(await admin('PUT', 'fhir/Observation/o1', { resourceType: 'Observation', id: 'o1', status: 'final', code: { text: 'x' }, subject: { reference: 'Patient/p1' } }));
-    ok(await admin('PUT', 'fhir/Coverage/c1', { resourceType: 'Coverage', id: 'c1', status: 'active', beneficiary: { reference: 'Patient/p1' } }));
+    ok(await admin('PUT', 'fhir/Coverage/c1', { resourceType: 'Coverage', id: 'c1', status: 'active', beneficiary: { reference: 'Patient/p1' }, payor: [{ reference: 'Patient/p1' }] }));
     await putClient(server, 'all', seedClient({ jwks: [ec.jwk], scope: ['system/*.cruds'] }));
     await allow(server, 'all');
     token = await getToken(server, 'bulk', ec);
