@@ -53,7 +53,7 @@ struct asking {
     andiron_str access_token;
 };
 
-/* JA-5 to JA-8 say the same, so that nobody learns which clients exist. */
+/* JA-6 to JA-8 say the same, so that nobody learns which clients exist. */
 static enum andiron_step refuse_client(struct andiron_request *req, struct asking *a)
 {
     if (a->method == METHOD_BASIC)
@@ -181,12 +181,17 @@ static enum andiron_step assertion_client(struct andiron_request *req, void *sta
 
     if (a->error.code != ANDIRON_OK)
         return oauth_fail_with(req, a->auth, &a->error);
-    if (a->client == NULL || !a->client->active ||
-        (a->client->jwks_uri.len == 0 &&
-         andiron_json_type(a->client->jwks) == ANDIRON_JSON_MISSING))
-        return refuse_as_slowly(req, a);
-    /* JA-5: nothing is ever fetched from a URL that a token names. */
-    if (a->assertion.jku.data != NULL && !andiron_str_eq(a->assertion.jku, a->client->jwks_uri))
+    /*
+     * JA-5: nothing is ever fetched from a URL that a token names. A client that does not exist has
+     * registered none: it is refused in the same words.
+     */
+    bool exists = a->client != NULL && a->client->active;
+    if (a->assertion.jku.data != NULL &&
+        !(exists && andiron_str_eq(a->assertion.jku, a->client->jwks_uri)))
+        return oauth_fail(req, a->auth, "invalid_client",
+                          "assertion: jku must be the registered jwks_uri");
+    if (!exists || (a->client->jwks_uri.len == 0 &&
+                    andiron_json_type(a->client->jwks) == ANDIRON_JSON_MISSING))
         return refuse_as_slowly(req, a);
     return a->client->jwks_uri.len != 0 ? fetch_set(req, a, false) : find_key(req, a);
 }
