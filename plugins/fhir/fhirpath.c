@@ -396,7 +396,7 @@ static int step(struct parser *p, andiron_str called, const struct places *from,
 
 static int index_of(struct parser *p, struct places *places)
 {
-    long index;
+    long index = 0;
 
     if (number(p, &index) != 0)
         return -1;
