@@ -20,15 +20,17 @@ struct entry {
 
     enum verb verb;
     andiron_str method;
-    andiron_str target;          /* as of an inner request: "/fhir/Patient/1?x" */
-    andiron_str type, id, query; /* parts of the url; absent if it has none */
+    andiron_str target;             /* as of an inner request: "/fhir/Patient/1?x" */
+    andiron_str type, id, query;    /* parts of the url; absent if it has none */
+    andiron_str body, content_type; /* of a PATCH: what Binary or Parameters hold */
+    andiron_json patch;             /* the body, parsed */
     andiron_str if_match, if_none_match, if_none_exist, if_modified_since;
 
     /* the answer */
     int status;
     andiron_str location, etag, last_modified; /* last_modified: an instant */
-    andiron_str body;                          /* a resource */
-    bool body_is_outcome;
+    andiron_str answer;                        /* a resource */
+    bool answer_is_outcome;
 };
 
 struct bundle {

@@ -2,7 +2,9 @@
 
 #include <stdio.h>
 
+#include "base64.h"
 #include "instant.h"
+#include "patch.h"
 #include "text.h"
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -63,6 +65,31 @@ static void refuse(struct bundle *b, size_t index, const char *member, const cha
     issues_add(&b->issues, ANDIRON_E_INVALID, where, "%s", message);
 }
 
+/* http.html#jsonpatch-transaction: a JSON Patch comes as Binary, a FHIRPath Patch as Parameters. */
+static void read_patch(struct bundle *b, struct andiron_arena *arena, struct entry *e)
+{
+    andiron_str type = andiron_json_str(andiron_json_get(e->resource, "resourceType"));
+    struct andiron_error err;
+
+    if (andiron_str_eq(type, ANDIRON_STR("Parameters"))) {
+        e->body = andiron_json_raw(e->resource);
+        e->content_type = ANDIRON_STR("application/fhir+json");
+        e->patch = e->resource;
+        return;
+    }
+    e->content_type = andiron_json_str(andiron_json_get(e->resource, "contentType"));
+    enum patch_kind kind = patch_kind(e->content_type);
+    andiron_json data = andiron_json_get(e->resource, "data");
+    if (!andiron_str_eq(type, ANDIRON_STR("Binary")) || (kind != PATCH_JSON && kind != PATCH_MERGE))
+        refuse(b, e->index, ".resource",
+               "of a PATCH must be a Binary with contentType application/json-patch+json or "
+               "application/merge-patch+json, or Parameters with a FHIRPath Patch");
+    else if (base64_decode(arena, andiron_json_str(data), &e->body) != 0 || e->body.len == 0)
+        refuse(b, e->index, ".resource.data", "must be the patch in base64");
+    else if (andiron_json_parse(arena, e->body, &e->patch, &err) != 0)
+        refuse(b, e->index, ".resource.data", err.message);
+}
+
 static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_str base,
                        andiron_json json, struct entry *e)
 {
@@ -87,6 +114,8 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
     bool has = andiron_json_type(e->resource) == ANDIRON_JSON_OBJECT;
     if (needs && !has)
         refuse(b, e->index, ".resource", "is needed for this method");
+    else if (e->verb == VERB_PATCH)
+        read_patch(b, arena, e);
     if (b->issues.count > issues) {
         e->status = 400;
         return;
@@ -128,12 +157,13 @@ void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str bas
 
 struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e)
 {
-    bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
+    bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT;
     return (struct andiron_inner){
         .size = sizeof(struct andiron_inner),
         .method = e->method,
         .target = e->target,
-        .body = has_body ? andiron_json_raw(e->resource) : (andiron_str){ NULL, 0 },
+        .body = has_body ? andiron_json_raw(e->resource) : e->body,
+        .content_type = e->content_type,
         .if_match = e->if_match,
         .if_none_match = e->if_none_match,
         .if_none_exist = e->if_none_exist,
@@ -164,9 +194,9 @@ void entries_take(struct andiron_request *req, const struct bundle *b, struct en
     e->etag = andiron_replied_header(sub, "ETag");
     if (at >= 0)
         e->last_modified = instant_text(req, at);
-    e->body_is_outcome = e->status >= 400;
-    if (e->body_is_outcome || !wrote || b->wanted.give == RETURN_REPRESENTATION)
-        e->body = andiron_reply_body(sub);
+    e->answer_is_outcome = e->status >= 400;
+    if (e->answer_is_outcome || !wrote || b->wanted.give == RETURN_REPRESENTATION)
+        e->answer = andiron_reply_body(sub);
 }
 
 void entries_fail(struct andiron_request *req, struct entry *e, const struct andiron_error *errors,
@@ -193,8 +223,8 @@ void entries_fail(struct andiron_request *req, struct entry *e, const struct and
     }
     TEXT_LIT(&t, "]}");
     e->status = andiron_code_http(errors[leading].code);
-    e->body = text_view(&t);
-    e->body_is_outcome = true;
+    e->answer = text_view(&t);
+    e->answer_is_outcome = true;
 }
 
 void entries_version(struct andiron_request *req, struct entry *e, int status,
@@ -223,9 +253,9 @@ static void put_member(struct text *t, const char *name, andiron_str value)
 static void put_entry(struct text *t, const struct entry *e)
 {
     TEXT_LIT(t, "{");
-    if (e->body.len > 0 && !e->body_is_outcome) {
+    if (e->answer.len > 0 && !e->answer_is_outcome) {
         TEXT_LIT(t, "\"resource\":");
-        text_str(t, e->body);
+        text_str(t, e->answer);
         TEXT_LIT(t, ",");
     }
     TEXT_LIT(t, "\"response\":{\"status\":\"");
@@ -234,9 +264,9 @@ static void put_entry(struct text *t, const struct entry *e)
     put_member(t, "location", e->location);
     put_member(t, "etag", e->etag);
     put_member(t, "lastModified", e->last_modified);
-    if (e->body.len > 0 && e->body_is_outcome) {
+    if (e->answer.len > 0 && e->answer_is_outcome) {
         TEXT_LIT(t, ",\"outcome\":");
-        text_str(t, e->body);
+        text_str(t, e->answer);
     }
     TEXT_LIT(t, "}}");
 }
@@ -247,7 +277,7 @@ enum andiron_step entries_answer(struct andiron_request *req, struct bundle *b)
     size_t size = 256;
 
     for (size_t i = 0; i < b->count; i++)
-        size += 256 + b->entries[i].body.len + b->entries[i].location.len;
+        size += 256 + b->entries[i].answer.len + b->entries[i].location.len;
     text_init(&t, andiron_request_arena(req), size);
     TEXT_LIT(&t, "{\"resourceType\":\"Bundle\",\"type\":\"");
     if (b->is_transaction)

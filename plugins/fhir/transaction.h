@@ -1,0 +1,98 @@
+/*
+ * Batches and transactions, inside: transaction.c runs them, transaction_plan.c finds out what
+ * entries write, what they call each other, and what their conditions lead to.
+ */
+#ifndef FHIR_TRANSACTION_H
+#define FHIR_TRANSACTION_H
+
+#include "bundle.h"
+#include "match.h"
+#include "prepare.h"
+
+enum { TRIES = 4 };
+#define NOWHERE SIZE_MAX
+
+/* A writing entry. */
+struct item {
+    struct entry *entry;
+    const struct resource_type *type;
+    struct andiron_request *judged; /* inner request that was allowed */
+    andiron_str id;
+    uint64_t if_match;
+    bool if_none;
+    bool is_conditional; /* ifNoneExist: the id is known only at the commit */
+    bool by_criteria;    /* PUT, PATCH or DELETE of what matches; the id is that of the match */
+    bool is_new;         /* by_criteria, and nothing matched */
+    bool is_void;        /* DELETE by criteria, and nothing matched: there is nothing to do */
+    struct andiron_search_plan match;
+    struct andiron_rows found;
+    struct patch patch;
+    struct rewrite_target target, identity;
+    struct rewrites rewrites;
+    struct preparing preparing;
+    size_t before; /* in befores: current version, then the first; NOWHERE: not asked */
+    bool bound;    /* the commit fails if the current version is no longer the one looked at */
+    bool left;     /* of a batch: taken out of the commit */
+};
+
+/* A reference by search, "Patient?identifier=x", wherever it stands. */
+struct reference {
+    andiron_str url;
+    const struct resource_type *type;
+    struct andiron_search_plan plan;
+    struct andiron_rows rows;
+    struct rewrite_target target;
+    size_t entry;
+};
+
+struct transaction {
+    struct bundle *bundle;
+    const struct fhir *fhir;
+    struct andiron_request *req;
+    struct entry **order; /* as they are processed: items first */
+    size_t order_count;
+    size_t at; /* step of a loop over order, items or references */
+    struct andiron_request *sub;
+
+    struct item *items;
+    size_t item_count;
+    struct rewrite_map *map, *identities, *conditional;
+    struct reference **references;
+    size_t reference_count, reference_cap;
+    struct issues issues;
+
+    struct andiron_ref *refs;
+    size_t ref_count;
+    struct andiron_rows befores;
+    unsigned tries;
+
+    struct andiron_commit commit;
+    size_t *places;  /* of each item in the commit; NOWHERE: unchanged, or not in it */
+    size_t *item_of; /* of each write */
+};
+
+/* Finds out all that depends on other entries and on the store, then goes on with the next. */
+enum andiron_step transaction_plan(struct andiron_request *req, struct transaction *t);
+
+/* What comes after the plan. */
+enum andiron_step transaction_planned(struct andiron_request *req, void *state);
+
+/* versioned-updates: whether the entry must say ifMatch if what it writes exists. */
+bool transaction_demands_version(const struct transaction *t, const struct item *item);
+int transaction_version_needed(struct andiron_error *err);
+
+/* Something is wrong with an entry of a transaction. */
+void transaction_refuse(struct transaction *t, const struct entry *e, enum andiron_code code,
+                        const char *member, const char *message);
+
+/* Fails the whole with an error that concerns one entry. */
+enum andiron_step transaction_fail_at(struct andiron_request *req, const struct entry *e,
+                                      const struct andiron_error *err);
+
+/* Takes an item of a batch out. Its entry has its answer, or is run by itself in the end. */
+static inline void transaction_leave(struct item *item)
+{
+    item->left = true;
+}
+
+#endif
