@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "jobs.h"
 #include "keys.h"
 #include "rows.h"
 #include "search.h"
@@ -425,6 +426,20 @@ static void stamp_all(struct writer *w, struct commit_job *c)
     }
 }
 
+/* The last check, and the first change: nothing may refuse the commit behind it. */
+static int take_name(struct writer *w, struct commit_job *c)
+{
+    struct andiron_commit *commit = c->commit;
+    bool taken = false;
+
+    if (claim_take(w, commit->claim, commit->claim_expires, &taken, &commit->error) != 0)
+        return refuse(c, commit->count);
+    if (taken)
+        return 0;
+    (void)andiron_error_set(&commit->error, ANDIRON_E_CONFLICT, "", "the name is taken");
+    return refuse(c, commit->count);
+}
+
 static int check(struct writer *w, struct job *job)
 {
     struct commit_job *c = (struct commit_job *)job;
@@ -453,7 +468,7 @@ static int check(struct writer *w, struct job *job)
         if (rc != 0)
             return -1;
     }
-    return 0;
+    return commit->claim.data != NULL ? take_name(w, c) : 0;
 }
 
 /* ---- apply --------------------------------------------------------------------------- */

@@ -12,6 +12,9 @@ struct job *claim_job(struct andiron_arena *arena, andiron_str name, andiron_use
 struct job *index_job(struct store *store, struct andiron_arena *arena,
                       struct andiron_indexing *items, size_t count,
                       struct andiron_error *ret_error);
+/* Takes a name on the writer's thread, in its transaction; -1: the database or the name is bad. */
+int claim_take(struct writer *w, andiron_str name, andiron_usec expires, bool *ret_taken,
+               struct andiron_error *err);
 /* One slice; *ret_more: there is more to remove. */
 struct job *forget_job(struct andiron_arena *arena, const char *type, const char *param,
                        bool *ret_more, struct andiron_error *ret_error);

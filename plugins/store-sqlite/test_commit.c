@@ -88,6 +88,33 @@ static void update_replaces_index_rows(void **state)
     assert_int_equal(count_rows(k, "SELECT count(*) FROM version WHERE keys IS NOT NULL"), 1);
 }
 
+static void writes_happen_only_with_the_name_that_they_claim(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_write write = { .ref = kit_ref("Session", "a"), .body = ANDIRON_STR("{}") };
+    struct andiron_commit commit = { .writes = &write,
+                                     .count = 1,
+                                     .claim = ANDIRON_STR("jti"),
+                                     .claim_expires = andiron_now() + 60000000 };
+
+    assert_int_equal(kit_commit(k, &commit), 0);
+    write.ref = kit_ref("Session", "b");
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_CONFLICT);
+    assert_int_equal(commit.failed, 1);
+    assert_int_equal(read_one(k, "Session", "b", 0).ref.id.len, 0);
+
+    /* A write that is refused takes no name. */
+    commit.claim = ANDIRON_STR("other");
+    write.ref = kit_ref("Session", "a");
+    write.if_absent = true;
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.failed, 0);
+    write.ref = kit_ref("Session", "b");
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(read_one(k, "Session", "b", 0).ref.version, 1);
+}
+
 static void removing_keeps_history_and_can_be_undone(void **state)
 {
     struct kit *k = *state;
@@ -290,6 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_is_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(update_replaces_index_rows, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_happen_only_with_the_name_that_they_claim, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(removing_keeps_history_and_can_be_undone, setup, teardown),
         cmocka_unit_test_setup_teardown(removing_the_unknown_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_condition_fails_the_whole_commit, setup, teardown),
