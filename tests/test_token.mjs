@@ -73,7 +73,7 @@ describe('an access token', () => {
     assert.equal(payload.client_id, 'bulk');
     assert.equal(payload.scope, SEED_SCOPE);
     assert.equal(payload.exp - payload.iat, r.json.expires_in);
-    assert.match(payload.jti, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.match(payload.jti, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     assert.equal((await search(r.json.access_token)).status, 200);
   });
   test('comes for ES384, by form, and with a media type parameter', async () => {

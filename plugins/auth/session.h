@@ -21,7 +21,7 @@ struct session {
     andiron_usec start, end;
 };
 
-/* A random UUID (RFC 9562 version 4), without NUL. */
+/* A UUID (RFC 9562 version 7: time, then 74 random bits), without NUL. */
 void session_new_id(char out[SESSION_ID]);
 
 /* SHA-256 of a token, as base64url. */

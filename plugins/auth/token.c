@@ -2,7 +2,8 @@
  * POST /auth/token: the grant client_credentials (seed-semantics 4.1 to 4.4).
  *
  * A row of steps in the order of TK-4: parse, grant_type, client authentication, grant
- * allowed, parameters, scope, issue.
+ * allowed, parameters, scope, issue. The jti of an assertion is claimed in the transaction that
+ * stores the Session, or alone where the request is refused behind the authentication.
  */
 #include <stdlib.h>
 #include <strings.h>
@@ -41,11 +42,17 @@ struct asking {
     struct assertion_rules rules;
     struct assertion assertion;
     andiron_str set; /* absent: the Client's own jwks */
-    bool renewed, is_valid, was_free;
+    bool renewed, is_valid;
     const struct jose_key *key;
 
+    andiron_str jti; /* name to be claimed; absent: not by assertion */
+    andiron_usec jti_until;
+    bool was_free;
+
     /* issuing */
-    struct client_grant_memo *grant; /* NULL: no scopes */
+    bool looked_again;
+    const char *refusal, *refusal_text; /* told once the jti has been claimed */
+    struct client_grant_memo *grant;    /* NULL: no scopes */
     andiron_str audience_json;
     struct session session;
     struct andiron_write write;
@@ -65,29 +72,20 @@ static enum andiron_step authenticated(struct andiron_request *req, struct askin
 
 /* ---- by assertion ---------------------------------------------------------------------------- */
 
-static enum andiron_step jti_claimed(struct andiron_request *req, void *state)
+static enum andiron_step refuse_used(struct andiron_request *req, struct asking *a)
 {
-    struct asking *a = state;
-
-    if (a->error.code != ANDIRON_OK)
-        return oauth_fail_with(req, a->auth, &a->error);
-    if (!a->was_free)
-        return oauth_fail(req, a->auth, "invalid_client", "assertion: jti was used before");
-    return authenticated(req, a);
+    return oauth_fail(req, a->auth, "invalid_client", "assertion: jti was used before");
 }
 
-/* JA-12, last of all: junk without a signature cannot fill the store. */
-static enum andiron_step claim_jti(struct andiron_request *req, struct asking *a)
+/* JA-12: what the store takes together with the Session, for as long as the assertion could count. */
+static void name_jti(struct andiron_request *req, struct asking *a)
 {
-    const struct andiron_store *store = a->auth->store.table;
     struct andiron_arena *arena = andiron_request_arena(req);
     andiron_str jti = session_token_hash(arena, a->assertion.jti); /* names have one length */
-    const char *name = andiron_printf(arena, "jti/%.*s/%.*s", (int)a->client->id.len,
-                                      a->client->id.data, (int)jti.len, jti.data);
-    andiron_usec until = (andiron_usec)((a->assertion.exp_s + a->rules.skew_s + 1) * 1e6);
 
-    return store->claim(a->auth->store.self, req, andiron_str_of(name), until, &a->was_free,
-                        &a->error, jti_claimed, a);
+    a->jti = andiron_str_of(andiron_printf(arena, "jti/%.*s/%.*s", (int)a->client->id.len,
+                                           a->client->id.data, (int)jti.len, jti.data));
+    a->jti_until = (andiron_usec)((a->assertion.exp_s + a->rules.skew_s + 1) * 1e6);
 }
 
 static enum andiron_step signature_checked(struct andiron_request *req, void *state)
@@ -100,7 +98,8 @@ static enum andiron_step signature_checked(struct andiron_request *req, void *st
     a->rules.now_s = (double)andiron_now() / 1e6;
     if (assertion_check(&a->assertion, &a->rules, &a->error) != 0)
         return oauth_fail(req, a->auth, "invalid_client", "%s", a->error.message);
-    return claim_jti(req, a);
+    name_jti(req, a);
+    return authenticated(req, a);
 }
 
 static enum andiron_step dummy_verified(struct andiron_request *req, void *state)
@@ -325,6 +324,8 @@ static enum andiron_step session_stored(struct andiron_request *req, void *state
     struct asking *a = state;
     const struct andiron_keys *keys = a->auth->keys.table;
 
+    if (a->commit.error.code == ANDIRON_E_CONFLICT && a->commit.failed == a->commit.count)
+        return refuse_used(req, a);
     if (a->commit.error.code != ANDIRON_OK)
         return oauth_fail_with(req, a->auth, &a->commit.error);
     if (!a->client->wants_jwt)
@@ -376,11 +377,37 @@ static enum andiron_step issue(struct andiron_request *req, struct asking *a)
     if (!a->client->wants_jwt)
         new_opaque_token(arena, a);
     session_write(arena, &a->session, &a->write);
-    a->commit = (struct andiron_commit){ .writes = &a->write, .count = 1 };
+    a->commit = (struct andiron_commit){
+        .writes = &a->write, .count = 1, .claim = a->jti, .claim_expires = a->jti_until
+    };
     return store->commit(a->auth->store.self, req, &a->commit, session_stored, a);
 }
 
 /* ---- scope and audience ----------------------------------------------------------------------------- */
+
+static enum andiron_step jti_claimed(struct andiron_request *req, void *state)
+{
+    struct asking *a = state;
+    if (a->error.code != ANDIRON_OK)
+        return oauth_fail_with(req, a->auth, &a->error);
+    if (!a->was_free)
+        return refuse_used(req, a);
+    return oauth_fail(req, a->auth, a->refusal, "%s", a->refusal_text);
+}
+
+/* TK-4: authentication comes first, and the claim of the jti is part of it. */
+static enum andiron_step refuse_grant(struct andiron_request *req, struct asking *a,
+                                      const char *error, const char *text)
+{
+    const struct andiron_store *store = a->auth->store.table;
+
+    a->refusal = error;
+    a->refusal_text = text;
+    if (a->jti.data == NULL)
+        return oauth_fail(req, a->auth, error, "%s", text);
+    return store->claim(a->auth->store.self, req, a->jti, a->jti_until, &a->was_free, &a->error,
+                        jti_claimed, a);
+}
 
 static bool begins(andiron_str text, const char *with)
 {
@@ -428,26 +455,28 @@ static enum andiron_step check_scope(struct andiron_request *req, struct asking 
 
     if (andiron_json_count(a->client->scope) == 0) {
         if (scope.data != NULL)
-            return oauth_fail(req, a->auth, "invalid_scope",
-                              "no scopes are registered for this client; leave scope out");
+            return refuse_grant(req, a, "invalid_scope",
+                                "no scopes are registered for this client; leave scope out");
         return issue(req, a);
     }
     if (scope.data == NULL)
-        return oauth_fail(req, a->auth, "invalid_scope", "scope is required");
+        return refuse_grant(req, a, "invalid_scope", "scope is required");
     if (asks_for_user(scope))
-        return oauth_fail(req, a->auth, "invalid_scope",
-                          "patient/, user/, launch and OpenID scopes need a user, whom "
-                          "client_credentials has not");
+        return refuse_grant(req, a, "invalid_scope",
+                            "patient/, user/, launch and OpenID scopes need a user, whom "
+                            "client_credentials has not");
     if (a->auth->scopes.table == NULL)
-        return oauth_fail(req, a->auth, "invalid_scope",
-                          "scopes are not supported here: plugin smart is not enabled");
+        return refuse_grant(req, a, "invalid_scope",
+                            "scopes are not supported here: plugin smart is not enabled");
     a->grant = client_grant_ask(a->auth, a->client, scope, &a->error);
     if (a->grant == NULL)
-        return oauth_fail(req, a->auth, "invalid_scope", "%s", a->error.message);
+        return refuse_grant(
+            req, a, "invalid_scope",
+            andiron_copy(andiron_request_arena(req), andiron_str_of(a->error.message)));
     andiron_at_release(andiron_request_arena(req), drop_grant, a->grant);
     if (a->grant->is_empty)
-        return oauth_fail(req, a->auth, "invalid_scope",
-                          "none of the requested scopes can be granted to this client");
+        return refuse_grant(req, a, "invalid_scope",
+                            "none of the requested scopes can be granted to this client");
     return issue(req, a);
 }
 
@@ -469,19 +498,34 @@ static enum andiron_step check_audience(struct andiron_request *req, struct aski
     andiron_str audience = a->params.audience.data != NULL ? a->params.audience : fhir;
 
     if (!andiron_str_eq(audience, fhir) && !lists(a->client->audience, audience))
-        return oauth_fail(req, a->auth, "invalid_target",
-                          "audience is not registered for this client");
+        return refuse_grant(req, a, "invalid_target", "audience is not registered for this client");
     struct andiron_json_writer *w = andiron_json_write(arena, 128 * 1024);
     andiron_json_put_str(w, NULL, audience);
     a->audience_json = andiron_json_written(w);
     return check_scope(req, a);
 }
 
+static enum andiron_step client_again(struct andiron_request *req, void *state)
+{
+    struct asking *a = state;
+
+    if (a->error.code != ANDIRON_OK)
+        return oauth_fail_with(req, a->auth, &a->error);
+    if (a->client == NULL || !a->client->active)
+        return refuse_client(req, a);
+    return authenticated(req, a);
+}
+
 static enum andiron_step authenticated(struct andiron_request *req, struct asking *a)
 {
+    /* Hashing and fetching take their time: the Client may have been changed, or ended, meanwhile. */
+    if (!client_is_current(a->client) && !a->looked_again) {
+        a->looked_again = true;
+        return client_find(a->auth, req, a->client->id, &a->client, &a->error, client_again, a);
+    }
     if ((a->client->grants & client_grant(a->params.grant_type)) == 0) /* TK-20 */
-        return oauth_fail(req, a->auth, "unauthorized_client",
-                          "grant type client_credentials is not registered for this client");
+        return refuse_grant(req, a, "unauthorized_client",
+                            "grant type client_credentials is not registered for this client");
     return check_audience(req, a);
 }
 
