@@ -125,14 +125,43 @@ static void instants_and_http_dates_agree_with_the_calendar(void **state)
     assert_string_equal(text, "2000-02-29T00:00:00.000000Z");
     /* RFC 9110 section 5.6.7: three spellings of one instant */
     const andiron_usec rfc = INT64_C(784111777) * 1000000;
-    (void)units_http_date(rfc, text);
-    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMT")), rfc);
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("Sunday, 06-Nov-94 08:49:37 GMT")), rfc);
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("Sun Nov  6 08:49:37 1994")), rfc);
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMTx")), INT64_MIN);
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("Sun, 36 Nov 1994 08:49:37 GMT")), INT64_MIN);
-    assert_int_equal(units_parse_http_date(ANDIRON_STR("")), INT64_MIN);
+    andiron_http_date(rfc, text);
+    assert_memory_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT", ANDIRON_HTTP_DATE_LEN);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMT")), rfc);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sunday, 06-Nov-94 08:49:37 GMT")), rfc);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun Nov  6 08:49:37 1994")), rfc);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMTx")), INT64_MIN);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 36 Nov 1994 08:49:37 GMT")), INT64_MIN);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("")), INT64_MIN);
+}
+
+static void instants_are_written_for_any_time(void **state)
+{
+    static const struct {
+        andiron_usec at;
+        const char *fhir, *http;
+    } rows[] = {
+        { 0, "1970-01-01T00:00:00.000000Z", "Thu, 01 Jan 1970 00:00:00 GMT" },
+        { 784111777000001, "1994-11-06T08:49:37.000001Z", "Sun, 06 Nov 1994 08:49:37 GMT" },
+        { 1709164800000000, "2024-02-29T00:00:00.000000Z", "Thu, 29 Feb 2024 00:00:00 GMT" },
+        { -1, "1969-12-31T23:59:59.999999Z", "Wed, 31 Dec 1969 23:59:59 GMT" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char fhir[ANDIRON_INSTANT_LEN + 1] = "", http[ANDIRON_HTTP_DATE_LEN + 1] = "";
+        andiron_instant(rows[i].at, fhir);
+        andiron_http_date(rows[i].at, http);
+        assert_string_equal(fhir, rows[i].fhir);
+        assert_string_equal(http, rows[i].http);
+        assert_true(rows[i].at < 0 || andiron_http_date_read(andiron_str_of(http)) ==
+                                          rows[i].at / 1000000 * 1000000);
+    }
+    static const char *const wrong[] = { "2024-01-01", "Sun, 06 Nov 1994 08:49:37 UTC",
+                                         "Sun, 06 Foo 1994 08:49:37 GMT",
+                                         "Sun, xx Nov 1994 08:49:37 GMT",
+                                         "Sun, 06 Nov 1994 24:49:37 GMT" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_true(andiron_http_date_read(andiron_str_of(wrong[i])) == INT64_MIN);
 }
 
 static void nearest_name_is_suggested_only_when_near(void **state)
@@ -170,6 +199,7 @@ int main(void)
         cmocka_unit_test(buffer_stops_at_its_maximum),
         cmocka_unit_test(units_need_a_unit_and_must_fit),
         cmocka_unit_test(instants_and_http_dates_agree_with_the_calendar),
+        cmocka_unit_test(instants_are_written_for_any_time),
         cmocka_unit_test(nearest_name_is_suggested_only_when_near),
         cmocka_unit_test(long_errors_are_cut_between_characters),
     };

@@ -129,7 +129,7 @@ static struct civil civil_of(andiron_usec at)
     return c;
 }
 
-size_t units_instant(andiron_usec at, char out[UNITS_INSTANT_MAX])
+void andiron_instant(andiron_usec at, char out[ANDIRON_INSTANT_LEN])
 {
     struct civil c = civil_of(at);
     char *p = put_digits(out, (unsigned)(c.year < 0 || c.year > 9999 ? 9999 : c.year), 4);
@@ -145,15 +145,20 @@ size_t units_instant(andiron_usec at, char out[UNITS_INSTANT_MAX])
     p = put_digits(p, c.second, 2);
     *p++ = '.';
     p = put_digits(p, c.micros, 6);
-    *p++ = 'Z';
-    *p = '\0';
-    return (size_t)(p - out);
+    *p = 'Z';
+}
+
+size_t units_instant(andiron_usec at, char out[UNITS_INSTANT_MAX])
+{
+    andiron_instant(at, out);
+    out[ANDIRON_INSTANT_LEN] = '\0';
+    return ANDIRON_INSTANT_LEN;
 }
 
 static const char day_names[] = "SunMonTueWedThuFriSat";
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-size_t units_http_date(andiron_usec at, char out[UNITS_HTTP_DATE_MAX])
+void andiron_http_date(andiron_usec at, char out[ANDIRON_HTTP_DATE_LEN])
 {
     struct civil c = civil_of(at);
     int64_t weekday = (c.days + 4) % 7; /* 1970-01-01 was a Thursday */
@@ -176,8 +181,7 @@ size_t units_http_date(andiron_usec at, char out[UNITS_HTTP_DATE_MAX])
     p = put_digits(p, c.minute, 2);
     *p++ = ':';
     p = put_digits(p, c.second, 2);
-    memcpy(p, " GMT", 5);
-    return (size_t)(p + 4 - out);
+    memcpy(p, " GMT", 4);
 }
 
 static int month_of(const char *name)
@@ -188,7 +192,7 @@ static int month_of(const char *name)
     return 0;
 }
 
-andiron_usec units_parse_http_date(andiron_str text)
+andiron_usec andiron_http_date_read(andiron_str text)
 {
     char s[40], month[4] = "";
     unsigned day, year, hour, minute, second;

@@ -18,16 +18,10 @@ int64_t units_bytes(andiron_str text);
 /* Whole number with optional '-', *ret untouched and -1 if text is anything else or does not fit. */
 int units_int(andiron_str text, int64_t *ret);
 
-enum { UNITS_INSTANT_MAX = 32, UNITS_HTTP_DATE_MAX = 30 };
+enum { UNITS_INSTANT_MAX = ANDIRON_INSTANT_LEN + 1 };
 
-/* "2024-08-29T15:51:05.117806Z"; returns its length, without the final NUL. */
+/* andiron_instant() with a final NUL; returns its length without it. */
 size_t units_instant(andiron_usec at, char out[UNITS_INSTANT_MAX]);
-
-/* IMF-fixdate of RFC 9110 section 5.6.7, "Sun, 06 Nov 1994 08:49:37 GMT"; seconds precision. */
-size_t units_http_date(andiron_usec at, char out[UNITS_HTTP_DATE_MAX]);
-
-/* Instant of an HTTP date in any of the three forms of RFC 9110 section 5.6.7, or INT64_MIN. */
-andiron_usec units_parse_http_date(andiron_str text);
 
 /* Microseconds of the monotonic clock: for deadlines and durations. */
 int64_t units_monotonic(void);

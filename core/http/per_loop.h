@@ -45,7 +45,7 @@ struct http_loop {
     struct deflater *deflater;      /* of response bodies; made when first needed */
     struct http_field *fields;      /* where heads are parsed that arrive whole */
     struct buffer head;             /* where response heads are written */
-    char date[UNITS_HTTP_DATE_MAX]; /* Date of this second */
+    char date[ANDIRON_HTTP_DATE_LEN]; /* Date of this second */
     int64_t date_second;
     uint64_t id_seed, id_count; /* of request ids */
     unsigned begun;             /* requests, for sampling */

@@ -88,7 +88,7 @@ const char *send_date(struct http_loop *home)
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &now); /* cannot fail for this clock */
     if (now.tv_sec != home->date_second) {
         home->date_second = now.tv_sec;
-        (void)units_http_date((andiron_usec)now.tv_sec * 1000000, home->date);
+        andiron_http_date((andiron_usec)now.tv_sec * 1000000, home->date);
     }
     return home->date;
 }

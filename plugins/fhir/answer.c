@@ -1,6 +1,5 @@
 #include "answer.h"
 
-#include "instant.h"
 #include "platform.h"
 #include "subset.h"
 #include "text.h"
@@ -40,10 +39,10 @@ andiron_str answer_etag(struct andiron_request *req, uint64_t version)
 
 void answer_version(struct andiron_request *req, uint64_t version, andiron_usec updated)
 {
-    char *date = andiron_alloc(andiron_request_arena(req), INSTANT_HTTP_LEN);
-    instant_put_http(updated, date);
+    char *date = andiron_alloc(andiron_request_arena(req), ANDIRON_HTTP_DATE_LEN);
+    andiron_http_date(updated, date);
     andiron_reply_header(req, "ETag", answer_etag(req, version));
-    andiron_reply_header(req, "Last-Modified", (andiron_str){ date, INSTANT_HTTP_LEN });
+    andiron_reply_header(req, "Last-Modified", (andiron_str){ date, ANDIRON_HTTP_DATE_LEN });
 }
 
 andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
@@ -140,7 +139,7 @@ static bool is_current(struct andiron_request *req, uint64_t version, andiron_us
     andiron_str since = andiron_request_header(req, "if-modified-since");
     if (since.len == 0)
         return false;
-    andiron_usec at = instant_parse_http(since);
+    andiron_usec at = andiron_http_date_read(since);
     return at >= 0 && updated / 1000000 <= at / 1000000;
 }
 

@@ -10,7 +10,6 @@
 #include "answer.h"
 #include "common/fhir/params.h"
 #include "common/fhir/types.h"
-#include "instant.h"
 #include "negotiate.h"
 #include "text.h"
 
@@ -325,9 +324,9 @@ static void put_others(struct text *t, const struct parts *parts)
 static void put_head(struct text *t, struct andiron_request *req, const struct fhir *fhir)
 {
     const char *const *list = fhir->config->instantiates;
-    char date[INSTANT_LEN];
+    char date[ANDIRON_INSTANT_LEN];
 
-    instant_put(fhir->started, date);
+    andiron_instant(fhir->started, date);
     TEXT_LIT(t, "{\"resourceType\":\"CapabilityStatement\",\"status\":\"active\",\"date\":\"");
     text_add(t, date, sizeof(date));
     TEXT_LIT(t, "\",\"kind\":\"instance\"");

@@ -1,6 +1,5 @@
 #include "compose.h"
 
-#include "instant.h"
 #include "text.h"
 
 struct work {
@@ -309,8 +308,8 @@ void compose(const struct composing *how, struct draft *ret)
 
 static void put_instant(struct text *t, andiron_usec at)
 {
-    instant_put(at, text_room(t, INSTANT_LEN));
-    t->len += INSTANT_LEN;
+    andiron_instant(at, text_room(t, ANDIRON_INSTANT_LEN));
+    t->len += ANDIRON_INSTANT_LEN;
 }
 
 /* What the resource of a HOLE_ID is called in the end. */

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base64.h"
-#include "instant.h"
 #include "patch.h"
 #include "text.h"
 
@@ -177,16 +176,16 @@ struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e
 
 static andiron_str instant_text(struct andiron_request *req, andiron_usec at)
 {
-    char *text = andiron_alloc(andiron_request_arena(req), INSTANT_LEN);
-    instant_put(at, text);
-    return (andiron_str){ text, INSTANT_LEN };
+    char *text = andiron_alloc(andiron_request_arena(req), ANDIRON_INSTANT_LEN);
+    andiron_instant(at, text);
+    return (andiron_str){ text, ANDIRON_INSTANT_LEN };
 }
 
 void entries_take(struct andiron_request *req, const struct bundle *b, struct entry *e,
                   struct andiron_request *sub)
 {
     andiron_str modified = andiron_replied_header(sub, "Last-Modified");
-    andiron_usec at = instant_parse_http(modified);
+    andiron_usec at = andiron_http_date_read(modified);
     bool wrote = e->verb != VERB_GET;
 
     e->status = andiron_reply_status(sub);

@@ -1,6 +1,5 @@
 #include "searchset.h"
 
-#include "instant.h"
 #include "subset.h"
 #include "text.h"
 
@@ -192,9 +191,9 @@ static void put_version(struct text *t, struct andiron_request *req, const struc
                         andiron_str base, const struct resource_type *type,
                         const struct andiron_row *row)
 {
-    char instant[INSTANT_LEN];
+    char instant[ANDIRON_INSTANT_LEN];
 
-    instant_put(row->updated, instant);
+    andiron_instant(row->updated, instant);
     TEXT_LIT(t, "{\"fullUrl\":\"");
     put_entry_url(t, base, row);
     TEXT_LIT(t, "\"");
