@@ -115,7 +115,7 @@ static void units_need_a_unit_and_must_fit(void **state)
 static void instants_and_http_dates_agree_with_the_calendar(void **state)
 {
     (void)state;
-    char text[UNITS_INSTANT_MAX];
+    char text[ANDIRON_HTTP_DATE_LEN + 1];
     const andiron_usec at = INT64_C(1724946665117806); /* the seed's lastUpdated */
     assert_int_equal(units_instant(at, text), 27);
     assert_string_equal(text, "2024-08-29T15:51:05.117806Z");
