@@ -7,6 +7,7 @@
  */
 #include "filter.h"
 
+#include "drive.h"
 #include "iter.h"
 
 bool filter_compares_date(enum andiron_compare how, andiron_usec low, andiron_usec high,
@@ -335,7 +336,7 @@ static bool has_matches(struct run *run, struct node *n, const struct candidate 
 
     if (n->references == NULL) {
         n->references = iter_of_references(run, n->p);
-        n->inner = iter_of_filter(run, n->args[0]);
+        n->inner = drive_filter(run, n->args[0]);
     }
     iter_set_target(n->references, c->rid);
     for (;;) {

@@ -24,16 +24,24 @@ bool iter_has(struct run *run, struct iter *it, int64_t key);
 bool iter_is_short(struct run *run, const struct iter *it);
 /* Whether everything it brings satisfies the filter it was made from. */
 bool iter_is_exact(const struct iter *it);
+void iter_set_exact(struct iter *it, bool exact);
 
-/* Candidates for a filter; NULL: none better than all of the type (or failed). */
-struct iter *iter_of_filter(struct run *run, struct node *n);
 /* All current versions of a type; exact: and all of them are wanted. */
 struct iter *iter_of_type(struct run *run, int64_t type, bool exact);
 /* Versions that refer to a resource by p; the target is set later. */
 struct iter *iter_of_references(struct run *run, int64_t p);
 void iter_set_target(struct iter *it, int64_t rid);
-/* Several as one. */
+/* Lists of ix_token and ix_ref: room for count of them, added one by one. name: for explain. */
+struct iter *iter_lists(struct run *run, size_t count, const char *name);
+void iter_add_token(struct iter *it, int64_t p, int64_t hash);
+void iter_add_ref(struct iter *it, int64_t p, int64_t rid);
+/* These keys, in any order; takes the array. */
+struct iter *iter_array(struct run *run, int64_t *keys, size_t count, const char *name);
+/* What all, or any, of several bring; takes the array. */
+struct iter *iter_all(struct run *run, struct iter **args, size_t count);
 struct iter *iter_any(struct run *run, struct iter **args, size_t count);
+/* As iter_any(), but as one iterator of its kind where all are of one kind. */
+struct iter *iter_merge(struct run *run, struct iter **args, size_t count);
 
 /*
  * For a single list of the index, how many entries it has, at most max; -1: it is something else.

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cursor.h"
+#include "drive.h"
 #include "filter.h"
 #include "iter.h"
 #include "page.h"
@@ -283,7 +284,7 @@ static int build_iters(struct run *run)
     for (size_t i = 0; i < run->plan_count; i++) {
         struct plan *plan = &run->plans[i];
         bool all = plan->filter->op == NODE_TRUE;
-        plan->iter = all ? NULL : iter_of_filter(run, plan->filter);
+        plan->iter = all ? NULL : drive_filter(run, plan->filter);
         if (run->failed)
             return -1;
         if (plan->iter == NULL)

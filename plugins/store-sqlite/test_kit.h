@@ -63,6 +63,7 @@ static inline void kit_reopen(struct kit *k)
 static inline void kit_close(struct kit *k)
 {
     reader_free(k->reader);
+    k->reader = NULL;
     store_stop(&k->store);
 }
 

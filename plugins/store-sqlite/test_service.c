@@ -127,6 +127,7 @@ static void stop(void)
     pool_stop();
     for (unsigned i = 0; i < 2; i++)
         reader_free(readers[i]); /* as loop_stop() does, before the loop's base is gone */
+    kit_close(&kit);             /* the writer posts to the loops */
     http_server_free(server.server);
     for (unsigned i = 0; i < 2; i++)
         loop_free(server.loops[i]);

@@ -1,0 +1,261 @@
+/*
+ * Choosing candidates; see drive.h.
+ */
+#include "drive.h"
+
+#include "gather.h"
+#include "iter.h"
+#include "rows.h"
+
+/* ---- lists of conditions -------------------------------------------------------------------- */
+
+static struct iter *of_token(struct run *run, const struct node *n)
+{
+    const struct hash_key *key = &run->store->key;
+    andiron_str wide = { (const char *)n->wide.bytes, sizeof(n->wide.bytes) };
+    struct iter *it = iter_lists(run, 1, "token");
+    uint32_t part = n->term->part;
+
+    if (n->kind == KEYS_OF_TYPE)
+        iter_add_token(it, n->p, rows_hash_of_type(key, wide));
+    else if (n->no_system)
+        iter_add_token(it, n->p, rows_hash_unsystemed(key, part, n->text));
+    else if (n->any_system)
+        iter_add_token(it, n->p, rows_hash_code(key, part, n->text));
+    else
+        iter_add_token(it, n->p, rows_hash_coded(key, part, n->hash, n->text));
+    return it;
+}
+
+static struct iter *of_references(struct run *run, const struct node *n)
+{
+    struct iter *it = iter_lists(run, n->rid_count, "reference");
+
+    for (size_t i = 0; i < n->rid_count; i++)
+        iter_add_ref(it, n->p, n->rids[i]);
+    return it;
+}
+
+/* A URI that is q or above it: q, and q cut at each '/'. */
+static struct iter *of_above(struct run *run, const struct node *n)
+{
+    size_t count = 2;
+    struct iter *it;
+
+    for (size_t i = 0; i < n->text.len; i++)
+        count += n->text.data[i] == '/' ? 2 : 0;
+    if (count > 128)
+        return NULL;
+    it = iter_lists(run, count, "uri");
+    iter_add_token(it, n->p, rows_hash_uri(&run->store->key, n->term->part, n->text));
+    for (size_t i = 1; i < n->text.len; i++) {
+        andiron_str above = { n->text.data, i };
+        if (n->text.data[i] == '/')
+            iter_add_token(it, n->p, rows_hash_uri(&run->store->key, n->term->part, above));
+        if (n->text.data[i - 1] == '/')
+            iter_add_token(it, n->p, rows_hash_uri(&run->store->key, n->term->part, above));
+    }
+    return it;
+}
+
+/* Cheap ones: the entries of the index that the condition names. */
+static struct iter *of_term(struct run *run, const struct node *n)
+{
+    struct iter *it;
+    bool equal = n->compare != ANDIRON_CMP_NE && n->compare != ANDIRON_CMP_STARTS &&
+                 n->compare != ANDIRON_CMP_CONTAINS && n->compare != ANDIRON_CMP_SYSTEM;
+
+    if (n->kind == KEYS_URI && n->compare == ANDIRON_CMP_ABOVE)
+        return of_above(run, n);
+    if (!equal || (n->term->group != 0 && n->kind != KEYS_TOKEN && n->kind != KEYS_URI))
+        return NULL;
+    switch (n->kind) {
+    case KEYS_TOKEN:
+    case KEYS_OF_TYPE:
+        return of_token(run, n);
+    case KEYS_REFERENCE:
+        return n->term->part == 0 ? of_references(run, n) : NULL;
+    case KEYS_URL:
+    case KEYS_URI:
+        if (n->compare == ANDIRON_CMP_BELOW || n->compare == ANDIRON_CMP_ABOVE)
+            return NULL;
+        if (n->kind == KEYS_URL && n->term->part != 0)
+            return NULL;
+        it = iter_lists(run, 1, "uri");
+        iter_add_token(it, n->p,
+                       n->kind == KEYS_URI ? rows_hash_uri(&run->store->key, n->term->part, n->text)
+                                           : rows_hash_url(&run->store->key, n->text));
+        return it;
+    default:
+        return NULL;
+    }
+}
+
+static struct iter *of_id(struct run *run, const struct node *n)
+{
+    sqlite3_stmt *s;
+    int64_t *keys = andiron_alloc(run->arena, sizeof(*keys));
+    size_t count = 0;
+
+    if (n->compare == ANDIRON_CMP_NE)
+        return NULL;
+    s = db_statement(run->db, DB_BY_ID);
+    if (s == NULL) {
+        run_fail(run);
+        return NULL;
+    }
+    sqlite3_bind_int64(s, 1, n->type);
+    db_bind_str(s, 2, n->text);
+    int found = db_step(run->db, s);
+    if (found < 0) {
+        run_fail(run);
+        return NULL;
+    }
+    if (found == 1) {
+        keys[count++] = iter_key(run, sqlite3_column_int64(s, 0));
+        sqlite3_reset(s);
+    }
+    return iter_array(run, keys, count, "id");
+}
+
+/* ---- trees --------------------------------------------------------------------------------------- */
+
+/* What the index lists directly. */
+static struct iter *cheap(struct run *run, struct node *n);
+/* What must be gathered first. */
+static struct iter *costly(struct run *run, struct node *n, bool beside);
+
+/* Every alternative needs an iterator of its own; costly ones only if allowed. */
+static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
+{
+    struct iter **args = andiron_alloc(run->arena, n->arg_count * sizeof(args[0]));
+
+    for (size_t i = 0; i < n->arg_count; i++) {
+        args[i] = cheap(run, n->args[i]);
+        if (args[i] == NULL && allow_costly && !run->failed)
+            args[i] = costly(run, n->args[i], false);
+        if (args[i] == NULL)
+            return NULL;
+    }
+    return iter_merge(run, args, n->arg_count);
+}
+
+/* Whether gathering could make an iterator where the index has no list. */
+static bool can_gather(const struct node *n)
+{
+    switch (n->op) {
+    case NODE_TERM:
+        return n->kind == KEYS_DATE || n->kind == KEYS_NUMBER || n->kind == KEYS_QUANTITY ||
+               n->kind == KEYS_STRING;
+    case NODE_CHAIN:
+    case NODE_HAS:
+    case NODE_AND:
+    case NODE_OR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * Several conditions: those that the index lists, joined; if none of these is short, those
+ * that can be gathered as well.
+ */
+static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
+{
+    struct iter **args = andiron_alloc(run->arena, n->arg_count * sizeof(args[0]));
+    size_t listed, count = 0;
+    bool driven = false, gathers = false, exact = true;
+    struct iter *it;
+
+    for (size_t i = 0; i < n->arg_count; i++) {
+        it = cheap(run, n->args[i]);
+        n->args[i]->listed = it != NULL;
+        if (it == NULL) {
+            gathers |= can_gather(n->args[i]);
+            exact = false;
+            continue;
+        }
+        args[count++] = it;
+        n->args[i]->settled = iter_is_exact(it) && n->args[i]->op != NODE_TERM;
+    }
+    listed = count;
+    for (size_t i = 0; i < listed && gathers && allow_costly && !driven; i++)
+        driven = iter_is_short(run, args[i]);
+    for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
+        if (n->args[i]->listed)
+            continue;
+        it = costly(run, n->args[i], count != 0);
+        if (run->failed || run->stopped)
+            return NULL;
+        if (it == NULL)
+            continue;
+        args[count++] = it;
+        n->args[i]->settled = iter_is_exact(it);
+        driven = iter_is_short(run, it);
+    }
+    if (count == 0)
+        return NULL;
+    it = iter_all(run, args, count);
+    if (!exact && count < n->arg_count)
+        iter_set_exact(it, false); /* a single one is its own: it serves this conjunction only */
+    return it;
+}
+
+static struct iter *cheap(struct run *run, struct node *n)
+{
+    if (run->failed)
+        return NULL;
+    switch (n->op) {
+    case NODE_FALSE:
+        return iter_array(run, NULL, 0, "nothing");
+    case NODE_TERM:
+        return of_term(run, n);
+    case NODE_ID:
+        return of_id(run, n);
+    case NODE_OR:
+        return of_or(run, n, false);
+    case NODE_AND:
+        return of_and(run, n, false);
+    case NODE_TOGETHER: {
+        struct iter *it = of_and(run, n, false);
+        if (it != NULL)
+            iter_set_exact(it, false); /* says nothing of groups */
+        return it;
+    }
+    default:
+        return NULL;
+    }
+}
+
+static struct iter *costly(struct run *run, struct node *n, bool beside)
+{
+    if (run->failed || run->stopped)
+        return NULL;
+    switch (n->op) {
+    case NODE_TERM:
+        return gather_range(run, n, beside || run->sort_count != 0);
+    case NODE_CHAIN:
+        return gather_chain(run, n);
+    case NODE_HAS:
+        return gather_has(run, n);
+    case NODE_OR:
+        return of_or(run, n, true);
+    case NODE_AND:
+        return of_and(run, n, true);
+    default:
+        return NULL;
+    }
+}
+
+struct iter *drive_filter(struct run *run, struct node *n)
+{
+    if (n->op == NODE_AND)
+        return of_and(run, n, true);
+    struct iter *it = cheap(run, n);
+    if (it == NULL)
+        it = costly(run, n, false);
+    if (it != NULL)
+        n->settled = iter_is_exact(it) && n->op != NODE_TERM && n->op != NODE_OR;
+    return it;
+}

@@ -1,0 +1,320 @@
+/*
+ * Gathered candidates; see gather.h.
+ */
+#include "gather.h"
+
+#include "drive.h"
+#include "filter.h"
+#include "iter.h"
+#include "rows.h"
+
+enum {
+    RANGE_MAX = 10000,  /* entries of a range that are gathered and sorted */
+    TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
+    GATHER_WORK = 20000 /* rows that gathering may look at */
+};
+
+/* Keys that are being gathered, up to a maximum. */
+struct gather {
+    int64_t *keys;
+    size_t count, max;
+    bool overflow;
+};
+
+static struct gather gather_new(struct run *run, size_t max)
+{
+    return (struct gather){ .keys = andiron_alloc(run->arena, max * sizeof(int64_t)), .max = max };
+}
+
+static void gather_add(struct gather *g, int64_t key)
+{
+    if (g->count < g->max)
+        g->keys[g->count++] = key;
+    else
+        g->overflow = true;
+}
+
+/* Bounds of lo within which every date of a class lies that compares so. */
+static void date_bounds(const struct node *n, int64_t class, int64_t *ret_from, int64_t *ret_to)
+{
+    andiron_usec low = n->term->range.date.low, high = n->term->range.date.high;
+    int64_t from = INT64_MIN, to = INT64_MAX;
+    int64_t reach = class == 0 ? ROWS_DAY : INT64_MAX; /* how far before its end a date begins */
+
+    switch (n->compare) {
+    case ANDIRON_CMP_EQ:
+        from = low;
+        to = high;
+        break;
+    case ANDIRON_CMP_AP:
+        to = high;
+        from = class == 0 && low > INT64_MIN + reach ? low - reach : INT64_MIN;
+        break;
+    case ANDIRON_CMP_GE:
+        from = class == 0 && high > INT64_MIN + reach ? high - reach : INT64_MIN;
+        if (low < from)
+            from = low;
+        break;
+    case ANDIRON_CMP_GT:
+        from = class == 0 && high > INT64_MIN + reach ? high - reach : INT64_MIN;
+        break;
+    case ANDIRON_CMP_LT:
+    case ANDIRON_CMP_EB:
+        to = low;
+        break;
+    case ANDIRON_CMP_LE:
+        to = low > high ? low : high;
+        break;
+    case ANDIRON_CMP_SA:
+        from = high;
+        break;
+    default:
+        break;
+    }
+    *ret_from = from;
+    *ret_to = to;
+}
+
+static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n, struct gather *g)
+{
+    const struct andiron_term *t = n->term;
+    bool date = n->kind == KEYS_DATE, string = n->kind == KEYS_STRING;
+    int64_t rows = 0;
+    int more;
+
+    while ((more = db_step(run->db, s)) == 1) {
+        bool matches = true;
+        rows++;
+        if (date)
+            matches = filter_compares_date(n->compare, sqlite3_column_int64(s, 0),
+                                           sqlite3_column_int64(s, 1), t->range.date.low,
+                                           t->range.date.high);
+        else if (!string)
+            matches = filter_compares_number(n->compare, sqlite3_column_double(s, 0),
+                                             sqlite3_column_double(s, 1), t->range.number.low,
+                                             t->range.number.high);
+        if (matches)
+            gather_add(g, iter_key(run, sqlite3_column_int64(s, string ? 0 : 2)));
+    }
+    if (more < 0)
+        return run_fail(run);
+    (void)run_spend(run, rows / 8);
+    if (rows > (int64_t)g->max)
+        g->overflow = true;
+    return 0;
+}
+
+static int gather_dates(struct run *run, const struct node *n, struct gather *g)
+{
+    for (int64_t class = 0; class < 2 && !g->overflow; class ++) {
+        sqlite3_stmt *s = db_statement(run->db, DB_RANGE_DATE);
+        int64_t from, to;
+        if (s == NULL)
+            return run_fail(run);
+        date_bounds(n, class, &from, &to);
+        sqlite3_bind_int64(s, 1, n->p);
+        sqlite3_bind_int64(s, 2, class);
+        sqlite3_bind_int64(s, 3, from);
+        sqlite3_bind_int64(s, 4, to);
+        sqlite3_bind_int64(s, 5, (int64_t)g->max + 1);
+        if (gather_rows(run, s, n, g) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int gather_numbers(struct run *run, const struct node *n, struct gather *g)
+{
+    sqlite3_stmt *s = db_statement(run->db, DB_RANGE_NUMBER);
+    double low = n->term->range.number.low, high = n->term->range.number.high;
+    double from = -1.0 / 0.0, to = 1.0 / 0.0;
+
+    if (s == NULL)
+        return run_fail(run);
+    /* Only the lower end is in the index order; ranges may begin far below. */
+    if (n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_SA)
+        from = n->compare == ANDIRON_CMP_EQ ? low : high;
+    if (n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_AP)
+        to = high;
+    if (n->compare == ANDIRON_CMP_LT || n->compare == ANDIRON_CMP_EB)
+        to = low;
+    if (n->compare == ANDIRON_CMP_LE)
+        to = high > low ? high : low;
+    sqlite3_bind_int64(s, 1, n->p);
+    sqlite3_bind_int64(s, 2, (int64_t)n->hash);
+    sqlite3_bind_double(s, 3, from);
+    sqlite3_bind_double(s, 4, to);
+    sqlite3_bind_int64(s, 5, (int64_t)g->max + 1);
+    return gather_rows(run, s, n, g);
+}
+
+static int gather_strings(struct run *run, const struct node *n, struct gather *g)
+{
+    sqlite3_stmt *s = db_statement(run->db, DB_RANGE_STRING);
+    andiron_str prefix = rows_string(n->text);
+    char *end;
+    size_t len = prefix.len;
+
+    if (s == NULL)
+        return run_fail(run);
+    /* The first string behind all with this prefix: its last byte below 0xff, plus one. */
+    end = andiron_copy(run->arena, prefix);
+    while (len > 0 && (uint8_t)end[len - 1] == 0xff)
+        len--;
+    if (len > 0)
+        end[len - 1] = (char)((uint8_t)end[len - 1] + 1);
+    sqlite3_bind_int64(s, 1, n->p);
+    db_bind_str(s, 2, prefix);
+    if (len > 0)
+        db_bind_str(s, 3, (andiron_str){ end, len });
+    else
+        sqlite3_bind_null(s, 3);
+    sqlite3_bind_int64(s, 4, (int64_t)g->max + 1);
+    return gather_rows(run, s, n, g);
+}
+
+/*
+ * Ranges of dates, numbers and strings, if they are short; beside another iterator, or an
+ * index in sort order, only if they are so short as to be the better driver.
+ */
+struct iter *gather_range(struct run *run, const struct node *n, bool beside)
+{
+    struct gather g;
+    struct iter *it;
+    bool text = n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_STARTS ||
+                n->compare == ANDIRON_CMP_EXACT;
+    int rc = -1;
+
+    if (n->term->part != 0 || n->compare == ANDIRON_CMP_NE)
+        return NULL;
+    if (n->kind == KEYS_STRING && (!text || n->text.len == 0))
+        return NULL;
+    if (n->kind != KEYS_DATE && n->kind != KEYS_NUMBER && n->kind != KEYS_QUANTITY &&
+        n->kind != KEYS_STRING)
+        return NULL;
+    g = gather_new(run, beside ? (size_t)run->store->config->short_list : RANGE_MAX);
+    if (n->kind == KEYS_DATE)
+        rc = gather_dates(run, n, &g);
+    else if (n->kind == KEYS_STRING)
+        rc = gather_strings(run, n, &g);
+    else
+        rc = gather_numbers(run, n, &g);
+    if (rc != 0 || g.overflow)
+        return NULL;
+    it = iter_array(run, g.keys, g.count,
+                    n->kind == KEYS_DATE     ? "date range"
+                    : n->kind == KEYS_STRING ? "string range"
+                                             : "number range");
+    iter_set_exact(it, n->kind != KEYS_STRING); /* strings are cut in the index */
+    return it;
+}
+
+/*
+ * Current versions that satisfy a filter of another type, if they are few; for chains and
+ * _has. NULL: too many, or too much work.
+ */
+static struct gather *gather_matches(struct run *run, struct node *filter)
+{
+    struct gather *g = andiron_new(run->arena, struct gather);
+    struct iter *it = drive_filter(run, filter);
+    int64_t key = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
+    int64_t end_work = run->work + GATHER_WORK;
+
+    if (run->failed || run->stopped || it == NULL)
+        return NULL; /* everything of the type is a candidate: judge from this side instead */
+    *g = gather_new(run, TARGETS_MAX);
+    for (;;) {
+        struct candidate c;
+        key = iter_seek(run, it, key);
+        if (run->failed || run->stopped || run->work > end_work)
+            return NULL;
+        if (key == ITER_END)
+            return g;
+        (void)run_spend(run, 1);
+        int found = candidate_load(run, iter_vid(run, key), &c);
+        if (found < 0)
+            return NULL;
+        if (found == 1) {
+            /* Vids of this moment; what they belong to is looked up by the caller. */
+            if (filter_matches(run, filter, &c, true))
+                gather_add(g, key);
+            candidate_end(run, &c);
+        }
+        if (g->overflow || run->failed)
+            return NULL;
+        key++;
+    }
+}
+
+static int rid_of(struct run *run, int64_t vid, int64_t *ret)
+{
+    struct candidate c;
+    int found = candidate_load(run, vid, &c);
+
+    *ret = 0;
+    if (found == 1) {
+        *ret = c.rid;
+        candidate_end(run, &c);
+    }
+    return found < 0 ? -1 : 0;
+}
+
+struct iter *gather_chain(struct run *run, struct node *n)
+{
+    struct gather *g = gather_matches(run, n->args[0]);
+    struct iter *it;
+    size_t added = 0;
+
+    if (g == NULL)
+        return NULL;
+    it = iter_lists(run, g->count + 1, "chain");
+    for (size_t i = 0; i < g->count; i++) {
+        int64_t rid;
+        if (rid_of(run, iter_vid(run, g->keys[i]), &rid) != 0)
+            return NULL;
+        if (rid == 0)
+            continue;
+        iter_add_ref(it, n->p, rid);
+        added++;
+    }
+    if (added == 0)
+        return iter_array(run, NULL, 0, "chain");
+    return it;
+}
+
+/* Resources of n->type that the version refers to by n->p. */
+static int gather_referred(struct run *run, const struct node *n, int64_t vid, struct gather *g)
+{
+    sqlite3_stmt *s = db_statement(run->db, DB_REFERS);
+    int more;
+
+    if (s == NULL)
+        return run_fail(run);
+    sqlite3_bind_int64(s, 1, vid);
+    sqlite3_bind_int64(s, 2, n->p);
+    while ((more = db_step(run->db, s)) == 1) {
+        int64_t type, current;
+        if (resource_current(run, sqlite3_column_int64(s, 0), &type, &current, NULL) != 0) {
+            sqlite3_reset(s);
+            return -1;
+        }
+        if (current != 0 && type == n->type)
+            gather_add(g, iter_key(run, current));
+    }
+    return more < 0 ? run_fail(run) : 0;
+}
+
+struct iter *gather_has(struct run *run, struct node *n)
+{
+    struct gather *sources = gather_matches(run, n->args[0]);
+    struct gather g;
+
+    if (sources == NULL)
+        return NULL;
+    g = gather_new(run, RANGE_MAX);
+    for (size_t i = 0; i < sources->count; i++) {
+        if (gather_referred(run, n, iter_vid(run, sources->keys[i]), &g) != 0)
+            return NULL;
+    }
+    return g.overflow ? NULL : iter_array(run, g.keys, g.count, "has");
+}

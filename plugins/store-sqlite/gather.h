@@ -1,0 +1,17 @@
+/*
+ * Candidates that no list of the index names in order: they are gathered and sorted first, if
+ * they are few. NULL: they are not, or it would take too much work.
+ */
+#ifndef STORE_SQLITE_GATHER_H
+#define STORE_SQLITE_GATHER_H
+
+#include "plan.h"
+
+/* Of a range of dates, numbers or strings. beside: only if so short as to be the better driver. */
+struct iter *gather_range(struct run *run, const struct node *n, bool beside);
+/* Of a chain: lists of those who refer to the targets that satisfy its inner condition. */
+struct iter *gather_chain(struct run *run, struct node *n);
+/* Of _has: those whom resources refer to that satisfy its inner condition. */
+struct iter *gather_has(struct run *run, struct node *n);
+
+#endif
