@@ -166,8 +166,9 @@ static void put_operations(struct text *t, const struct fhir *fhir, andiron_str 
 
     for (size_t i = 0; (route = andiron_host_route(fhir->host, i, &plugin)) != NULL; i++) {
         andiron_str type, name = operation_name(route, &type);
-        bool other =
-            (type.data == NULL) != (of_type.data == NULL) || !andiron_str_eq(type, of_type);
+        bool of_any = of_type.data != NULL && andiron_str_eq(type, ANDIRON_STR("{type}"));
+        bool other = !of_any && ((type.data == NULL) != (of_type.data == NULL) ||
+                                 !andiron_str_eq(type, of_type));
         if (name.data == NULL || other || (last != NULL && strcmp(last, route->definition) == 0))
             continue; /* GET and POST of one operation stand beside each other */
         last = route->definition;

@@ -82,6 +82,7 @@ enum andiron_step fhir_history_instance(struct andiron_request *req, void *self)
 enum andiron_step fhir_history_type(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_system(struct andiron_request *req, void *self);
 enum andiron_step fhir_bundle(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_validate(struct andiron_request *req, void *self);
 enum andiron_step fhir_capabilities(struct andiron_request *req, void *self);
 
 void fhir_capabilities_free(struct fhir *fhir);

@@ -217,8 +217,9 @@ void prepare(struct preparing *p)
     if (p->type->platform)
         check_platform(p->root, &p->issues);
     else
-        structure_check((enum fhir_validation)p->fhir->config->validation, p->type, p->root,
-                        &p->issues);
+        structure_check(p->is_trial ? VALIDATION_STRICT
+                                    : (enum fhir_validation)p->fhir->config->validation,
+                        p->type, p->root, &p->issues);
     if (p->patch != NULL)
         judge_patched(&p->issues);
     if (p->issues.count > 0)

@@ -50,6 +50,7 @@ static const struct need needs[] = {
     { "FhirDelete", TARGET_TYPE, SCOPE_D },
     { "FhirConditionalDelete", TARGET_TYPE, SCOPE_D | SCOPE_S },
     { "FhirTransaction", TARGET_NONE, 0 },
+    { "FhirValidate", TARGET_TYPE, SCOPE_R }, /* it may show what is stored, and changes nothing */
 };
 
 int enforce_compile(struct andiron_arena *arena, const char *const *scopes, const void **ret_set,
