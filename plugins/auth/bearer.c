@@ -183,7 +183,7 @@ static enum andiron_step session_found(struct andiron_request *req, void *state)
     return client_find(b->auth, req, b->client_id, &b->client, &b->error, client_found, b);
 }
 
-/* ---- JWT -------------------------------------------------------------------------------------- */
+/* ---- JWT ---------------------------------------------------------------------------------- */
 
 static enum andiron_step read_session(struct andiron_request *req, struct bearing *b)
 {
@@ -215,7 +215,7 @@ static enum andiron_step verified(struct andiron_request *req, void *state)
     return read_session(req, b);
 }
 
-/* ---- opaque -------------------------------------------------------------------------------------- */
+/* ---- opaque ------------------------------------------------------------------------------- */
 
 static enum andiron_step opaque_found(struct andiron_request *req, void *state)
 {
@@ -245,7 +245,7 @@ static enum andiron_step find_opaque(struct andiron_request *req, struct bearing
     return store->search(b->auth->store.self, req, &b->query, &b->rows, opaque_found, b);
 }
 
-/* ---- the way in --------------------------------------------------------------------------------- */
+/* ---- the way in --------------------------------------------------------------------------- */
 
 static bool is_compact_jws(andiron_str text)
 {

@@ -83,7 +83,7 @@ bool client_is_id(andiron_str id)
     return id.len >= 1 && id.len <= 64;
 }
 
-/* ---- types of members (CL-20) --------------------------------------------------------- */
+/* ---- types of members (CL-20) ------------------------------------------------------------- */
 
 static const char *type_name(enum andiron_json_type type)
 {
@@ -129,7 +129,7 @@ static int check_strings(andiron_json list, const char *where, struct andiron_er
     return 0;
 }
 
-/* ---- grants and lifetimes (CL-21) -------------------------------------------------------- */
+/* ---- grants and lifetimes (CL-21) --------------------------------------------------------- */
 
 static int check_grant_types(andiron_json client, unsigned *ret_grants, struct andiron_error *err)
 {
@@ -220,7 +220,7 @@ static int check_auth(andiron_json client, struct andiron_error *err)
     return 0;
 }
 
-/* ---- keys (CL-22 to CL-25) ------------------------------------------------------------------ */
+/* ---- keys (CL-22 to CL-25) ---------------------------------------------------------------- */
 
 static bool has(andiron_json client, const char *name)
 {
@@ -303,7 +303,7 @@ static int check_jwks_uri(andiron_json client, const struct client_checks *check
     return 0;
 }
 
-/* ---- scopes and addresses (CL-26, CL-27) ------------------------------------------------------- */
+/* ---- scopes and addresses (CL-26, CL-27) -------------------------------------------------- */
 
 static int check_scopes(andiron_json client, const struct client_checks *checks,
                         struct andiron_error *err)
@@ -361,7 +361,7 @@ static int check_redirect(andiron_json client, unsigned granted, struct andiron_
     return 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------ */
+/* ---- the whole ---------------------------------------------------------------------------- */
 
 int client_validate(struct andiron_arena *arena, andiron_json client, bool has_secret,
                     const struct client_checks *checks, struct andiron_error *err)

@@ -25,7 +25,7 @@ int64_t auth_clock(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- snapshots --------------------------------------------------------------------------- */
+/* ---- snapshots ---------------------------------------------------------------------------- */
 
 void client_hold(struct client *client)
 {
@@ -185,7 +185,7 @@ struct client *client_cached(struct auth *auth, struct andiron_request *req, and
     return *at;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------ */
 
 struct finding {
     struct auth *auth;

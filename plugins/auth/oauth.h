@@ -9,7 +9,7 @@
 /* Headers of every answer, success or not (seed-semantics TK-3). */
 void oauth_headers(struct andiron_request *req);
 
-/* An error of RFC 6749 section 5.2: invalid_client with 401, the server's own with 5xx, else 400. */
+/* An error of RFC 6749 section 5.2: invalid_client with 401, the server's own with 5xx. */
 enum andiron_step oauth_fail(struct andiron_request *req, struct auth *auth, const char *error,
                              const char *fmt, ...) ANDIRON_PRINTF(4, 5);
 

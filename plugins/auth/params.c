@@ -56,7 +56,7 @@ static int take(struct reading *r, int index, andiron_str value, struct andiron_
     return 0;
 }
 
-/* ---- forms ------------------------------------------------------------------------------ */
+/* ---- forms -------------------------------------------------------------------------------- */
 
 static int hex_of(char c)
 {

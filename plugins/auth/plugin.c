@@ -96,7 +96,7 @@ static const struct andiron_directive directives[] = {
     { .name = NULL }
 };
 
-/* ---- results of the token endpoint ----------------------------------------------------- */
+/* ---- results of the token endpoint -------------------------------------------------------- */
 
 static const char results[AUTH_RESULTS][32] = { "ok",
                                                 "invalid_request",
@@ -129,7 +129,7 @@ void auth_count(struct auth *auth, const char *error)
             andiron_count(auth->results[i], 1);
 }
 
-/* ---- keys of nobody's -------------------------------------------------------------------- */
+/* ---- keys of nobody's --------------------------------------------------------------------- */
 
 /*
  * The public key of RFC 7515 appendix A.2 and the base points of the curves; their values do not
@@ -171,7 +171,7 @@ const struct jose_key *auth_dummy_key(const struct auth *auth, const struct jose
     return &auth->dummies[i];
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------------------------- */
 
 static int read_algs(struct auth *auth, struct andiron_error *err)
 {

@@ -55,7 +55,7 @@ andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token)
         (literal), sizeof(literal) - 1                                                             \
     }
 
-/* ---- writing ------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------ */
 
 /* A body is its members before and behind meta, which only the store can fill. */
 struct stamping {
@@ -167,7 +167,7 @@ void session_write(struct andiron_arena *arena, const struct session *session,
     ret->terms = terms_of(arena, session->client, session->token_hash, &ret->term_count);
 }
 
-/* ---- ending ---------------------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------------------------- */
 
 struct ending {
     struct auth *auth;

@@ -243,7 +243,7 @@ static void stored_secrets_of_other_forms_are_none(void **state)
             fail_msg("accepted: %s", bad[i]);
 }
 
-/* ---- parameters of the token endpoint ------------------------------------------------------- */
+/* ---- parameters of the token endpoint ----------------------------------------------------- */
 
 #define FORM ANDIRON_STR("application/x-www-form-urlencoded; charset=UTF-8")
 #define JSON ANDIRON_STR("application/json")

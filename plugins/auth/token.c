@@ -70,14 +70,14 @@ static enum andiron_step refuse_client(struct andiron_request *req, struct askin
 
 static enum andiron_step authenticated(struct andiron_request *req, struct asking *a);
 
-/* ---- by assertion ---------------------------------------------------------------------------- */
+/* ---- by assertion ------------------------------------------------------------------------- */
 
 static enum andiron_step refuse_used(struct andiron_request *req, struct asking *a)
 {
     return oauth_fail(req, a->auth, "invalid_client", "assertion: jti was used before");
 }
 
-/* JA-12: what the store takes together with the Session, for as long as the assertion could count. */
+/* JA-12: what the store takes together with the Session, as long as the assertion could count. */
 static void name_jti(struct andiron_request *req, struct asking *a)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -94,7 +94,7 @@ static enum andiron_step signature_checked(struct andiron_request *req, void *st
 
     if (!a->is_valid)
         return refuse_client(req, a);
-    /* Not the time at which it came: fetching keys takes seconds, and a jti is forgotten at the end. */
+    /* Not the time at which it came: fetching keys takes seconds, a jti is forgotten at its end. */
     a->rules.now_s = (double)andiron_now() / 1e6;
     if (assertion_check(&a->assertion, &a->rules, &a->error) != 0)
         return oauth_fail(req, a->auth, "invalid_client", "%s", a->error.message);
@@ -217,7 +217,7 @@ static enum andiron_step by_assertion(struct andiron_request *req, struct asking
                        a);
 }
 
-/* ---- by secret --------------------------------------------------------------------------------- */
+/* ---- by secret ---------------------------------------------------------------------------- */
 
 static enum andiron_step secret_proven(struct andiron_request *req, void *state);
 
@@ -268,7 +268,7 @@ static enum andiron_step secret_proven(struct andiron_request *req, void *state)
     return authenticated(req, a);
 }
 
-/* ---- issuing -------------------------------------------------------------------------------------- */
+/* ---- issuing ------------------------------------------------------------------------------ */
 
 static enum andiron_step reply(struct andiron_request *req, struct asking *a)
 {
@@ -383,7 +383,7 @@ static enum andiron_step issue(struct andiron_request *req, struct asking *a)
     return store->commit(a->auth->store.self, req, &a->commit, session_stored, a);
 }
 
-/* ---- scope and audience ----------------------------------------------------------------------------- */
+/* ---- scope and audience ------------------------------------------------------------------- */
 
 static enum andiron_step jti_claimed(struct andiron_request *req, void *state)
 {
@@ -529,7 +529,7 @@ static enum andiron_step authenticated(struct andiron_request *req, struct askin
     return check_audience(req, a);
 }
 
-/* ---- the request ------------------------------------------------------------------------------------- */
+/* ---- the request -------------------------------------------------------------------------- */
 
 /* TK-5 and TK-7: exactly one method; NULL and *ret, or what is wrong. */
 static const char *method_of(const struct token_params *p, andiron_str authorization,

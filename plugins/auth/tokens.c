@@ -34,7 +34,7 @@ void token_drop(struct token *token)
     andiron_arena_free(token->arena);
 }
 
-/* ---- order of use ----------------------------------------------------------------------- */
+/* ---- order of use ------------------------------------------------------------------------- */
 
 static void list_remove(struct token_cache *cache, struct token *token)
 {
@@ -135,7 +135,7 @@ struct token *token_find(struct token_cache *cache, andiron_str text)
     return token;
 }
 
-/* ---- filling --------------------------------------------------------------------------------- */
+/* ---- filling ------------------------------------------------------------------------------ */
 
 struct token *token_new(andiron_str text, size_t expected_bytes)
 {

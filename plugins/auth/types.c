@@ -8,7 +8,7 @@
 
 enum { SHORT_SECRET = 16 };
 
-/* ---- Client ----------------------------------------------------------------------------- */
+/* ---- Client ------------------------------------------------------------------------------- */
 
 static int check_jwks_uri(void *self, andiron_str url, struct andiron_error *err)
 {
@@ -118,7 +118,7 @@ const struct andiron_resource_type auth_client_type = {
     .search = client_search,
 };
 
-/* ---- Session ---------------------------------------------------------------------------- */
+/* ---- Session ------------------------------------------------------------------------------ */
 
 static bool is_member(andiron_str name, const char *what)
 {
