@@ -35,7 +35,11 @@ static void resolution_free(struct resolution *r)
 static void deliver(void *arg)
 {
     struct resolution *r = arg;
-    if (r->loop == NULL) {
+    /* The thread posts while it holds the lock: having had it, we know that it has let go of r. */
+    (void)pthread_mutex_lock(&r->lock);
+    bool has_ended = r->loop == NULL;
+    (void)pthread_mutex_unlock(&r->lock);
+    if (has_ended) {
         resolution_free(r);
         return;
     }
