@@ -518,7 +518,7 @@ static enum andiron_step client_again(struct andiron_request *req, void *state)
 
 static enum andiron_step authenticated(struct andiron_request *req, struct asking *a)
 {
-    /* Hashing and fetching take their time: the Client may have been changed, or ended, meanwhile. */
+    /* Hashing and fetching take time: the Client may have been changed, or ended, meanwhile. */
     if (!client_is_current(a->client) && !a->looked_again) {
         a->looked_again = true;
         return client_find(a->auth, req, a->client->id, &a->client, &a->error, client_again, a);

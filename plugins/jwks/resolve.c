@@ -14,7 +14,8 @@ struct resolution {
     struct resolution *next; /* in resolver->pending; on the loop */
     struct resolver *resolver;
     pthread_mutex_t lock;
-    struct andiron_loop *loop; /* guarded by lock; NULL: it has ended */
+    struct andiron_loop *loop; /* guarded by lock, as is_posted; NULL: it has ended */
+    bool is_posted;
     void (*found)(void *arg, int status, const struct addrinfo *list);
     void *arg;
     int status;
@@ -37,12 +38,7 @@ static void deliver(void *arg)
     struct resolution *r = arg;
     /* The thread posts while it holds the lock: having had it, we know that it has let go of r. */
     (void)pthread_mutex_lock(&r->lock);
-    bool has_ended = r->loop == NULL;
     (void)pthread_mutex_unlock(&r->lock);
-    if (has_ended) {
-        resolution_free(r);
-        return;
-    }
     struct resolution **at = &r->resolver->pending;
     while (*at != r)
         at = &(*at)->next;
@@ -62,11 +58,12 @@ static void *look_up(void *arg)
 
     r->status = getaddrinfo(r->host, r->port, &hints, &r->list);
     (void)pthread_mutex_lock(&r->lock);
-    bool is_wanted = r->loop != NULL;
-    if (is_wanted)
+    r->is_posted = r->loop != NULL;
+    bool is_ours = !r->is_posted;
+    if (r->is_posted)
         andiron_loop_post(r->loop, deliver, r);
     (void)pthread_mutex_unlock(&r->lock);
-    if (!is_wanted)
+    if (is_ours)
         resolution_free(r);
     return NULL;
 }
@@ -126,6 +123,9 @@ void resolver_stop(struct resolver *resolver)
         resolver->pending = r->next;
         (void)pthread_mutex_lock(&r->lock);
         r->loop = NULL;
+        bool is_ours = r->is_posted; /* to a loop that runs no more posts */
         (void)pthread_mutex_unlock(&r->lock);
+        if (is_ours)
+            resolution_free(r);
     }
 }
