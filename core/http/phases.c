@@ -123,7 +123,12 @@ static void begin_inner(struct andiron_request *req)
 static void stage_routed(struct andiron_request *req)
 {
     if (req->match.route == NULL) {
-        if (req->match.allow != NULL) {
+        if (req->match.allow != NULL && andiron_str_eq(req->method, ANDIRON_STR("OPTIONS"))) {
+            andiron_reply_header(
+                req, "Allow",
+                andiron_str_of(andiron_printf(req->arena, "%s, OPTIONS", req->match.allow)));
+            (void)andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
+        } else if (req->match.allow != NULL) {
             andiron_reply_header(req, "Allow", andiron_str_of(req->match.allow));
             (void)andiron_fail(req, ANDIRON_E_METHOD, "this path answers to %s", req->match.allow);
         } else {

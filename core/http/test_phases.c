@@ -80,6 +80,33 @@ static void a_refusal_goes_straight_to_respond(void **state)
     stop();
 }
 
+static struct answer options(const char *path)
+{
+    struct client c = client_open(server.port);
+    char request[256];
+
+    snprintf(request, sizeof(request),
+             "OPTIONS %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path);
+    client_send(&c, request);
+    struct answer a = client_read(&c, true);
+    client_close(&c);
+    return a;
+}
+
+static void options_names_the_methods_of_a_path(void **state)
+{
+    (void)state;
+    serve(test_settings());
+    struct answer a = options("/json");
+    assert_int_equal(a.status, 204);
+    assert_string_equal(head_value(a.head, "allow"), "POST, OPTIONS");
+    answer_free(&a);
+    a = options("/nowhere");
+    assert_int_equal(a.status, 404);
+    answer_free(&a);
+    stop();
+}
+
 static void challenges_tell_no_more_than_they_must(void **state)
 {
     (void)state;
@@ -232,6 +259,7 @@ int main(void)
         cmocka_unit_test(oauth_routes_authenticate_themselves_but_need_a_grant),
         cmocka_unit_test(without_a_grant_nothing_is_handled),
         cmocka_unit_test(a_refusal_goes_straight_to_respond),
+        cmocka_unit_test(options_names_the_methods_of_a_path),
         cmocka_unit_test(challenges_tell_no_more_than_they_must),
         cmocka_unit_test(respond_hooks_may_replace_the_response),
         cmocka_unit_test(steps_that_break_the_rules_cost_only_their_request),
