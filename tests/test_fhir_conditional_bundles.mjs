@@ -80,7 +80,7 @@ describe('a transaction', () => {
       [{ resource: binary([]), request: { method: 'PATCH', url: 'Patient/t5', ifMatch: 'W/"9"' } }, 412],
     ];
     for (const [entry, status] of wrong) {
-      const r = await run('transaction', [{ resource: { resourceType: 'Basic', id: 'never' }, request: { method: 'PUT', url: 'Basic/never' } }, entry]);
+      const r = await run('transaction', [{ resource: { resourceType: 'Basic', id: 'never', code: { text: 'x' } }, request: { method: 'PUT', url: 'Basic/never' } }, entry]);
       outcome(r, status);
     }
     outcome(await fhir('GET', 'Basic/never'), 404);

@@ -40,7 +40,7 @@ describe('history', () => {
   before(async () => {
     first = await put('Basic', 'b0', { code: { text: 'x' } });
     for (let i = 0; i < 5; i++) await put('Basic', `b${i % 2}`, { code: { text: `${i}` } });
-    await put('Flag', 'f0', { status: 'active' });
+    await put('Flag', 'f0', { status: 'active', code: { text: 'x' }, subject: { reference: 'Patient/x' } });
     await fhir('DELETE', 'Basic/b1');
     made = ['Basic/b1/3', 'Flag/f0/1', 'Basic/b0/4', 'Basic/b1/2', 'Basic/b0/3', 'Basic/b1/1', 'Basic/b0/2', 'Basic/b0/1'];
   });

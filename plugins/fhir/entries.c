@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base64.h"
+#include "interactions.h"
 #include "patch.h"
 #include "text.h"
 
@@ -270,11 +271,31 @@ static void put_entry(struct text *t, const struct entry *e)
     TEXT_LIT(t, "}}");
 }
 
+/* A Bundle's entries count as what they do, as requests do. */
+static void count(const struct bundle *b)
+{
+    static const char *const operations[] = { [VERB_DELETE] = "FhirDelete",
+                                              [VERB_POST] = "FhirCreate",
+                                              [VERB_PUT] = "FhirUpdate",
+                                              [VERB_PATCH] = "FhirPatch" };
+    for (size_t i = 0; i < b->count; i++) {
+        const struct entry *e = &b->entries[i];
+        const char *operation = e->verb < VERB_GET     ? operations[e->verb]
+                                : e->verb != VERB_GET  ? NULL
+                                : e->id.data != NULL   ? "FhirRead"
+                                : e->type.data != NULL ? "FhirSearch"
+                                                       : NULL;
+        if (operation != NULL)
+            interactions_count(b->fhir->interactions, operation, e->type, e->status);
+    }
+}
+
 enum andiron_step entries_answer(struct andiron_request *req, struct bundle *b)
 {
     struct text t;
     size_t size = 256;
 
+    count(b);
     for (size_t i = 0; i < b->count; i++)
         size += 256 + b->entries[i].answer.len + b->entries[i].location.len;
     text_init(&t, andiron_request_arena(req), size);

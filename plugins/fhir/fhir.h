@@ -46,6 +46,7 @@ struct fhir {
     struct types *types;
     andiron_str created_at_url; /* absent: creation times are not shown below /fhir */
     andiron_usec started;
+    struct interactions *interactions;           /* metrics */
     _Atomic(struct capabilities *) capabilities; /* made at the first request for them */
 };
 

@@ -2,6 +2,7 @@
  * The fhir plugin: FHIR R4's REST interface, and the platform types of other plugins.
  */
 #include "fhir.h"
+#include "interactions.h"
 
 static const struct andiron_directive directives[] = {
     { .name = "search-handling",
@@ -131,6 +132,7 @@ static const struct andiron_route routes[] = {
 
 static const struct andiron_hook hooks[] = {
     { ANDIRON_PHASE_RECEIVE, fhir_receive },
+    { ANDIRON_PHASE_LOG, fhir_log },
     { 0 },
 };
 
@@ -142,6 +144,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     fhir->config = config;
     fhir->host = host;
     fhir->started = andiron_now();
+    fhir->interactions = interactions_new(host);
     fhir->created_at_url = andiron_str_of(fhir->config->created_at_url);
     *ret_self = fhir;
     return 0;
@@ -167,7 +170,10 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
 
 static void stop(void *self)
 {
-    fhir_capabilities_free(self);
+    struct fhir *fhir = self;
+    fhir_capabilities_free(fhir);
+    interactions_free(fhir->interactions);
+    fhir->interactions = NULL;
 }
 
 ANDIRON_PLUGIN(.name = "fhir", .version = "0.1.0",
