@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 8192, REST_MAX = 1024 /* pages that the writer copies itself */ };
+enum { PAGE = 8192, FINISH_MS = 50 };
 
 struct checkpointer {
     struct store *store;
@@ -111,10 +111,11 @@ void checkpoint_finish(struct checkpointer *c, struct db *writer)
 
     if (c == NULL || !atomic_load(&c->copied))
         return;
+    /* Snapshots of loops end within milliseconds; for a long search of the pool nobody waits. */
+    sqlite3_busy_timeout(writer->handle, FINISH_MS);
+    (void)sqlite3_wal_checkpoint_v2(writer->handle, NULL, SQLITE_CHECKPOINT_RESTART, &log, &done);
+    sqlite3_busy_timeout(writer->handle, (int)c->store->config->timeout);
     atomic_store(&c->copied, false);
-    if (atomic_load(&c->pages) > REST_MAX * 64)
-        return; /* much was appended meanwhile: the thread goes first again */
-    (void)sqlite3_wal_checkpoint_v2(writer->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
 }
 
 void checkpointer_free(struct checkpointer *c)

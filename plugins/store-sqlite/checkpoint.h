@@ -1,9 +1,10 @@
 /*
  * Checkpoints: moving the write-ahead log into the database, beside the writer.
  *
- * A thread of its own copies most of it (PASSIVE) when the log has grown; what was appended
- * meanwhile is little, and the writer copies that between two transactions, so that the log
- * can start over. Only past a hard limit the thread makes everybody wait (RESTART).
+ * A thread of its own copies most of it (PASSIVE) when the log has grown. What was appended
+ * meanwhile the writer copies between two transactions, and waits for a moment until no reader
+ * needs the log, so that it starts over (RESTART): a short log is what makes recovery short.
+ * Past a hard limit the thread makes everybody wait.
  */
 #ifndef STORE_SQLITE_CHECKPOINT_H
 #define STORE_SQLITE_CHECKPOINT_H

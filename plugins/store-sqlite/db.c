@@ -166,7 +166,7 @@ int db_open(struct db *db, const struct db_settings *settings, struct andiron_er
     snprintf(pragmas, sizeof(pragmas),
              "PRAGMA cache_size=-%lld; PRAGMA mmap_size=%lld; PRAGMA temp_store=MEMORY;"
              "PRAGMA foreign_keys=OFF; PRAGMA recursive_triggers=OFF; PRAGMA secure_delete=OFF;"
-             "PRAGMA synchronous=%s; PRAGMA cell_size_check=OFF",
+             "PRAGMA synchronous=%s; PRAGMA journal_size_limit=67108864",
              (long long)(settings->cache_bytes / 1024), (long long)settings->mmap_bytes,
              settings->normal ? "NORMAL" : "FULL");
     if (db_run(db, pragmas) != 0)

@@ -407,7 +407,6 @@ static void idle(struct writer *w)
     int64_t now = monotonic_ms();
 
     watch_poll(w->store->watches, w->store->names, &w->db);
-    checkpoint_finish(w->store->checkpointer, &w->db);
     if (atomic_load(&w->broken) != 0 && now - w->probed_ms >= PROBE_MS) {
         w->probed_ms = now;
         probe(w);
@@ -468,6 +467,7 @@ static void *writer_main(void *arg)
         struct job *jobs = take_jobs(w, &end);
         if (jobs != NULL)
             run_group(w, jobs);
+        checkpoint_finish(w->store->checkpointer, &w->db);
         /* Also under constant load: other processes' changes must be told in time. */
         int64_t now = monotonic_ms();
         if (jobs == NULL || now - idled_ms >= w->store->config->poll_interval) {
@@ -510,13 +510,6 @@ int writer_submit(struct writer *w, struct job *job)
         return andiron_error_set(job->error, ANDIRON_E_UNAVAILABLE, "",
                                  "too many writes are waiting; try again later");
     return 0;
-}
-
-void writer_wake(struct writer *w)
-{
-    pthread_mutex_lock(&w->lock);
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
 }
 
 int64_t writer_names(struct writer *w)

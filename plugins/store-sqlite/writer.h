@@ -68,7 +68,5 @@ bool writer_is_broken(const struct writer *w, struct andiron_error *ret);
 int64_t writer_names(struct writer *w);
 /* Jobs that wait. */
 size_t writer_queued(struct writer *w);
-/* The writer looks after the checkpoint when it is next idle (checkpoint.c). Any thread. */
-void writer_wake(struct writer *w);
 
 #endif
