@@ -19,6 +19,7 @@ static const struct refinement {
     { "FhirHistory", NULL, "History" },
     { "FhirTypeHistory", NULL, "History" },
     { "FhirCompartmentSearch", NULL, NULL },
+    { "FhirOperation", NULL, NULL },
 };
 
 enum andiron_step access_unknown_type(struct andiron_request *req)
@@ -61,7 +62,9 @@ enum andiron_step fhir_receive(struct andiron_request *req, void *self)
         return ANDIRON_NEXT;
     const struct resource_type *type = types_find(fhir->types, name);
     if (found != NULL && found->platform == NULL) /* "*": all types of a compartment */
-        return andiron_str_eq(name, ANDIRON_STR("*")) || (type != NULL && !type->platform)
+        return (andiron_str_eq(name, ANDIRON_STR("*")) &&
+                strcmp(operation, "FhirOperation") != 0) ||
+                       (type != NULL && !type->platform)
                    ? ANDIRON_NEXT
                    : access_unknown_type(req);
     if (type == NULL || (!type->platform && fhir_base_of(req) == BASE_ROOT))

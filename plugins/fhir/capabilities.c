@@ -181,6 +181,18 @@ static void put_operations(struct text *t, const struct fhir *fhir, andiron_str 
     }
 }
 
+/* One route, of two definitions, and of these types only. */
+static void put_everything(struct text *t, const char *type, size_t mark)
+{
+    if (strcmp(type, "Patient") != 0 && strcmp(type, "Encounter") != 0)
+        return;
+    next_item(t, mark);
+    TEXT_LIT(t, "{\"name\":\"everything\",\"definition\":"
+                "\"http://hl7.org/fhir/OperationDefinition/");
+    put_lit(t, type);
+    TEXT_LIT(t, "-everything\"}");
+}
+
 static void put_resource(struct text *t, const struct fhir *fhir, int type,
                          const struct text *reverse)
 {
@@ -217,6 +229,7 @@ static void put_resource(struct text *t, const struct fhir *fhir, int type,
     TEXT_LIT(t, ",\"operation\":[");
     size_t empty = t->len;
     put_operations(t, fhir, andiron_str_of(name));
+    put_everything(t, name, empty);
     if (t->len == empty)
         t->len = mark;
     else

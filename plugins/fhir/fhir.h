@@ -82,6 +82,11 @@ enum andiron_step fhir_search_compartment(struct andiron_request *req, void *sel
 enum andiron_step fhir_history_instance(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_type(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_system(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_meta(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_meta_add(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_meta_delete(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_versions(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_everything(struct andiron_request *req, void *self);
 enum andiron_step fhir_bundle(struct andiron_request *req, void *self);
 enum andiron_step fhir_operation_validate(struct andiron_request *req, void *self);
 enum andiron_step fhir_capabilities(struct andiron_request *req, void *self);

@@ -54,9 +54,12 @@ int patch_apply(struct andiron_arena *arena, const struct resource_type *type,
     struct patching p = {
         .arena = arena, .type = type, .patch = patch, .root = tree_new(arena, target), .err = err
     };
-    int failed = patch->kind == PATCH_JSON    ? patch_json(&p)
-                 : patch->kind == PATCH_MERGE ? patch_merge(&p)
-                                              : patch_fhirpath(&p);
+    static int (*const kinds[])(struct patching * p) = { [PATCH_JSON] = patch_json,
+                                                         [PATCH_MERGE] = patch_merge,
+                                                         [PATCH_FHIRPATH] = patch_fhirpath,
+                                                         [PATCH_META_ADD] = patch_meta,
+                                                         [PATCH_META_DELETE] = patch_meta };
+    int failed = kinds[patch->kind](&p);
     if (failed != 0)
         return -1;
     andiron_str text = tree_text(arena, p.root);

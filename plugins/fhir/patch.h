@@ -9,7 +9,14 @@
 
 #include "types.h"
 
-enum patch_kind { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_FHIRPATH };
+enum patch_kind {
+    PATCH_NONE,
+    PATCH_JSON,
+    PATCH_MERGE,
+    PATCH_FHIRPATH,
+    PATCH_META_ADD, /* operations of these names */
+    PATCH_META_DELETE
+};
 
 struct patch {
     enum patch_kind kind; /* PATCH_NONE: there is none */
@@ -55,5 +62,6 @@ enum { PATCH_COPY_MAX = 64 * 1024 * 1024 };
 int patch_json(struct patching *p);
 int patch_merge(struct patching *p);
 int patch_fhirpath(struct patching *p);
+int patch_meta(struct patching *p);
 
 #endif

@@ -27,7 +27,8 @@ struct preparing {
     const struct rewrites *rewrites;
     bool id_is_hole; /* see compose.h */
     size_t write;
-    bool is_trial; /* nothing will be written: R4's own structure counts, whatever `validation` says */
+    bool
+        is_trial; /* nothing will be written: R4's own structure counts, whatever `validation` says */
 
     /* result */
     struct issues issues; /* none: fine. The caller sets issues.root first */

@@ -10,6 +10,7 @@
 #include "access.h"
 #include "answer.h"
 #include "match.h"
+#include "meta.h"
 
 /* ---- answer ------------------------------------------------------------------------------ */
 
@@ -112,6 +113,8 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
                            .version = w->write.ref.version,
                            .updated = w->write.updated,
                            .body = w->write.body };
+    if (w->answers_meta)
+        return meta_answer(req, &w->wanted, w->write.body);
     return answer_write(w->fhir, req, &w->wanted, w->write.created ? 201 : 200, &shown);
 }
 

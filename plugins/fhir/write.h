@@ -21,6 +21,7 @@ struct writing {
     bool is_update, is_delete; /* a patch is an update */
     bool id_is_chosen;         /* by criteria or by the server: the body need not name it */
     struct patch patch;
+    bool answers_meta; /* $meta-add, $meta-delete */
 
     /* conditions of the client */
     uint64_t if_match; /* 0: none */

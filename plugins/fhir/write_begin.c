@@ -189,6 +189,34 @@ enum andiron_step fhir_patch(struct andiron_request *req, void *self)
     return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
 }
 
+/* POST of Parameters with the parameter meta: a patch of that one element. */
+static enum andiron_step change_meta(struct andiron_request *req, const struct fhir *fhir,
+                                     enum patch_kind kind)
+{
+    struct writing *w = begin(req, fhir);
+
+    if (w == NULL || check_body(req) != 0)
+        return ANDIRON_DONE;
+    if (w->type->platform)
+        return access_unknown_type(req);
+    w->is_update = w->needs_before = w->answers_meta = true;
+    w->patch.kind = kind;
+    w->patch.max_operations = (size_t)fhir->config->max_patch_operations;
+    if (needs_id(req, w) != 0 || conditions(req, w) != 0)
+        return ANDIRON_DONE;
+    return access_change(fhir, req, req, w->type, w->id, write_changeable, w);
+}
+
+enum andiron_step fhir_operation_meta_add(struct andiron_request *req, void *self)
+{
+    return change_meta(req, self, PATCH_META_ADD);
+}
+
+enum andiron_step fhir_operation_meta_delete(struct andiron_request *req, void *self)
+{
+    return change_meta(req, self, PATCH_META_DELETE);
+}
+
 /* ---- by criteria ------------------------------------------------------------------------------ */
 
 static int take_criteria(struct andiron_request *req, struct writing *w)

@@ -50,6 +50,12 @@ static const struct need needs[] = {
     { "FhirDelete", TARGET_TYPE, SCOPE_D },
     { "FhirConditionalDelete", TARGET_TYPE, SCOPE_D | SCOPE_S },
     { "FhirTransaction", TARGET_NONE, 0 },
+    /* FhirOperation: the last part of the path */
+    { "$meta", TARGET_TYPE, SCOPE_R },
+    { "$meta-add", TARGET_TYPE, SCOPE_U },
+    { "$meta-delete", TARGET_TYPE, SCOPE_U },
+    { "$everything", TARGET_TYPE, SCOPE_R },
+    { "$versions", TARGET_NONE, 0 },
     { "FhirValidate", TARGET_TYPE, SCOPE_R }, /* it may show what is stored, and changes nothing */
 };
 
@@ -80,10 +86,26 @@ int enforce_compile(struct andiron_arena *arena, const char *const *scopes, cons
     return 0;
 }
 
-static const struct need *need_of(const char *operation)
+/* What an operation is known by in the table. */
+static andiron_str key_of(const struct andiron_request *req)
 {
-    for (size_t i = 0; operation != NULL && i < sizeof(needs) / sizeof(needs[0]); i++)
-        if (strcmp(needs[i].operation, operation) == 0)
+    andiron_str operation = andiron_str_of(andiron_request_operation(req));
+    andiron_str path = andiron_request_path(req);
+    size_t at = path.len;
+
+    if (!andiron_str_eq(operation, ANDIRON_STR("FhirOperation")))
+        return operation;
+    while (at > 0 && path.data[at - 1] != '/')
+        at--;
+    return (andiron_str){ path.data + at, path.len - at };
+}
+
+static const struct need *need_of(const struct andiron_request *req)
+{
+    andiron_str key = key_of(req);
+
+    for (size_t i = 0; key.len > 0 && i < sizeof(needs) / sizeof(needs[0]); i++)
+        if (andiron_str_eq(andiron_str_of(needs[i].operation), key))
             return &needs[i];
     return NULL;
 }
@@ -115,7 +137,7 @@ static bool covers(const struct andiron_request *req, const struct andiron_princ
                    const struct need **ret_need, andiron_str *ret_type)
 {
     const struct scope_set *set = principal->scope_set;
-    const struct need *need = need_of(andiron_request_operation(req));
+    const struct need *need = need_of(req);
 
     *ret_need = need;
     if (set == NULL || need == NULL)
@@ -151,12 +173,12 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
 
 /* SC-14: at system level, types that are not covered have no resources for this request. */
 static void hide_uncovered(struct andiron_request *req, const struct scope_set *set,
-                           const struct need *need)
+                           unsigned any_of)
 {
     static const char *const nothing[] = { NULL };
 
     for (size_t i = 0; i < (size_t)FHIR_TYPE_COUNT; i++)
-        if ((set->types[i] & need->letters) != need->letters)
+        if ((set->types[i] & any_of) == 0)
             andiron_request_narrow(req, fhir_type_name((int)i), nothing);
 }
 
@@ -170,8 +192,10 @@ enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
     if (principal->scopes == NULL)
         return ANDIRON_NEXT;
     if (covers(req, principal, &need, &type)) {
-        if (is_system_level(need, req))
-            hide_uncovered(req, principal->scope_set, need);
+        if (is_system_level(need, req)) /* these need a single letter */
+            hide_uncovered(req, principal->scope_set, need->letters);
+        else if (strcmp(need->operation, "$everything") == 0)
+            hide_uncovered(req, principal->scope_set, SCOPE_R | SCOPE_S);
         return ANDIRON_NEXT;
     }
     andiron_reply_header(req, "WWW-Authenticate", challenge(req, need, type));

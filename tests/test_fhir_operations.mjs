@@ -1,0 +1,124 @@
+// $meta, $meta-add, $meta-delete, $everything, $versions.
+import test, { before, after, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { start, call, basic } from './lib/server.mjs';
+
+let server, admin;
+before(async () => { server = await start(); admin = server.admin; });
+after(async () => { await server.stop(); server.remove(); });
+
+const fhir = (method, path, body, headers = {}) => call(method, `${server.fhir}/${path}`, body, { ...admin, ...headers });
+const root = (method, path, body, headers = {}) => call(method, `${server.base}/${path}`, body, { ...admin, ...headers });
+const outcome = (r, status) => {
+  assert.equal(r.status, status, r.text);
+  assert.equal(r.json?.resourceType, 'OperationOutcome', r.text);
+};
+const put = async (type, id, extra = {}) => {
+  const r = await fhir('PUT', `${type}/${id}`, { resourceType: type, id, ...extra });
+  assert.ok(r.status === 201 || r.status === 200, r.text);
+  return r.json;
+};
+const all = async (url, headers = admin, most = Infinity) => {
+  const entries = [];
+  for (let pages = 0; url; pages++) {
+    assert.ok(pages < 100);
+    const r = await call('GET', url, undefined, headers);
+    assert.equal(r.status, 200, r.text);
+    assert.ok((r.json.entry ?? []).filter((e) => e.search.mode === 'match').length <= most);
+    entries.push(...(r.json.entry ?? []));
+    url = r.json.link.find((l) => l.relation === 'next')?.url;
+  }
+  return entries;
+};
+const names = (entries) => [...new Set(entries.map((e) => `${e.resource.resourceType}/${e.resource.id}`))].sort();
+
+describe('meta', () => {
+  const given = (valueMeta) => ({ resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta }] });
+  const meta = (r) => { assert.equal(r.status, 200, r.text); assert.equal(r.json.resourceType, 'Parameters'); assert.equal(r.json.parameter[0].name, 'return'); return r.json.parameter[0].valueMeta; };
+  test('is shown, added to and taken from', async () => {
+    await put('Patient', 'm1', { active: true, meta: { tag: [{ system: 'http://t', code: 'a' }] } });
+    assert.deepEqual(meta(await fhir('GET', 'Patient/m1/$meta')).tag, [{ system: 'http://t', code: 'a' }]);
+    let m = meta(await fhir('POST', 'Patient/m1/$meta-add', given({ tag: [{ system: 'http://t', code: 'a' }, { system: 'http://t', code: 'b' }], profile: ['http://p'] })));
+    assert.deepEqual([m.tag.map((t) => t.code), m.profile, m.versionId], [['a', 'b'], ['http://p'], '2']);
+    assert.deepEqual((await fhir('GET', 'Patient/m1')).json.meta, m);
+    assert.equal((await fhir('GET', 'Patient/m1')).json.active, true);
+    assert.equal((await fhir('GET', 'Patient?_tag=http://t|b&_id=m1')).json.total, 1);
+    m = meta(await fhir('POST', 'Patient/m1/$meta-delete', given({ tag: [{ system: 'http://t', code: 'a' }, { system: 'http://t', code: 'b' }, { code: 'a' }], profile: ['http://other'] })));
+    assert.deepEqual([m.tag, m.profile, m.versionId], [undefined, ['http://p'], '3']);
+  });
+  test('needs Parameters, a resource that is there, and honours If-Match', async () => {
+    await put('Patient', 'm2');
+    outcome(await fhir('POST', 'Patient/m2/$meta-add', { resourceType: 'Patient' }), 400);
+    outcome(await fhir('POST', 'Patient/m2/$meta-add', { resourceType: 'Parameters' }), 400);
+    outcome(await fhir('POST', 'Patient/m2/$meta-add', given({ tag: 'x' })), 400);
+    outcome(await fhir('POST', 'Patient/m2/$meta-add', given({ tag: [{ code: 'x' }] }), { 'if-match': 'W/"9"' }), 412);
+    outcome(await fhir('POST', 'Patient/unknown/$meta-add', given({ tag: [{ code: 'x' }] })), 404);
+    outcome(await fhir('GET', 'Patient/unknown/$meta'), 404);
+    outcome(await fhir('GET', 'Client/root/$meta'), 404);
+    outcome(await fhir('GET', 'Nothing/1/$meta'), 404);
+    await fhir('DELETE', 'Patient/m2');
+    outcome(await fhir('GET', 'Patient/m2/$meta'), 410);
+    outcome(await call('GET', `${server.fhir}/Patient/m1/$meta`), 401);
+  });
+});
+
+test('$versions says 4.0', async () => {
+  const r = await fhir('GET', '$versions');
+  assert.deepEqual(r.json.parameter.map((p) => p.valueString), ['4.0', '4.0']);
+});
+
+describe('$everything', () => {
+  const code = { text: 'x' }, subject = { reference: 'Patient/e1' };
+  let early;
+  before(async () => {
+    await put('Organization', 'e1', { name: 'x' });
+    await put('Practitioner', 'e1');
+    await put('Patient', 'e1', { managingOrganization: { reference: 'Organization/e1' } });
+    await put('Patient', 'e2');
+    early = await put('Condition', 'e1', { subject });
+    for (let i = 0; i < 4; i++) await put('Observation', `e${i}`, { status: 'final', code, subject: { reference: `Patient/e${i < 3 ? 1 : 2}` }, effectiveDateTime: `202${i}-06-01`, performer: [{ reference: 'Practitioner/e1' }], encounter: i === 0 ? { reference: 'Encounter/e1' } : undefined });
+    await put('Encounter', 'e1', { status: 'finished', class: { code: 'x' }, subject });
+  });
+  const expected = ['Condition/e1', 'Encounter/e1', 'Observation/e0', 'Observation/e1', 'Observation/e2', 'Organization/e1', 'Patient/e1', 'Practitioner/e1'];
+  test('is the compartment and what it refers to, on pages of any size', async () => {
+    for (const count of ['', '?_count=1', '?_count=2', '?_count=3']) assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything${count}`, admin, Number(count.slice(8)) || 100)), expected, count);
+    const matches = (await all(`${server.fhir}/Patient/e1/$everything?_count=2`)).filter((e) => e.search.mode === 'match');
+    assert.equal(new Set(matches.map((e) => e.fullUrl)).size, matches.length);
+    assert.equal((await fhir('GET', 'Patient/e1/$everything?_count=2')).json.link[0].url, `${server.fhir}/Patient/e1/$everything?_count=2`);
+    assert.deepEqual(names(await all(`${server.fhir}/Patient/e2/$everything`)), ['Observation/e3', 'Patient/e2', 'Practitioner/e1']);
+  });
+  test('_type, _since, start and end choose', async () => {
+    assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?_type=Observation`)), ['Observation/e0', 'Observation/e1', 'Observation/e2']);
+    assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?_type=Patient,Organization`)), ['Organization/e1', 'Patient/e1']);
+    const later = names(await all(`${server.fhir}/Patient/e1/$everything?_since=${encodeURIComponent(early.meta.lastUpdated)}`));
+    assert.ok(later.includes('Condition/e1') && later.includes('Observation/e0') && !later.includes('Patient/e1'), later.join());
+    assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?start=2021-01-01&end=2021-12-31&_type=Observation,Patient`)), ['Observation/e1', 'Patient/e1']);
+    for (const query of ['_type=Nothing', '_type=Client', '_since=yesterday', 'start=x', '_count=0', '_count=x', '_cursor=x']) outcome(await fhir('GET', `Patient/e1/$everything?${query}`), 400);
+  });
+  test('of an encounter; and of nothing else', async () => {
+    assert.deepEqual(names(await all(`${server.fhir}/Encounter/e1/$everything?_type=Encounter,Observation`)), ['Encounter/e1', 'Observation/e0']);
+    outcome(await fhir('GET', 'Observation/e1/$everything'), 404);
+    outcome(await fhir('GET', 'Patient/unknown/$everything'), 404);
+    outcome(await fhir('GET', 'Client/root/$everything'), 404);
+  });
+  test('leaves out what a token has no scope for', async () => {
+    await root('PUT', 'Client/scoped', { grant_types: ['client_credentials'], secret: 'a secret of some length', scope: ['system/Patient.rs', 'system/Observation.rs', 'system/Practitioner.u'], auth: { client_credentials: { token_format: 'jwt' } } });
+    await root('PUT', 'AccessPolicy/scoped', { engine: 'allow', link: [{ resourceType: 'Client', id: 'scoped' }] });
+    const get = async (scope) => { const r = await call('POST', `${server.base}/auth/token`, `grant_type=client_credentials&scope=${scope}`, { authorization: basic('scoped', 'a secret of some length'), 'content-type': 'application/x-www-form-urlencoded' }); assert.equal(r.status, 200, r.text); return { authorization: `Bearer ${r.json.access_token}` }; };
+    const both = await get('system/Patient.rs system/Observation.rs system/Practitioner.u'), other = await get('system/Observation.rs');
+    assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything`, both)), ['Observation/e0', 'Observation/e1', 'Observation/e2', 'Patient/e1']);
+    outcome(await call('GET', `${server.fhir}/Patient/e1/$everything?_type=Condition`, undefined, both), 403);
+    outcome(await call('GET', `${server.fhir}/Patient/e1/$everything`, undefined, other), 403);
+    assert.equal((await call('GET', `${server.fhir}/Patient/e1/$meta`, undefined, both)).status, 200);
+    outcome(await call('POST', `${server.fhir}/Patient/e1/$meta-add`, { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: { tag: [{ code: 'x' }] } }] }, both), 403);
+    assert.equal((await call('GET', `${server.fhir}/$versions`, undefined, both)).status, 200);
+  });
+});
+
+test('metadata lists the operations where they are', async () => {
+  const { json } = await call('GET', `${server.fhir}/metadata`);
+  const of = (type) => json.rest[0].resource.find((r) => r.type === type).operation.map((o) => o.name);
+  assert.ok(of('Patient').includes('everything') && of('Encounter').includes('everything') && !of('Observation').includes('everything'));
+  for (const name of ['meta', 'meta-add', 'meta-delete']) assert.ok(of('Observation').includes(name), name);
+  assert.ok(json.rest[0].operation.some((o) => o.name === 'versions'));
+});
