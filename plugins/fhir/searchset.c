@@ -130,6 +130,9 @@ static bool put_outcome(struct text *t, struct andiron_request *req, const struc
     if (set->suppressed || set->rows->suppressed)
         put_issue(t, &first, "information", "suppressed",
                   ANDIRON_STR("resources that this request may not see were not included"));
+    if (set->rows->includes_cut)
+        put_issue(t, &first, "warning", "incomplete",
+                  ANDIRON_STR("there are more resources to include than a page may have"));
     if (first) {
         t->len = mark;
         return false;

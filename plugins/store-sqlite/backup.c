@@ -70,6 +70,9 @@ static int open_partial(struct db *to, const char *partial, struct andiron_error
     if (unlink(partial) != 0 && errno != ENOENT)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, partial, "cannot write %s: %s",
                                  partial, strerror(errno));
+    int fd = open(partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)close(fd); /* if it could not be made, opening it says why */
     if (db_open(to, &settings, err) != 0)
         return -1;
     if (db_run(to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF") != 0) {

@@ -15,42 +15,55 @@ struct checkpointer {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool wanted, stopping;
-    _Atomic int pages;   /* in the log, as of the last commit */
     _Atomic bool copied; /* the thread has copied what there was; the writer does the rest */
+    _Atomic int done;    /* pages it had copied then */
+
+    /* The writer's: */
+    int pages; /* in the log, as of the last commit */
+    int next;  /* at which the thread is woken */
 };
 
-static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
+static int base_of(const struct checkpointer *c)
 {
-    struct checkpointer *c = arg;
-    const struct config *config = c->store->config;
+    return (int)(c->store->config->checkpoint / PAGE);
+}
 
-    (void)handle;
-    (void)name;
-    atomic_store(&c->pages, pages);
-    if ((int64_t)pages * PAGE < config->checkpoint || atomic_load(&c->copied))
-        return SQLITE_OK;
+static void wake(struct checkpointer *c)
+{
     pthread_mutex_lock(&c->lock);
     if (!c->wanted) {
         c->wanted = true;
         pthread_cond_signal(&c->wake);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+    struct checkpointer *c = arg;
+
+    (void)handle;
+    (void)name;
+    if (pages < c->pages)
+        c->next = base_of(c); /* the log has started over */
+    c->pages = pages;
+    if (pages >= c->next && !atomic_load(&c->copied))
+        wake(c);
     return SQLITE_OK;
 }
 
 static void run(struct checkpointer *c)
 {
-    bool hard = (int64_t)atomic_load(&c->pages) * PAGE >= c->store->config->checkpoint_hard;
     int log = 0, done = 0;
-    int rc = sqlite3_wal_checkpoint_v2(c->db.handle, NULL,
-                                       hard ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
-                                       &log, &done);
+    int rc = sqlite3_wal_checkpoint_v2(c->db.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done);
 
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK) {
+        atomic_store(&c->done, done);
         atomic_store(&c->copied, true);
-    else if ((rc & 0xff) != SQLITE_BUSY)
+    } else if ((rc & 0xff) != SQLITE_BUSY) {
         store_log(c->store, ANDIRON_LOG_WARN, "store.checkpoint", "checkpoint failed: %s (%d)",
                   sqlite3_errstr(rc), rc);
+    }
 }
 
 static void *checkpoint_main(void *arg)
@@ -83,6 +96,7 @@ struct checkpointer *checkpointer_new(struct store *store, struct db *writer,
         return NULL;
     }
     c->store = store;
+    c->next = base_of(c);
     settings.cache_bytes = 1024 * 1024;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->wake, NULL);
@@ -111,11 +125,18 @@ void checkpoint_finish(struct checkpointer *c, struct db *writer)
 
     if (c == NULL || !atomic_load(&c->copied))
         return;
+    atomic_store(&c->copied, false);
+    bool is_long = (int64_t)c->pages * PAGE >= c->store->config->checkpoint_hard;
+    if (c->pages - atomic_load(&c->done) > 2 * base_of(c) && !is_long) {
+        wake(c); /* too much was appended meanwhile to copy it here */
+        return;
+    }
     /* Snapshots of loops end within milliseconds; for a long search of the pool nobody waits. */
     sqlite3_busy_timeout(writer->handle, FINISH_MS);
-    (void)sqlite3_wal_checkpoint_v2(writer->handle, NULL, SQLITE_CHECKPOINT_RESTART, &log, &done);
+    int rc =
+        sqlite3_wal_checkpoint_v2(writer->handle, NULL, SQLITE_CHECKPOINT_RESTART, &log, &done);
     sqlite3_busy_timeout(writer->handle, (int)c->store->config->timeout);
-    atomic_store(&c->copied, false);
+    c->next = rc == SQLITE_OK ? base_of(c) : c->pages + base_of(c);
 }
 
 void checkpointer_free(struct checkpointer *c)

@@ -4,7 +4,7 @@
  * A thread of its own copies most of it (PASSIVE) when the log has grown. What was appended
  * meanwhile the writer copies between two transactions, and waits for a moment until no reader
  * needs the log, so that it starts over (RESTART): a short log is what makes recovery short.
- * Past a hard limit the thread makes everybody wait.
+ * If too much was appended, the thread goes again first; past a hard limit the writer copies all.
  */
 #ifndef STORE_SQLITE_CHECKPOINT_H
 #define STORE_SQLITE_CHECKPOINT_H

@@ -187,7 +187,7 @@ static int settle(struct writer *w, struct commit_job *c, size_t which, size_t r
     struct andiron_query query = *write->match;
     struct andiron_rows rows = { .total = -1 };
     struct search_place place = {
-        .store = v.store, .db = v.db, .arena = c->arena, .refs_only = true
+        .store = v.store, .db = v.db, .arena = c->arena, .refs_only = true, .hurried = true
     };
     size_t matches = 0;
 

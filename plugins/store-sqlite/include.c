@@ -50,7 +50,7 @@ static bool is_new(struct including *n, int64_t rid)
     return true;
 }
 
-/* Whether narrowing lets a candidate of that type be seen. -1: failed. */
+/* Whether narrowing lets a candidate of that type be seen. 2: not known; -1: failed. */
 static int is_visible(struct including *n, andiron_str type, const struct candidate *c)
 {
     const struct andiron_query *query = n->run->query;
@@ -70,6 +70,8 @@ static int is_visible(struct including *n, andiron_str type, const struct candid
             return 1;
         if (n->run->failed)
             return -1;
+        if (n->run->stopped)
+            return 2;
     }
     return 0;
 }
@@ -79,6 +81,8 @@ static int add_version(struct including *n, int64_t vid)
     struct run *run = n->run;
     struct candidate c;
     andiron_str type;
+    if (run_spend(run, 1))
+        return 0;
     int found = candidate_load(run, vid, &c);
     int rc = 0;
 
@@ -230,7 +234,7 @@ static bool starts_from(const struct andiron_include *inc, andiron_str type)
     return from == NULL || andiron_str_eq(andiron_str_of(from), type);
 }
 
-int include_rows(struct run *run, struct page *page, bool *ret_suppressed)
+int include_rows(struct run *run, struct page *page, struct andiron_rows *rows)
 {
     const struct andiron_query *query = run->query;
     struct including n = { .run = run, .page = page };
@@ -240,12 +244,12 @@ int include_rows(struct run *run, struct page *page, bool *ret_suppressed)
     n.visible = andiron_alloc(run->arena, (query->visible_count + 1) * sizeof(n.visible[0]));
     for (size_t i = 0; i < page->count; i++)
         (void)is_new(&n, page->rids[i]);
-    for (int round = 0; round < ROUNDS_MAX && from < to && !n.full; round++) {
+    for (int round = 0; round < ROUNDS_MAX && from < to && !n.full && !run->stopped; round++) {
         for (size_t i = 0; i < query->include_count; i++) {
             const struct andiron_include *inc = &query->includes[i];
             if (round > 0 && !inc->iterate)
                 continue;
-            for (size_t row = from; row < to && !n.full; row++) {
+            for (size_t row = from; row < to && !n.full && !run->stopped; row++) {
                 if (!starts_from(inc, page->rows[row].ref.type))
                     continue;
                 if ((inc->reverse ? backward(&n, inc, row) : forward(&n, inc, row)) != 0)
@@ -255,6 +259,7 @@ int include_rows(struct run *run, struct page *page, bool *ret_suppressed)
         from = to;
         to = page->count;
     }
-    *ret_suppressed = n.suppressed;
+    rows->suppressed = n.suppressed;
+    rows->includes_cut = n.full || run->stopped;
     return 0;
 }

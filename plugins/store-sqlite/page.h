@@ -19,7 +19,7 @@ ANDIRON_MUST_CHECK int page_add(struct run *run, struct page *page, const struct
 ANDIRON_MUST_CHECK int page_body(struct andiron_arena *arena, int64_t encoding, sqlite3_stmt *s,
                                  int column, andiron_str *ret, struct andiron_error *err);
 
-/* Rows that the query's includes ask for, behind the matches. */
-ANDIRON_MUST_CHECK int include_rows(struct run *run, struct page *page, bool *ret_suppressed);
+/* Rows that the query's includes ask for, behind the matches; says in rows what was left out. */
+ANDIRON_MUST_CHECK int include_rows(struct run *run, struct page *page, struct andiron_rows *rows);
 
 #endif

@@ -34,8 +34,14 @@ void run_budget(struct run *run)
 
     run->stopped = run->moved = false;
     run->work = 0;
-    run->work_max = run->place->brief ? config->loop_budget : config->scan_budget * THOROUGH;
-    run->until_ms = run_clock_ms() + (run->place->brief ? LOOP_MS : config->timeout);
+    run->work_max = config->scan_budget * THOROUGH;
+    run->until_ms = run_clock_ms() + config->timeout;
+    if (run->place->brief) {
+        run->work_max = config->loop_budget;
+        run->until_ms = run_clock_ms() + LOOP_MS;
+    } else if (run->place->hurried) {
+        run_moved(run);
+    }
 }
 
 void run_moved(struct run *run)

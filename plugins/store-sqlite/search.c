@@ -342,11 +342,10 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
         rows->total = query->total_limit;
         rows->total_is_least = true;
     }
-    if (run->stopped)
+    if (run->stopped || query->include_count == 0 || page->count == 0)
         return 0;
-    if (query->include_count != 0 && page->count != 0)
-        return include_rows(run, page, &rows->suppressed);
-    return 0;
+    run_budget(run);
+    return include_rows(run, page, rows);
 }
 
 int search_run(struct search_place *place, const struct andiron_query *query,

@@ -19,6 +19,7 @@ struct search_place {
     struct counts **counts; /* cache of counts; NULL: none */
     uint64_t content;       /* what the snapshot shows: cached counts of another are void */
     bool refs_only;         /* no bodies: who matches is all that is asked */
+    bool hurried;           /* in the writer's transaction: others wait */
     bool brief;             /* on the loop: give up early, the search then runs on the pool */
     bool stopped;           /* result: given up, since brief */
 };

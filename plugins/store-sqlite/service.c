@@ -14,7 +14,7 @@
 #include "walk.h"
 #include "watch.h"
 
-enum { READ_ON_LOOP = 64, WALK_ON_LOOP = 32 };
+enum { READ_ON_LOOP = 64, WALK_ON_LOOP = 32, PACK_ON_LOOP = 64 };
 
 /* One reading call, wherever it runs. */
 struct call {
@@ -220,7 +220,7 @@ static enum andiron_step store_commit(void *self, struct andiron_request *req,
 {
     struct store *store = self;
     struct reader *reader = andiron_loop_state(andiron_request_loop(req), store);
-    bool reads = reader != NULL && reader_enter(reader) == 0;
+    bool reads = reader != NULL && commit->count <= PACK_ON_LOOP && reader_enter(reader) == 0;
     struct job *job;
 
     commit->error = (struct andiron_error){ .code = ANDIRON_OK };

@@ -368,14 +368,11 @@ static int judge(struct run *run, struct plan *plan, struct hit *entry, bool abs
 }
 
 /* Adds hits to the page; 1: full, and another one is known to follow. */
-static int add_hit(struct run *run, const struct hit *entry, size_t limit, struct sorted_page *ret)
+static int add_hit(const struct hit *entry, size_t limit, struct sorted_page *ret)
 {
-    struct hit h = *entry;
-
     if (ret->count == limit)
         return 1;
-    keep_texts(run, &h);
-    ret->hits[ret->count++] = h;
+    ret->hits[ret->count++] = *entry;
     return 0;
 }
 
@@ -397,9 +394,8 @@ static int follow_values(struct run *run, struct order *order, size_t limit,
             return -1;
         if (run->stopped)
             return 0;
-        if (is_hit == 1 && add_hit(run, &entry, limit, ret) == 1)
+        if (is_hit == 1 && add_hit(&entry, limit, ret) == 1)
             return 1;
-        keep_texts(run, &entry);
         ret->position = cursor_at(run, &entry);
         run_moved(run);
         if (run_spend(run, 1))
@@ -432,7 +428,7 @@ static int follow_absent(struct run *run, int64_t key, size_t limit, struct sort
             return -1;
         if (run->stopped)
             return 0;
-        if (is_hit == 1 && add_hit(run, &entry, limit, ret) == 1)
+        if (is_hit == 1 && add_hit(&entry, limit, ret) == 1)
             return 1;
         ret->position = cursor_at(run, &entry);
         run_moved(run);

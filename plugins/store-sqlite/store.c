@@ -3,9 +3,11 @@
  */
 #include "store.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "checkpoint.h"
 #include "reader.h"
@@ -48,10 +50,20 @@ static struct hash_key seal_of(const struct hash_key *key)
     return hash_key_of(h.bytes);
 }
 
+/* A new file is for the daemon's user alone, whatever the umask; -wal and -shm follow it. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        (void)close(fd); /* if it could not be made, opening it says why */
+}
+
 int store_open(struct store *store, struct andiron_error *err)
 {
     struct db *db;
 
+    make_private(store->path);
     store->writer = writer_new(store, err);
     if (store->writer == NULL)
         return -1;

@@ -148,6 +148,34 @@ static void includes_follow_references_both_ways(void **state)
     assert_true(rows.rows[1].included && rows.rows[2].included);
 }
 
+static void includes_end_at_their_limit(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term subject = kit_reference("subject", "Patient", "p");
+    struct andiron_include include = { .source = "Observation",
+                                       .param = "subject",
+                                       .reverse = true };
+    struct andiron_query query = {
+        .type = "Patient", .limit = 10, .includes = &include, .include_count = 1
+    };
+    struct andiron_rows rows;
+    char id[16];
+
+    assert_int_equal(kit_put(k, "Patient", "p", "{}", NULL, 0), 1);
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        assert_int_equal(kit_put(k, "Observation", id, "{}", &subject, 1), 1);
+    }
+    assert_int_equal(kit_search(k, &query, &rows), 0);
+    assert_int_equal(rows.count, 7);
+    assert_false(rows.includes_cut);
+    k->config.max_includes = 5;
+    assert_int_equal(kit_search(k, &query, &rows), 0);
+    assert_int_equal(rows.count, 6);
+    assert_true(rows.includes_cut);
+    assert_true(andiron_str_eq(rows.rows[1].ref.id, ANDIRON_STR("5"))); /* newest first */
+}
+
 static void other_forms_of_terms_are_found(void **state)
 {
     struct kit *k = *state;
@@ -244,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unchanged_resources_appear_once_while_others_are_written,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(includes_follow_references_both_ways, setup, teardown),
+        cmocka_unit_test_setup_teardown(includes_end_at_their_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(other_forms_of_terms_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(long_texts_are_compared_whole, setup, teardown),
     };
