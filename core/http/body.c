@@ -18,13 +18,20 @@ enum { RESERVE_STEP = 64 * 1024 };
 
 static const char continue_line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
+/* Where only the content is wrong: it is known where the next request begins. */
+static enum body_state refuse_content(struct andiron_request *req, enum andiron_code code,
+                                      const char *reason)
+{
+    req->reading = false;
+    (void)andiron_fail(req, code, "%s", reason);
+    return BODY_FAILED;
+}
+
 static enum body_state refuse(struct andiron_request *req, enum andiron_code code,
                               const char *reason)
 {
-    req->reading = false;
     req->reply.close = true;
-    (void)andiron_fail(req, code, "%s", reason);
-    return BODY_FAILED;
+    return refuse_content(req, code, reason);
 }
 
 static enum body_state too_large(struct andiron_request *req)
@@ -155,7 +162,7 @@ static enum body_state inflate_error(struct andiron_request *req)
 
     if (coding_inflate_status(inflate) == 413)
         return too_large(req);
-    return refuse(req, ANDIRON_E_INVALID, coding_inflate_reason(inflate));
+    return refuse_content(req, ANDIRON_E_INVALID, coding_inflate_reason(inflate));
 }
 
 /* Inflates what has come; DONE: a piece of an UPLOAD is full. */
@@ -208,7 +215,7 @@ static enum body_state gather(struct andiron_request *req)
     if (!body->complete)
         return BODY_WAITS;
     if (body->inflate != NULL && !body->inflated)
-        return refuse(req, ANDIRON_E_INVALID, "the gzip body was cut off");
+        return refuse_content(req, ANDIRON_E_INVALID, "the gzip body was cut off");
     return finish(req, buffer_str(&body->gathered));
 }
 
@@ -294,7 +301,7 @@ static enum body_state inflated_piece(struct andiron_request *req, andiron_str *
     if (ret->len != 0)
         return BODY_DONE;
     if (body->complete && !body->inflated)
-        return refuse(req, ANDIRON_E_INVALID, "the gzip body was cut off");
+        return refuse_content(req, ANDIRON_E_INVALID, "the gzip body was cut off");
     return state;
 }
 
@@ -384,8 +391,8 @@ enum body_state body_begin(struct andiron_request *req)
     }
     body->limit = limit_of(req);
     if (req->head.coding == HTTP_CODING_OTHER)
-        return refuse(req, ANDIRON_E_MEDIA_TYPE,
-                      "Content-Encoding must be absent, \"identity\" or \"gzip\"");
+        return refuse_content(req, ANDIRON_E_MEDIA_TYPE,
+                              "Content-Encoding must be absent, \"identity\" or \"gzip\"");
     if (body->left > body->limit)
         return too_large(req);
     body->piecewise = (req->match.route->route->flags & ANDIRON_ROUTE_UPLOAD) != 0;

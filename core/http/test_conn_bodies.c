@@ -246,10 +246,22 @@ static void refused_body_is_skipped(void **state)
     struct client c = client_open(server.port);
     client_send(&c, "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
     client_send_bytes(&c, text, 30000);
+    client_send(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Encoding: br\r\n"
+                    "Content-Length: 3\r\n\r\nabc");
+    client_send(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n");
     client_send(&c, "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
                     "5\r\nabcde\r\n0\r\n\r\n" GET_HELLO);
     struct answer a = client_read(&c, true);
     assert_int_equal(a.status, 404);
+    assert_null(head_value(a.head, "connection"));
+    answer_free(&a);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 415);
+    assert_null(head_value(a.head, "connection"));
+    answer_free(&a);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 400);
     assert_null(head_value(a.head, "connection"));
     answer_free(&a);
     a = client_read(&c, true);
