@@ -134,7 +134,7 @@ int assertion_check(struct assertion *a, const struct assertion_rules *rules,
     if (check_times(a, rules, err) != 0)
         return -1;
     a->jti = andiron_json_str(andiron_json_get(a->jws.claims, "jti"));
-    if (a->jti.len == 0 || a->jti.len > MAX_JTI)
-        return refuse(err, "jti must be a string of 1 to 256 bytes");
+    if (a->jti.len == 0 || a->jti.len > MAX_JTI || memchr(a->jti.data, '\0', a->jti.len) != NULL)
+        return refuse(err, "jti must be a string of 1 to 256 bytes, none of them 0");
     return 0;
 }

@@ -176,6 +176,7 @@ static void each_rule_violated_alone_refuses(void **state)
         { HEADER, "{" WHO "," AUD ",\"exp\":1700000300}" },
         { HEADER, "{" WHO "," AUD ",\"exp\":1700000300,\"jti\":\"\"}" },
         { HEADER, "{" WHO "," AUD ",\"exp\":1700000300,\"jti\":5}" },
+        { HEADER, "{" WHO "," AUD ",\"exp\":1700000300,\"jti\":\"j\\u0000\"}" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct assertion a;
