@@ -12,6 +12,8 @@ import path from 'node:path';
 export const source = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..');
 export const bin = process.env.ANDIRON_BIN ?? path.join(source, 'build/andiron');
 export const modules = process.env.ANDIRON_MODULES ?? path.join(path.dirname(bin), 'modules');
+// Whether it was built with AddressSanitizer: then times and memory are not to be compared.
+export const sanitized = fs.existsSync(bin) && fs.readFileSync(bin).includes('__asan_init');
 
 const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
 
@@ -152,7 +154,7 @@ export const start = async (options = {}) => {
   };
   const deadline = Date.now() + (options.wait ?? 30000);
   while (!ended && Date.now() < deadline) {
-    try { if ((await fetch(at.base + '/health/live')).status === 200) return server; } catch { /* not yet */ }
+    try { if ((await fresh('GET', at.base + '/health/live')).status === 200) return server; } catch { /* not yet */ }
     await sleep(10);
   }
   if (!ended) await server.kill();

@@ -1,0 +1,237 @@
+// What was acknowledged is there after kill -9, whole, once, and found by what it says now; and nobody outlives the supervisor.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import path from 'node:path';
+import { start, call, sanitized, sleep } from './lib/server.mjs';
+import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
+
+const slow = sanitized ? 4 : 1;
+const workers = (server) => { try { return fs.readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number); } catch { return []; } };
+const alive = (pid) => fs.existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+const until = async (what, ms = 10000) => { for (const end = Date.now() + ms; Date.now() < end; await sleep(5)) if (await what()) return true; return false; };
+const serve = async (t, options = {}) => {
+  const server = await start({ quick: true, ...options });
+  const box = { server };
+  t.after(async () => { const end = await box.server.stop(); box.server.remove(); assert.deepEqual(end, { code: 0, signal: null }); });
+  return box;
+};
+// A request over a connection of its own kind; undefined if no answer came.
+const ask = (agent, server, method, target, body) => new Promise((done) => {
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const req = http.request(server.fhir + target, { agent: agent ?? false, method, headers: { ...server.admin, accept: 'application/json', ...(text ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } : {}) } }, (res) => {
+    let got = '';
+    res.on('data', (d) => { got += d; });
+    res.on('end', () => done(res.complete ? { status: res.statusCode, text: got, json: got ? JSON.parse(got) : undefined } : undefined));
+    res.on('error', () => done(undefined));
+    res.on('aborted', () => done(undefined));
+  });
+  req.on('error', () => done(undefined));
+  req.end(text);
+});
+const killAll = (server) => { for (const pid of [server.child.pid, ...workers(server)]) try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ } };
+const refuses = (server) => new Promise((done) => { const s = net.connect(server.port, '127.0.0.1', () => { s.destroy(); done(false); }); s.on('error', () => done(true)); });
+const restart = async (box) => { await box.server.exit; await until(() => refuses(box.server)); box.server = await start({ at: box.server }); };
+
+// Writers that create, update and delete, each on ids of its own; what they know in the end: for each id the last state that
+// was acknowledged, and the one that was asked for last.
+const family = (id, n) => `F${id.replace(/-/g, '')}x${n}`;
+const writers = (server, count, round) => {
+  const known = new Map();
+  let running = true;
+  const one = async (w) => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (let n = 0; running; n++) {
+      const id = `r${round}-w${w}-${n % 5}`, entry = known.get(id) ?? { acknowledged: null, versions: 0 };
+      known.set(id, entry);
+      const wanted = n % 11 === 10 ? 'deleted' : family(id, n);
+      entry.asked = wanted;
+      const answer = wanted === 'deleted' ? await ask(agent, server, 'DELETE', `/Patient/${id}`)
+        : await ask(agent, server, 'PUT', `/Patient/${id}`, { resourceType: 'Patient', id, name: [{ family: wanted }], identifier: [{ system: 'urn:durability', value: wanted }], text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(n % 3000)}${wanted}</div>` } });
+      if (answer === undefined) break;
+      if (answer.status >= 500) { await sleep(5); continue; }
+      assert.ok(answer.status === 200 || answer.status === 201 || answer.status === 204, `${answer.status} ${answer.text}`);
+      entry.acknowledged = wanted;
+      entry.count = (entry.count ?? 0) + 1;
+      entry.asked = undefined;
+    }
+    agent.destroy();
+  };
+  const all = Array.from({ length: count }, (_, w) => one(w));
+  return { known, stop: async () => { running = false; await Promise.all(all); }, done: Promise.all(all) };
+};
+
+// Reads everything the writers touched and compares it with what they know, and with what searches find.
+const verify = async (server, known) => {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+  let acknowledged = 0;
+  await Promise.all([...known].map(async ([id, entry]) => {
+    const read = await ask(agent, server, 'GET', `/Patient/${id}`);
+    const state = read.status === 200 ? read.json.name[0].family : read.status === 410 ? 'deleted' : null;
+    assert.ok([200, 404, 410].includes(read.status), `${id}: ${read.status} ${read.text}`);
+    assert.ok(state === entry.acknowledged || (entry.asked !== undefined && state === entry.asked), `${id}: acknowledged ${entry.acknowledged}, then asked for ${entry.asked}, and is ${state}`);
+    acknowledged += entry.count ?? 0;
+    if (read.status === 200) {
+      assert.equal(read.json.identifier[0].value, state);
+      assert.ok(read.json.text.div.endsWith(`${state}</div>`), 'the whole text');
+    }
+    // Versions: one for each acknowledged write, and at most one more.
+    if (read.status !== 404) {
+      const history = (await ask(agent, server, 'GET', `/Patient/${id}/_history?_count=1000`)).json;
+      const versions = (history.entry ?? []).map((e) => Number(e.resource?.meta.versionId ?? e.response.etag.match(/"(\d+)"/)[1]));
+      assert.ok(versions.length === entry.count || (entry.asked !== undefined && versions.length === (entry.count ?? 0) + 1), `${id}: ${versions.length} versions, ${entry.count} writes`);
+      assert.deepEqual(versions, Array.from({ length: versions.length }, (_, i) => versions.length - i));
+    }
+    for (const value of new Set([entry.acknowledged, entry.asked, family(id, 0), family(id, 5)])) {
+      if (value === null || value === undefined || value === 'deleted') continue;
+      for (const by of [`identifier=urn:durability%7C${value}`, `family:exact=${value}`]) {
+        const found = (await ask(agent, server, 'GET', `/Patient?${by}`)).json;
+        assert.deepEqual((found.entry ?? []).map((e) => e.resource.id), value === state ? [id] : [], `${id} is ${state}; ${by}`);
+        assert.equal(found.total, value === state ? 1 : 0);
+      }
+    }
+  }));
+  agent.destroy();
+  return acknowledged;
+};
+
+test('kill -9 of the worker: it is back within a second, with every acknowledged write', async (t) => {
+  const box = await serve(t);
+  const { server } = box, [before] = workers(server), load = writers(server, 8, 0);
+  await sleep(600);
+  const begun = Date.now();
+  process.kill(before, 'SIGKILL');
+  await load.done;
+  assert.ok(await until(async () => { try { return (await fetch(`${server.base}/health/ready`)).status === 200; } catch { return false; } }));
+  const outage = Date.now() - begun;
+  const [after] = workers(server);
+  assert.notEqual(after, before);
+  assert.ok(await verify(server, load.known) > 50, 'writes were acknowledged');
+  assert.ok(outage < 1000 * slow, `${outage} ms`);
+  // And it goes on from there.
+  const more = writers(server, 4, 1);
+  await sleep(200);
+  await more.stop();
+  await verify(server, more.known);
+});
+
+test('kill -9 of all processes, again and again: every acknowledged write, nothing half-written', async (t) => {
+  const box = await serve(t);
+  const known = new Map();
+  for (let round = 1; round <= 4; round++) {
+    const load = writers(box.server, 8, round);
+    await sleep((100 + round * 90) * slow);
+    killAll(box.server);
+    await load.done;
+    await restart(box);
+    for (const [id, entry] of load.known) known.set(id, entry);
+    assert.ok(await verify(box.server, load.known) > 0, 'writes were acknowledged');
+  }
+  await verify(box.server, known);
+});
+
+test('kill -9 during a transaction: all of it or nothing', async (t) => {
+  const box = await serve(t);
+  const size = 300, agent = new http.Agent({ keepAlive: true });
+  const bundle = (tag) => ({ resourceType: 'Bundle', type: 'transaction', entry: [
+    ...Array.from({ length: size }, (_, i) => ({ fullUrl: `urn:uuid:00000000-0000-4000-8000-${String(i).padStart(12, '0')}`, resource: { resourceType: 'Observation', status: 'final', code: { text: tag }, identifier: [{ system: 'urn:tag', value: tag }], ...(i > 0 ? { hasMember: [{ reference: `urn:uuid:00000000-0000-4000-8000-${String(i - 1).padStart(12, '0')}` }] } : {}), note: [{ text: 'x'.repeat(2000) }] }, request: { method: 'POST', url: 'Observation' } })),
+    { resource: { resourceType: 'Patient', id: 'counter', identifier: [{ system: 'urn:tag', value: tag }] }, request: { method: 'PUT', url: 'Patient/counter' } },
+  ] });
+  const count = async (tag) => (await ask(agent, box.server, 'GET', `/Observation?identifier=urn:tag%7C${tag}&_count=0&_total=accurate`)).json.total;
+  const begun = Date.now();
+  assert.equal((await ask(agent, box.server, 'POST', '', bundle('first'))).status, 200);
+  const usual = Date.now() - begun;
+  assert.equal(await count('first'), size);
+  let last = 'first';
+  const seen = { whole: 0, nothing: 0 };
+  for (let round = 0; round < 8; round++) {
+    const tag = `round-${round}`;
+    let answered = false;
+    const pending = ask(agent, box.server, 'POST', '', bundle(tag)).then((r) => { answered = r !== undefined && r.status === 200; });
+    await sleep(usual * (round + 1) / 9);
+    killAll(box.server);
+    await pending;
+    await restart(box);
+    const stored = await count(tag), patient = (await ask(agent, box.server, 'GET', '/Patient/counter')).json.identifier[0].value;
+    assert.ok(stored === 0 || stored === size, `${stored} of ${size}`);
+    assert.equal(patient, stored === size ? tag : last, 'its update goes with its creates');
+    if (answered) assert.equal(stored, size, 'it was acknowledged');
+    seen[stored === size ? 'whole' : 'nothing']++;
+    last = patient;
+    if (stored === size) {
+      const member = (await ask(agent, box.server, 'GET', `/Observation?identifier=urn:tag%7C${tag}&_count=5`)).json.entry.find((e) => e.resource.hasMember);
+      assert.equal((await ask(agent, box.server, 'GET', `/${member.resource.hasMember[0].reference}`)).status, 200, 'references hold');
+    }
+  }
+  assert.ok(seen.nothing > 0, `kills came too late: ${JSON.stringify(seen)}, ${usual} ms`);
+  agent.destroy();
+});
+
+test('kill -9 behind a token: its assertion stays used, the token stays good', async (t) => {
+  const box = await serve(t);
+  const key = keyPair('ES384');
+  await putClient(box.server, 'c', seedClient({ jwks: [key.jwk] }));
+  await allow(box.server, 'c');
+  const once = tokenRequest(assertion(box.server, 'c', key));
+  const r = await postToken(box.server, once);
+  killAll(box.server);
+  assert.equal(r.status, 200, r.text);
+  await restart(box);
+  assert.equal((await call('GET', `${box.server.fhir}/Patient`, undefined, bearer(r.json.access_token))).status, 200);
+  const again = await postToken(box.server, once);
+  assert.equal(again.status, 401, again.text);
+  assert.equal(again.json.error, 'invalid_client');
+  // So does the end of a session, and of a policy.
+  assert.equal((await call('DELETE', `${box.server.base}/AccessPolicy/c`, undefined, box.server.admin)).status, 204);
+  killAll(box.server);
+  await restart(box);
+  assert.equal((await call('GET', `${box.server.fhir}/Patient`, undefined, bearer(r.json.access_token))).status, 403);
+});
+
+test('a worker ends with its supervisor, and leaves port and database to the next one', async (t) => {
+  const box = await serve(t);
+  const { server } = box, [worker] = workers(server);
+  // With connections that do nothing, and a request that never ends.
+  const idle = Array.from({ length: 3 }, () => net.connect(server.port, '127.0.0.1'));
+  for (const s of idle) s.on('error', () => {});
+  idle[0].write('POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{');
+  await ask(undefined, server, 'PUT', '/Patient/a', { resourceType: 'Patient', id: 'a' });
+  process.kill(server.child.pid, 'SIGKILL');
+  await server.exit;
+  assert.ok(await until(() => refuses(server), 1000 * slow), 'the old worker keeps the port');
+  box.server = await start({ at: server });
+  assert.equal((await ask(undefined, box.server, 'GET', '/Patient/a')).status, 200);
+  assert.equal((await ask(undefined, box.server, 'PUT', '/Patient/b', { resourceType: 'Patient', id: 'b' })).status, 201);
+  for (const s of idle) s.destroy();
+  assert.ok(await until(() => !alive(worker), 12000), 'the old worker is still there');
+});
+
+// Holds the write lock of the database, as another program would, until told to end.
+const lock = async (file) => {
+  const script = 'import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],isolation_level=None)\nc.execute("begin immediate")\nprint("locked",flush=True)\nsys.stdin.read()\nc.execute("rollback")\n';
+  const child = spawn('python3', ['-c', script, file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ok = await new Promise((done) => { child.on('error', () => done(false)); child.stdout.on('data', () => done(true)); child.on('exit', () => done(false)); });
+  return ok && { release: async () => { const end = new Promise((done) => child.on('exit', done)); child.stdin.end(); await end; } };
+};
+
+test('a locked database: writes are refused in time, reads go on, and it recovers by itself', async (t) => {
+  const box = await serve(t, { plugins: { 'store-sqlite': { timeout: '500ms' } } });
+  const { server } = box;
+  await ask(undefined, server, 'PUT', '/Patient/a', { resourceType: 'Patient', id: 'a' });
+  const held = await lock(path.join(server.dir, 'state/andiron.db'));
+  if (!held) return t.skip('no python3 with sqlite3');
+  const begun = Date.now();
+  const r = await call('PUT', `${server.fhir}/Patient/b`, { resourceType: 'Patient', id: 'b' }, server.admin);
+  assert.equal(r.status, 503, r.text);
+  assert.ok(r.headers.get('retry-after'));
+  assert.equal(r.json.resourceType, 'OperationOutcome');
+  assert.doesNotMatch(r.text, /sqlite|andiron\.db|SQL|\/tmp/i);
+  assert.ok(Date.now() - begun < 1500 * slow, `${Date.now() - begun} ms`);
+  for (const target of ['/fhir/Patient/a', '/fhir/Patient', '/fhir/metadata', '/health/live']) assert.equal((await call('GET', server.base + target, undefined, server.admin)).status, 200, target);
+  assert.equal((await call('GET', `${server.fhir}/Patient/b`, undefined, server.admin)).status, 404);
+  await held.release();
+  assert.equal((await call('PUT', `${server.fhir}/Patient/b`, { resourceType: 'Patient', id: 'b' }, server.admin)).status, 201);
+});
