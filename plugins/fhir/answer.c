@@ -131,7 +131,7 @@ enum andiron_step answer_json(struct andiron_request *req, const struct wanted *
 }
 
 /* RFC 9110 section 13.2.2: If-Modified-Since counts only without If-None-Match. */
-static bool is_current(struct andiron_request *req, uint64_t version, andiron_usec updated)
+bool answer_is_current(struct andiron_request *req, uint64_t version, andiron_usec updated)
 {
     andiron_str none = andiron_request_header(req, "if-none-match");
     if (none.len > 0)
@@ -148,7 +148,7 @@ enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *r
                               const struct andiron_search_plan *part)
 {
     answer_version(req, shown->version, shown->updated);
-    if (is_current(req, shown->version, shown->updated))
+    if (answer_is_current(req, shown->version, shown->updated))
         return andiron_reply(req, 304, NULL, (andiron_str){ NULL, 0 });
     andiron_str text = answer_text(fhir, req, shown->type, fhir_base_of(req), shown->body);
     if (part != NULL && part->subset != ANDIRON_SUBSET_NONE)

@@ -24,6 +24,9 @@ andiron_str answer_text(const struct fhir *fhir, struct andiron_request *req,
 /* ETag and Last-Modified. */
 void answer_version(struct andiron_request *req, uint64_t version, andiron_usec updated);
 
+/* Whether the client's copy is current: If-None-Match, If-Modified-Since. */
+bool answer_is_current(struct andiron_request *req, uint64_t version, andiron_usec updated);
+
 /* "BASE/fhir/Patient/1/_history/2", below / without "/fhir"; version 0: without it. In the arena. */
 andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
                        const struct resource_type *type, andiron_str id, uint64_t version);

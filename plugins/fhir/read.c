@@ -3,6 +3,7 @@
  */
 #include "access.h"
 #include "answer.h"
+#include "binary.h"
 #include "operations.h"
 #include "text.h"
 
@@ -13,6 +14,7 @@ struct reading {
     struct andiron_rows rows;
     struct wanted wanted;
     struct andiron_search_plan *part; /* _summary and _elements, or NULL */
+    bool wants_content;               /* of a Binary */
 };
 
 static enum andiron_step row_read(struct andiron_request *req, void *state)
@@ -35,6 +37,8 @@ static enum andiron_step row_read(struct andiron_request *req, void *state)
                            .version = row->ref.version,
                            .updated = row->updated,
                            .body = row->body };
+    if (r->wants_content)
+        return binary_answer(req, &shown);
     return answer_read(r->fhir, req, &r->wanted, &shown, r->part);
 }
 
@@ -101,7 +105,8 @@ static enum andiron_step begin(struct andiron_request *req, void *self, andiron_
     r->type = types_find(r->fhir->types, andiron_request_var(req, "type"));
     if (r->type == NULL)
         return access_unknown_type(req);
-    if (negotiate(req, &r->wanted) != 0)
+    r->wants_content = binary_is(r->type) && binary_wants_content(req);
+    if (!r->wants_content && negotiate(req, &r->wanted) != 0)
         return ANDIRON_DONE;
     r->ref = (struct andiron_ref){ .type = r->type->str, .id = andiron_request_var(req, "id") };
     if (r->type->virtual)

@@ -9,6 +9,7 @@
 
 #include "access.h"
 #include "answer.h"
+#include "binary.h"
 #include "match.h"
 #include "meta.h"
 
@@ -178,9 +179,13 @@ static void work(void *state)
     struct writing *w = state;
     struct andiron_request *req = w->preparing.req;
 
-    if (!w->parsed)
-        w->parsed = andiron_json_parse(andiron_request_arena(req), andiron_request_body(req),
-                                       &w->body, &w->parse_error) == 0;
+    if (!w->parsed) {
+        struct andiron_arena *arena = andiron_request_arena(req);
+        andiron_str text = andiron_request_body(req);
+        if (w->raw_type.data != NULL)
+            text = binary_resource(arena, w->id, w->raw_type, w->raw_context, text);
+        w->parsed = andiron_json_parse(arena, text, &w->body, &w->parse_error) == 0;
+    }
     if (!w->parsed)
         return;
     w->preparing.root = w->patch.doc = w->body;
@@ -218,7 +223,7 @@ static enum andiron_step prepare_write(struct andiron_request *req, struct writi
         (w->type->hooks != NULL && w->type->hooks->accept != NULL);
     if (slow)
         return andiron_offload(req, work, prepared, w);
-    if (!w->parsed) {
+    if (!w->parsed && w->raw_type.data == NULL) {
         if (andiron_request_json(req, &w->body) != 0)
             return ANDIRON_DONE;
         w->parsed = true;

@@ -21,6 +21,8 @@ struct writing {
     bool is_update, is_delete; /* a patch is an update */
     bool id_is_chosen;         /* by criteria or by the server: the body need not name it */
     struct patch patch;
+    andiron_str raw_type,
+        raw_context;   /* of a Binary sent as it is: its Content-Type; absent: JSON */
     bool answers_meta; /* $meta-add, $meta-delete */
 
     /* conditions of the client */

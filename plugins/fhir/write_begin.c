@@ -6,6 +6,7 @@
 #include <andiron/auth.h>
 
 #include "access.h"
+#include "binary.h"
 #include "match.h"
 #include "uuid.h"
 
@@ -51,10 +52,15 @@ static struct writing *begin(struct andiron_request *req, const struct fhir *fhi
     return negotiate(req, &w->wanted) == 0 ? w : NULL;
 }
 
-static int check_body(struct andiron_request *req)
+/* A Binary may be sent as it is where its id is in the URL, or new. -1: the request has been failed. */
+static int check_body(struct andiron_request *req, struct writing *w, bool takes_content)
 {
     andiron_str type = andiron_request_header(req, "content-type");
-    if (!negotiate_is_json(type)) {
+    bool is_json = negotiate_is_json(type);
+    if (!is_json && binary_is(w->type) && takes_content) {
+        w->raw_type = type;
+        w->raw_context = andiron_request_header(req, "x-security-context");
+    } else if (!is_json) {
         (void)andiron_fail(req, ANDIRON_E_MEDIA_TYPE,
                            "Content-Type must be application/fhir+json or application/json");
         return -1;
@@ -79,7 +85,7 @@ enum andiron_step fhir_update(struct andiron_request *req, void *self)
 {
     struct writing *w = begin(req, self);
 
-    if (w == NULL || check_body(req) != 0)
+    if (w == NULL || check_body(req, w, true) != 0)
         return ANDIRON_DONE;
     w->is_update = true;
     if (needs_id(req, w) != 0 || conditions(req, w) != 0)
@@ -128,7 +134,8 @@ enum andiron_step fhir_create(struct andiron_request *req, void *self)
 {
     struct writing *w = begin(req, self);
 
-    if (w == NULL || check_body(req) != 0 || own_id(req, w) != 0 || if_none_exist(req, w) != 0)
+    if (w == NULL || check_body(req, w, true) != 0 || own_id(req, w) != 0 ||
+        if_none_exist(req, w) != 0)
         return ANDIRON_DONE;
     if (w->id.len == 0)
         w->id = uuid_new(andiron_request_arena(req));
@@ -195,7 +202,7 @@ static enum andiron_step change_meta(struct andiron_request *req, const struct f
 {
     struct writing *w = begin(req, fhir);
 
-    if (w == NULL || check_body(req) != 0)
+    if (w == NULL || check_body(req, w, false) != 0)
         return ANDIRON_DONE;
     if (w->type->platform)
         return access_unknown_type(req);
@@ -252,7 +259,7 @@ enum andiron_step fhir_conditional_update(struct andiron_request *req, void *sel
 {
     struct writing *w = begin(req, self);
 
-    if (w == NULL || check_body(req) != 0)
+    if (w == NULL || check_body(req, w, false) != 0)
         return ANDIRON_DONE;
     w->is_update = w->id_is_chosen = true;
     if (conditions(req, w) != 0 || take_criteria(req, w) != 0 || take_body_id(req, w) != 0)
