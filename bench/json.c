@@ -1,7 +1,9 @@
 /*
- * How fast JSON is parsed and written, beside jansson.
+ * How fast JSON is parsed and written, and FHIR resources are validated, beside jansson.
  *
  *     bench-json FOLDER [MAX-BYTES]      all *.json files of the folder up to that size
+ *
+ * "validate" is what validation adds to a parse: it is measured over texts parsed before.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -13,11 +15,13 @@
 #include <andiron/json.h>
 
 #include "base/arena.h"
+#include "common/fhir/validate.h"
 
 enum { ROUNDS = 5 };
 
 struct texts {
     andiron_str *at;
+    andiron_json *parsed; /* for those that need it */
     size_t count, bytes;
 };
 
@@ -100,6 +104,37 @@ static void parse_by_jansson(andiron_str text)
     json_decref(root);
 }
 
+static void validate(andiron_json root)
+{
+    struct andiron_arena *arena = arena_new();
+    struct fhir_validating v = { .arena = arena, .root = ANDIRON_STR("Resource"), .max = 50 };
+    fhir_validate(&v, root);
+    arena_free(arena);
+}
+
+static void print_rate(const char *what, const struct texts *texts, double best)
+{
+    printf("%-18s %6.0f MB/s  %7.2f us each\n", what, (double)texts->bytes / 1e6 / best,
+           best / (double)texts->count * 1e6);
+}
+
+static void measure_validation(struct andiron_arena *arena, struct texts *texts)
+{
+    double best = 1e9;
+    texts->parsed = andiron_alloc(arena, texts->count * sizeof(andiron_json));
+    for (size_t i = 0; i < texts->count; i++)
+        if (andiron_json_parse(arena, texts->at[i], &texts->parsed[i], NULL) != 0)
+            abort();
+    for (int round = 0; round < ROUNDS; round++) {
+        double begun = cpu_seconds();
+        for (size_t i = 0; i < texts->count; i++)
+            validate(texts->parsed[i]);
+        double taken = cpu_seconds() - begun;
+        best = taken < best ? taken : best;
+    }
+    print_rate("validate", texts, best);
+}
+
 static void measure(const char *what, void (*run)(andiron_str), const struct texts *texts)
 {
     double best = 1e9;
@@ -110,8 +145,7 @@ static void measure(const char *what, void (*run)(andiron_str), const struct tex
         double taken = cpu_seconds() - begun;
         best = taken < best ? taken : best;
     }
-    printf("%-18s %6.0f MB/s  %7.2f us each\n", what, (double)texts->bytes / 1e6 / best,
-           best / (double)texts->count * 1e6);
+    print_rate(what, texts, best);
 }
 
 int main(int argc, char **argv)
@@ -128,6 +162,7 @@ int main(int argc, char **argv)
         measure("parse", parse, &texts);
         measure("parse and write", parse_and_write, &texts);
         measure("parse, jansson", parse_by_jansson, &texts);
+        measure_validation(arena, &texts);
     }
     arena_free(arena);
     return 0;

@@ -158,21 +158,25 @@ static bool is_time(andiron_str s)
     return hour < 24 && s.data[3] < '6' && second <= 60;
 }
 
-/* One element div, as far as its ends show; what is in it is for those who show it. */
+/*
+ * One element div with some content (txt-2), as far as its ends show; what is in it is for those
+ * who show it.
+ */
 static bool is_div(andiron_str s)
 {
+    static const char open[] = "<div", close[] = "</div>";
+    size_t open_len = sizeof(open) - 1, close_len = sizeof(close) - 1;
+
     while (s.len > 0 && is_blank(s.data[0])) {
         s.data++;
         s.len--;
     }
     while (s.len > 0 && is_blank(s.data[s.len - 1]))
         s.len--;
-    if (!begins(s, "<div", 4) || s.len < 7)
+    if (!begins(s, open, open_len) || s.len <= open_len + 1 + close_len)
         return false;
-    char after = s.data[4];
-    if (!is_blank(after) && after != '>' && after != '/')
-        return false;
-    return memcmp(s.data + s.len - 6, "</div>", 6) == 0 || memcmp(s.data + s.len - 2, "/>", 2) == 0;
+    return (is_blank(s.data[open_len]) || s.data[open_len] == '>') &&
+           memcmp(s.data + s.len - close_len, close, close_len) == 0;
 }
 
 static bool is_text(andiron_str s)

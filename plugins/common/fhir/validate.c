@@ -100,8 +100,11 @@ static void check_value(struct fhir_validating *v, const struct object *o,
         check_resource(v, at, value, is_contained);
         return;
     }
+    size_t before = v->count;
     check_object(v, at, row->structure, value);
-    if (row->codes != 0 && !v->is_lenient && row->structure == FHIR_STRUCTURE_CODEABLECONCEPT_INDEX)
+    /* A concept with other faults is judged when these are mended. */
+    if (row->codes != 0 && v->count == before && !v->is_lenient &&
+        row->structure == FHIR_STRUCTURE_CODEABLECONCEPT_INDEX)
         check_concept(v, at, row, value);
 }
 
