@@ -424,7 +424,7 @@ const char *const *andiron_request_narrowing(const struct andiron_request *req, 
 
 struct andiron_loop *andiron_request_loop(const struct andiron_request *req)
 {
-    return req->home->loop;
+    return req->home != NULL ? req->home->loop : NULL;
 }
 
 int64_t andiron_request_time_left(const struct andiron_request *req)

@@ -83,7 +83,10 @@ ANDIRON_API struct andiron_policy_call *andiron_policy_begin(struct andiron_requ
 /* Why the engine asked last said NO_MATCH or FAULT, in the request's arena; absent if it did not say. */
 ANDIRON_API andiron_str andiron_policy_reason(struct andiron_policy_call *call);
 
-/* The request behind the call, for its arena, loop and time left. */
+/*
+ * The request behind the call, for its arena, loop and time left. Its loop is NULL under
+ * `andiron explain-policy`, which has none.
+ */
 ANDIRON_API struct andiron_request *andiron_policy_request(struct andiron_policy_call *call);
 
 /*
