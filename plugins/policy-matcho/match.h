@@ -1,0 +1,44 @@
+/*
+ * Running a matcho program on a request, or on any JSON.
+ *
+ * Allocates nothing and changes nothing but the matcher of its thread. Limited in time; what
+ * exceeds a limit is a fault as a whole, never a part that "does not match", which a $not
+ * could turn into a grant.
+ */
+#ifndef MATCHO_MATCH_H
+#define MATCHO_MATCH_H
+
+#include "program.h"
+
+enum { MATCH_PATH_MAX = 160, MATCH_EXPECTED_MAX = 120 };
+
+enum match_result { MATCH_YES, MATCH_NO, MATCH_GAVE_UP };
+
+struct match {
+    const struct program *program;
+    struct pattern_matcher *regex;
+    andiron_str fhir_base; /* "https://host/fhir/"; absent: references are relative */
+    bool null_equal;       /* ".path" holds where both sides are missing */
+    int64_t limit_us;      /* of processor time, about */
+
+    /* The value at a dotted path of the request object ("" is the whole). */
+    andiron_json (*input)(void *arg, const char *path);
+    void *arg;
+
+    /* After MATCH_NO: what differed. After MATCH_GAVE_UP: where, and failed is the op. */
+    const struct op *failed;
+    andiron_json found;        /* what was there instead; MISSING also where it is no JSON */
+    bool is_missing;           /* nothing was there */
+    char path[MATCH_PATH_MAX]; /* "resource.status"; "" is the whole */
+};
+
+/* Against the whole request object. */
+enum match_result match_request(struct match *m);
+
+/* Against a value; `input` is only for ".path" patterns. */
+enum match_result match_value(struct match *m, andiron_json v);
+
+/* What an op asks for, in words: "present?", "an element that matches {...}". */
+void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX]);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * policy-matcho: the access-policy engine "matcho", which compares the request with a pattern
+ * (seed-semantics 5.4).
+ *
+ * Patterns are compiled when a policy is written or loaded; each loop has a matcher for their
+ * regular expressions.
+ */
+#include <andiron/policy.h>
+
+#include "match.h"
+
+struct config {
+    int64_t regex_steps;
+    int64_t regex_subject;
+    int64_t time_limit;
+    bool null_equal;
+};
+
+struct matcho {
+    struct andiron_host *host;
+    const struct config *config;
+    andiron_str fhir_base; /* "https://host/fhir/"; absent if base-url is not set */
+};
+
+static const struct andiron_directive directives[] = {
+    { .name = "regex-steps",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, regex_steps),
+      .fallback = "100000",
+      .min = 1000,
+      .max = 10000000,
+      .help = "backtracking that one match of a regular expression may do; then the policy fails" },
+    { .name = "regex-subject",
+      .type = ANDIRON_BYTES,
+      .offset = offsetof(struct config, regex_subject),
+      .fallback = "64k",
+      .min = 1024,
+      .max = 67108864,
+      .help = "longest string that a regular expression looks through; then the policy fails" },
+    { .name = "time-limit",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, time_limit),
+      .fallback = "5ms",
+      .min = 1,
+      .max = 1000,
+      .help = "processor time of one policy for one request; then the policy fails" },
+    { .name = "null-equal",
+      .type = ANDIRON_BOOL,
+      .offset = offsetof(struct config, null_equal),
+      .fallback = "off",
+      .help = "a \".path\" holds where it and the value it is compared with are both missing" },
+    { .name = NULL }
+};
+
+static int init(struct andiron_host *host, const void *config, void **ret_self,
+                struct andiron_error *err)
+{
+    (void)err;
+    struct andiron_arena *arena = andiron_host_arena(host);
+    struct matcho *matcho = andiron_new(arena, struct matcho);
+    const char *base = andiron_host_setting(host, "http.base-url");
+    matcho->host = host;
+    matcho->config = config;
+    if (base != NULL && base[0] != '\0') {
+        size_t len = strlen(base);
+        while (len > 0 && base[len - 1] == '/')
+            len--;
+        matcho->fhir_base = andiron_str_of(andiron_printf(arena, "%.*s/fhir/", (int)len, base));
+    }
+    *ret_self = matcho;
+    return 0;
+}
+
+static struct pattern_matcher *matcher_new(const struct matcho *matcho)
+{
+    return pattern_matcher_new((uint32_t)matcho->config->regex_steps,
+                               (size_t)matcho->config->regex_subject);
+}
+
+static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
+                      struct andiron_error *err)
+{
+    (void)loop;
+    (void)err;
+    *ret_local = matcher_new(self);
+    return 0;
+}
+
+static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+{
+    (void)loop;
+    (void)self;
+    pattern_matcher_free(local);
+}
+
+/* ---- policy-engine/1:matcho -------------------------------------------------------------- */
+
+static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
+                   void **ret_compiled, struct andiron_error *err)
+{
+    const struct matcho *matcho = self;
+    andiron_json pattern = andiron_json_get(policy, "matcho");
+    struct program *program = andiron_new(arena, struct program);
+
+    if (andiron_json_type(pattern) == ANDIRON_JSON_MISSING)
+        return andiron_error_set(err, ANDIRON_E_REQUIRED, "AccessPolicy.matcho",
+                                 "is required: the pattern that requests must match");
+    if (andiron_json_type(pattern) != ANDIRON_JSON_OBJECT || andiron_json_count(pattern) == 0)
+        return andiron_error_set(
+            err, ANDIRON_E_ELEMENT, "AccessPolicy.matcho",
+            "is a non-empty object, such as {\"request-method\":\"get\"}; for a policy that "
+            "always matches there is the engine \"allow\"");
+    if (program_compile(arena, pattern, "AccessPolicy.matcho", program, err) != 0)
+        return -1;
+    if (program->warning != NULL) {
+        andiron_str id = andiron_json_str(andiron_json_get(policy, "id"));
+        andiron_log(matcho->host, ANDIRON_LOG_WARN, "policy.matcho", "AccessPolicy/%.*s: %s",
+                    (int)id.len, id.len > 0 ? id.data : "", program->warning);
+    }
+    *ret_compiled = program;
+    return 0;
+}
+
+static andiron_json input_of_call(void *arg, const char *path)
+{
+    return andiron_policy_input(arg, path);
+}
+
+static enum andiron_verdict report(struct andiron_policy_call *call, const struct match *m)
+{
+    char expected[MATCH_EXPECTED_MAX];
+    match_expected(m->failed, expected);
+    return andiron_policy_no_match(call, "%s%s must be %s%s",
+                                   m->path[0] == '\0' ? "the request" : "", m->path, expected,
+                                   m->is_missing ? ", but is missing" : "");
+}
+
+static enum andiron_verdict give_up(struct andiron_policy_call *call, const struct match *m)
+{
+    return andiron_policy_fault(call,
+                                "%s%s took too long to compare; see regex-steps and time-limit",
+                                m->path[0] == '\0' ? "the request" : "", m->path);
+}
+
+static enum andiron_verdict judge(const struct matcho *matcho, const struct program *program,
+                                  struct andiron_policy_call *call, struct pattern_matcher *regex)
+{
+    struct match m; /* match_request() sets the rest */
+    m.program = program;
+    m.regex = regex;
+    m.fhir_base = matcho->fhir_base;
+    m.null_equal = matcho->config->null_equal;
+    m.limit_us = matcho->config->time_limit * 1000;
+    m.input = input_of_call;
+    m.arg = call;
+    switch (match_request(&m)) {
+    case MATCH_YES:
+        return ANDIRON_MATCH;
+    case MATCH_NO:
+        return report(call, &m);
+    case MATCH_GAVE_UP:
+    default:
+        return give_up(call, &m);
+    }
+}
+
+static enum andiron_verdict evaluate(void *self, const void *compiled,
+                                     struct andiron_policy_call *call)
+{
+    struct andiron_loop *loop = andiron_request_loop(andiron_policy_request(call));
+    if (loop != NULL)
+        return judge(self, compiled, call, andiron_loop_state(loop, self));
+    /* `andiron explain-policy` has no loop. */
+    struct pattern_matcher *regex = matcher_new(self);
+    enum andiron_verdict verdict = judge(self, compiled, call, regex);
+    pattern_matcher_free(regex);
+    return verdict;
+}
+
+ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate);
+
+ANDIRON_PLUGIN(.name = "policy-matcho", .version = "0.1.0",
+               .summary = "Access policies that compare the request with a pattern",
+               .directives = directives, .config_size = sizeof(struct config), .provides = engine,
+               .init = init, .loop_start = loop_start, .loop_stop = loop_stop);

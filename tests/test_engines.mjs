@@ -1,0 +1,75 @@
+// Engines of access policies over HTTP: each by a policy linked to a client; what cannot run is refused when written.
+import { describe, test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { start, call, basic } from './lib/server.mjs';
+
+let server;
+before(async () => { server = await start(); });
+after(async () => { if (server) { await server.stop(); server.remove(); } });
+
+let made = 0;
+// A client of its own with policies linked to it; call it like fhir('GET', 'Patient').
+const clientWith = async (...policies) => {
+  const id = `c${made += 1}`;
+  const put = async (path, body) => {
+    const r = await call('PUT', `${server.base}/${path}`, body, server.admin);
+    assert.ok(r.status === 200 || r.status === 201, r.text);
+  };
+  await put(`Client/${id}`, { secret: 'secret', grant_types: ['basic'], details: { device: 'd1' } });
+  for (const [i, policy] of policies.entries()) await put(`AccessPolicy/${id}-${i}`, { ...policy, link: [{ resourceType: 'Client', id }] });
+  return (method, path, body) => call(method, `${server.fhir}/${path}`, body, { authorization: basic(id, 'secret') }).then((r) => r.status);
+};
+const refused = async (policy, where) => {
+  const r = await call('PUT', `${server.base}/AccessPolicy/refused`, policy, server.admin);
+  assert.equal(r.status, 422, r.text);
+  assert.equal(r.json.issue[0].expression?.[0], where, r.text);
+  return r.json.issue[0].diagnostics;
+};
+
+describe('matcho', () => {
+  test('grants what matches, by method, uri and parameters', async () => {
+    const c = await clientWith({ engine: 'matcho', matcho: { 'request-method': 'get', uri: { '$one-of': ['/fhir/Patient', '#^/fhir/Encounter/[^/]+$'] }, params: { _include: 'nil?' } } });
+    assert.equal(await c('GET', 'Patient'), 200);
+    assert.equal(await c('GET', 'Encounter/none'), 404);
+    assert.equal(await c('GET', 'Encounter'), 403);
+    assert.equal(await c('GET', 'Patient?_include=Patient:organization'), 403);
+    assert.equal(await c('POST', 'Patient', { resourceType: 'Patient' }), 403);
+  });
+  test('compares the resource with the caller', async () => {
+    const c = await clientWith({ engine: 'matcho', matcho: {
+      operation: { id: 'FhirCreate' }, params: { 'resource/type': 'Observation' }, client: { details: { device: 'present?' } },
+      resource: { id: 'nil?', status: { $enum: ['final', 'corrected'] }, device: { $reference: { resourceType: 'Device', id: '.client.details.device' } } } } });
+    const observation = (more) => ({ resourceType: 'Observation', status: 'final', code: { text: 'x' }, device: { reference: 'Device/d1' }, ...more });
+    assert.equal(await c('POST', 'Observation', observation()), 201);
+    assert.equal(await c('POST', 'Observation', observation({ device: { reference: `${server.fhir}/Device/d1` } })), 201);
+    assert.equal(await c('POST', 'Observation', observation({ device: { reference: 'Device/d2' } })), 403);
+    assert.equal(await c('POST', 'Observation', observation({ status: 'preliminary' })), 403);
+    assert.equal(await c('POST', 'Observation', observation({ id: '1' })), 403);
+    assert.equal(await c('PUT', 'Observation/1', observation({ id: '1' })), 403);
+  });
+  test('a path to what is missing grants nothing', async () => {
+    const c = await clientWith({ engine: 'matcho', matcho: { user: { id: '.jwt.sub' }, params: { patient: '.user.data.patient' } } }, { engine: 'matcho', matcho: { user: '.jwt.sub' } });
+    assert.equal(await c('GET', 'Patient'), 403);
+  });
+  test('what takes too long grants nothing, not even inside of $not, and denies where the policy denies', async () => {
+    const slow = '#(a+)+$', subject = `Patient?name=${'a'.repeat(40)}b`;
+    for (const pattern of [slow, { $not: slow }, { '$one-of': [slow, 'present?'] }]) {
+      const c = await clientWith({ engine: 'matcho', matcho: { params: { name: pattern } } });
+      assert.equal(await c('GET', subject), 403, JSON.stringify(pattern));
+    }
+    const c = await clientWith({ engine: 'allow' }, { engine: 'matcho', effect: 'deny', matcho: { params: { name: slow } } });
+    assert.equal(await c('GET', 'Patient'), 200);
+    assert.equal(await c('GET', subject), 403);
+    assert.match(server.log(), /took too long to compare/);
+  });
+  test('a policy that cannot run is refused with its place', async () => {
+    await refused({ engine: 'matcho' }, 'AccessPolicy.matcho');
+    await refused({ engine: 'matcho', matcho: { resource: { status: { $enum: ['a', {}] } } } }, 'AccessPolicy.matcho.resource.status.$enum[1]');
+    assert.match(await refused({ engine: 'matcho', matcho: { uri: '#(' } }, 'AccessPolicy.matcho.uri'), /at byte 1/);
+    assert.match(await refused({ engine: 'matcho', matcho: { uri: { $like: 'x' } } }, 'AccessPolicy.matcho.uri.$like'), /\$enum/);
+  });
+  test('a policy that only excludes callers is stored with a warning', async () => {
+    await clientWith({ engine: 'matcho', matcho: { client: { $not: { id: 'x' } } } });
+    assert.match(server.log(), /lets in everybody else/);
+  });
+});
