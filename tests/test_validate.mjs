@@ -62,6 +62,10 @@ describe('writes', () => {
     assert.equal(r.status, 422, r.text);
     assert.deepEqual(places(r), ['required Observation.component[2500].code']);
   });
+  test('each fault is told once', async () => {
+    for (const [body, expected] of [[{ resourceType: 'Patient', meta: [] }, 'structure Patient.meta'], [{ resourceType: 'Patient', meta: { tag: [{ code: 'SUBSETTED' }] } }, 'business-rule Patient.meta.tag[0]']])
+      assert.deepEqual(places(await fhir(strict, 'POST', 'Patient', body)), [expected]);
+  });
   test('issues are limited', async () => {
     const r = await fhir(strict, 'POST', 'Observation', observation({ component: Array.from({ length: 1000 }, () => ({ valueString: 'x' })) }));
     assert.equal(r.status, 422);

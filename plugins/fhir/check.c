@@ -205,13 +205,9 @@ static void check_value(const struct check *check, const struct place *place, an
     }
 }
 
-/* A resource that was cut down for reading would lose data if it were stored (search.html#elements). */
-void check_meta(andiron_json meta, struct issues *issues)
+void check_whole(andiron_json resource, struct issues *issues)
 {
-    enum andiron_json_type type = andiron_json_type(meta);
-    if (type != ANDIRON_JSON_MISSING && type != ANDIRON_JSON_OBJECT && type != ANDIRON_JSON_NULL)
-        issues_add(issues, ANDIRON_E_STRUCTURE, ".meta", "must be an object");
-    struct andiron_json_iter it = { .of = andiron_json_get(meta, "tag") };
+    struct andiron_json_iter it = { .of = andiron_json_path(resource, "meta.tag") };
     for (size_t i = 0; andiron_json_next(&it); i++) {
         if (!andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "code")),
                             ANDIRON_STR("SUBSETTED")))
@@ -223,16 +219,24 @@ void check_meta(andiron_json meta, struct issues *issues)
     }
 }
 
+static void check_meta(andiron_json resource, struct issues *issues)
+{
+    enum andiron_json_type type = andiron_json_type(andiron_json_get(resource, "meta"));
+    if (type != ANDIRON_JSON_MISSING && type != ANDIRON_JSON_OBJECT && type != ANDIRON_JSON_NULL)
+        issues_add(issues, ANDIRON_E_STRUCTURE, ".meta", "must be an object");
+    check_whole(resource, issues);
+}
+
 void check_resource(andiron_json resource, struct issues *issues)
 {
     struct check check = { .issues = issues, .fhir = true };
     check_object(&check, NULL, resource);
-    check_meta(andiron_json_get(resource, "meta"), issues);
+    check_meta(resource, issues);
 }
 
 void check_platform(andiron_json resource, struct issues *issues)
 {
     struct check check = { .issues = issues };
     check_object(&check, NULL, resource);
-    check_meta(andiron_json_get(resource, "meta"), issues);
+    check_meta(resource, issues);
 }

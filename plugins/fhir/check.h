@@ -36,8 +36,8 @@ size_t issues_leading(const struct andiron_error *list, size_t count);
 /* Takes over issues that are complete, while there is room. */
 void issues_take(struct issues *issues, const struct andiron_error *list, size_t count);
 
-/* Refuses a meta that is no object, or says that the resource was cut down for reading. */
-void check_meta(andiron_json meta, struct issues *issues);
+/* A resource that was cut down for reading would lose data if it were stored (search.html#elements). */
+void check_whole(andiron_json resource, struct issues *issues);
 
 /* Checks a FHIR resource by the rules of JSON alone, and its meta. */
 void check_resource(andiron_json resource, struct issues *issues);

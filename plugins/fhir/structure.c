@@ -9,7 +9,7 @@ void structure_check(enum fhir_validation validation, const struct resource_type
         check_resource(resource, issues);
         return;
     }
-    check_meta(andiron_json_get(resource, "meta"), issues);
+    check_whole(resource, issues);
     /* A resource of another type has been refused as such; its elements would only add noise. */
     if (!andiron_str_eq(andiron_json_str(andiron_json_get(resource, "resourceType")), type->str))
         return;
