@@ -57,7 +57,7 @@ struct patching {
     struct andiron_error *err;
 };
 
-enum { PATCH_COPY_MAX = 64 * 1024 * 1024 };
+enum { PATCH_COPY_MAX = 16 * 1024 * 1024 };
 
 int patch_json(struct patching *p);
 int patch_merge(struct patching *p);
