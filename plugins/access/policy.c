@@ -5,48 +5,9 @@
 
 #include <stdio.h>
 
+#include "common/policy/members.h"
+
 enum { LINKS_MAX = 1000 };
-
-/* Members that every policy may have. */
-static const char *const common_members[] = { "resourceType", "id",     "meta",   "engine",
-                                              "description",  "module", "link",   "roleName",
-                                              "type",         "active", "effect", "text" };
-
-/* Members of the engines of seed-semantics 5; an engine of a third party owns whatever else it finds. */
-static const struct {
-    const char *engine, *member;
-} engine_members[] = {
-    { "allow", NULL },      { "matcho", "matcho" },  { "json-schema", "schema" },
-    { "sql", "sql" },       { "complex", "and" },    { "complex", "or" },
-    { "allow-rpc", "rpc" }, { "matcho-rpc", "rpc" }, { "smart-on-fhir", NULL },
-};
-enum { ENGINE_MEMBERS = sizeof(engine_members) / sizeof(engine_members[0]) };
-
-static bool is_common(andiron_str name)
-{
-    for (size_t i = 0; i < sizeof(common_members) / sizeof(common_members[0]); i++)
-        if (andiron_str_eq(name, andiron_str_of(common_members[i])))
-            return true;
-    return false;
-}
-
-/* Whether `member` may stand in a policy of `engine`; *ret_owner is the engine it belongs to, or NULL. */
-static bool member_fits(const char *engine, andiron_str member, const char **ret_owner)
-{
-    bool built_in = false;
-    *ret_owner = NULL;
-    for (size_t i = 0; i < ENGINE_MEMBERS; i++) {
-        bool same = strcmp(engine_members[i].engine, engine) == 0;
-        built_in |= same;
-        if (engine_members[i].member == NULL ||
-            !andiron_str_eq(member, andiron_str_of(engine_members[i].member)))
-            continue;
-        if (same)
-            return true;
-        *ret_owner = engine_members[i].engine;
-    }
-    return !built_in && *ret_owner == NULL;
-}
 
 static int check_members(andiron_json resource, const char *engine, struct andiron_error *err)
 {
@@ -54,7 +15,7 @@ static int check_members(andiron_json resource, const char *engine, struct andir
     while (andiron_json_next(&it)) {
         char where[sizeof(err->where)];
         const char *owner;
-        if (is_common(it.name) || member_fits(engine, it.name, &owner))
+        if (policy_member_is_common(it.name) || policy_member_fits(engine, it.name, &owner))
             continue;
         (void)snprintf(where, sizeof(where), "AccessPolicy.%.*s",
                        (int)(it.name.len < 64 ? it.name.len : 64), it.name.data);
