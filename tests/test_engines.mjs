@@ -2,6 +2,7 @@
 import { describe, test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { start, call, basic } from './lib/server.mjs';
+import { bearer, getToken, keyPair, keyServer, putClient, seedClient } from './lib/smart.mjs';
 
 let server;
 before(async () => { server = await start(); });
@@ -71,5 +72,61 @@ describe('matcho', () => {
   test('a policy that only excludes callers is stored with a warning', async () => {
     await clientWith({ engine: 'matcho', matcho: { client: { $not: { id: 'x' } } } });
     assert.match(server.log(), /lets in everybody else/);
+  });
+});
+
+describe('complex', () => {
+  const get = { engine: 'matcho', matcho: { 'request-method': 'get' } }, patients = { engine: 'matcho', matcho: { uri: '#^/fhir/Patient' } };
+  const slow = { engine: 'matcho', matcho: { params: { name: '#(a+)+$' } } }, subject = `Patient?name=${'a'.repeat(40)}b`;
+  test('and, or and both nested', async () => {
+    const and = await clientWith({ engine: 'complex', and: [get, patients] });
+    assert.equal(await and('GET', 'Patient'), 200);
+    assert.equal(await and('GET', 'Observation'), 403);
+    assert.equal(await and('POST', 'Patient', { resourceType: 'Patient' }), 403);
+    const or = await clientWith({ engine: 'complex', or: [get, patients] });
+    assert.equal(await or('GET', 'Observation'), 200);
+    assert.equal(await or('POST', 'Patient', { resourceType: 'Patient' }), 201);
+    assert.equal(await or('POST', 'Group', { resourceType: 'Group' }), 403);
+    const nested = await clientWith({ engine: 'complex', and: [{ engine: 'allow' }, { engine: 'complex', or: [{ engine: 'smart-on-fhir' }, { engine: 'complex', and: [get, patients] }] }] });
+    assert.equal(await nested('GET', 'Patient'), 200);
+    assert.equal(await nested('GET', 'Group'), 403);
+  });
+  test('an item that fails never grants', async () => {
+    assert.equal(await (await clientWith({ engine: 'complex', and: [{ engine: 'allow' }, slow] }))('GET', subject), 403);
+    assert.equal(await (await clientWith({ engine: 'complex', or: [slow, slow] }))('GET', subject), 403);
+    assert.equal(await (await clientWith({ engine: 'complex', or: [slow, { engine: 'allow' }] }))('GET', subject), 200);
+  });
+  test('errors name the item', async () => {
+    await refused({ engine: 'complex' }, 'AccessPolicy.and');
+    await refused({ engine: 'complex', and: [get], or: [get] }, 'AccessPolicy.or');
+    await refused({ engine: 'complex', and: [get, { engine: 'matcho' }] }, 'AccessPolicy.and[1].matcho');
+    await refused({ engine: 'complex', or: [{ engine: 'complex', and: [{ engine: 'matcho', matcho: { a: { $foo: 1 } } }] }] }, 'AccessPolicy.or[0].and[0].matcho.a.$foo');
+    await refused({ engine: 'complex', and: [{ engine: 'clj' }] }, 'AccessPolicy.and[0].engine');
+    await refused({ engine: 'complex', and: [{ engine: 'allow', matcho: { a: 1 } }] }, 'AccessPolicy.and[0].matcho');
+    await refused({ engine: 'complex', and: [{ engine: 'allow', effect: 'deny' }] }, 'AccessPolicy.and[0].effect');
+  });
+});
+
+describe('smart-on-fhir', () => {
+  test('scopes are enough, and only for whom has them', async (t) => {
+    const keys = await keyServer(), key = keyPair('RS384');
+    t.after(keys.close);
+    const own = await start({ plugins: { jwks: { allow: keys.base } } });
+    t.after(async () => { await own.stop(); own.remove(); });
+    await putClient(own, 'smart', seedClient({ auth: { client_credentials: { ...seedClient().auth.client_credentials } }, jwks_uri: keys.set('/jwks', [key.jwk]) }));
+    await putClient(own, 'plain', { secret: 'secret', grant_types: ['basic'] });
+    const token = bearer(await getToken(own, 'smart', key, 'system/Patient.read'));
+    const get = async (path, headers) => (await call('GET', `${own.fhir}/${path}`, undefined, headers)).status;
+    assert.equal(await get('Patient', token), 403, 'without a policy');
+    const r = await call('PUT', `${own.base}/AccessPolicy/smart`, { engine: 'smart-on-fhir' }, own.admin);
+    assert.equal(r.status, 201, r.text);
+    assert.equal(await get('Patient', token), 200);
+    assert.equal(await get('Observation', token), 403);
+    assert.equal((await call('POST', `${own.fhir}/Patient`, { resourceType: 'Patient' }, token)).status, 403);
+    assert.equal(await get('Patient', { authorization: basic('plain', 'secret') }), 403);
+    assert.equal(await get('Patient', {}), 401);
+  });
+  test('has no members of its own', async () => {
+    await refused({ engine: 'smart-on-fhir', matcho: { a: 1 } }, 'AccessPolicy.matcho');
   });
 });
