@@ -34,10 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .arg = &request };
             enum match_result result = match_value(&m, request);
             if (result == MATCH_NO) {
-                char expected[MATCH_EXPECTED_MAX];
+                char expected[MATCH_EXPECTED_MAX], path[MATCH_PATH_MAX];
                 FUZZ_CHECK(m.failed >= program.ops && m.failed < program.ops + program.count);
                 match_expected(m.failed, expected);
-                FUZZ_CHECK(strlen(m.path) < MATCH_PATH_MAX);
+                match_path(&m, path);
+                FUZZ_CHECK(strlen(path) < MATCH_PATH_MAX);
             }
             /* The whole request object gives the same as the object itself. */
             if (andiron_json_type(request) == ANDIRON_JSON_OBJECT && result != MATCH_GAVE_UP &&

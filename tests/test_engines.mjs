@@ -75,6 +75,39 @@ describe('matcho', () => {
   });
 });
 
+describe('$matcho', () => {
+  const trial = (matcho, resource, context) => call('POST', `${server.base}/$matcho`, { matcho, resource, context }, server.admin);
+  test('tries a pattern and says what differs, where', async () => {
+    for (const [matcho, resource, result, context] of [
+      [{ x: 1 }, { x: 1.0, y: 2 }, []],
+      [[1, 2], [1, 2, 3], []],
+      [[1, 2], [2, 1], [{ expected: 1, but: 2, path: [0] }]],
+      [[1, 2], [1], [{ expected: 2, but: null, path: [1] }]],
+      ['#^/fhir/P', '/fhir/Patient', []],
+      ['#^/fhir/P', '/x/fhir/P', [{ expected: '#^/fhir/P', but: '/x/fhir/P', path: [] }]],
+      [{ a: { b: 'nil?' } }, { a: {} }, [{ expected: { b: 'nil?' }, but: null, path: ['a'] }]],
+      [{ a: { $not: 1 } }, {}, []],
+      [{ t: { '$present-all': ['b', 'a'], $length: 2 } }, { t: ['a', 'b'] }, []],
+      [{ s: '.user.data.p' }, {}, [{ expected: '.user.data.p', but: null, path: ['s'] }]],
+      [{ s: '.user.data.p' }, { s: 'x' }, [], { user: { data: { p: 'x' } } }],
+      [{ s: '.user.data.p' }, { s: 'x' }, [{ expected: '.user.data.p', but: 'x', path: ['s'] }], { user: { data: { p: '' } } }],
+    ]) {
+      const r = await trial(matcho, resource, context);
+      assert.equal(r.status, 200, r.text);
+      assert.deepEqual(r.json, { matcho, resource, result }, JSON.stringify(matcho));
+    }
+  });
+  test('refuses patterns as a policy does, and needs a grant', async () => {
+    const bad = await trial({ a: { $foo: 1 } }, {});
+    assert.equal(bad.status, 422);
+    assert.equal(bad.json.issue[0].expression[0], 'matcho.a.$foo');
+    assert.equal((await trial(undefined, {})).status, 422);
+    assert.equal((await trial('#(a+)+$', `${'a'.repeat(40)}b`)).status, 422);
+    assert.equal((await call('POST', `${server.base}/$matcho`, [], server.admin)).status, 400);
+    assert.equal((await call('POST', `${server.base}/$matcho`, { matcho: 1 })).status, 401);
+  });
+});
+
 describe('complex', () => {
   const get = { engine: 'matcho', matcho: { 'request-method': 'get' } }, patients = { engine: 'matcho', matcho: { uri: '#^/fhir/Patient' } };
   const slow = { engine: 'matcho', matcho: { params: { name: '#(a+)+$' } } }, subject = `Patient?name=${'a'.repeat(40)}b`;

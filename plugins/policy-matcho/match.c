@@ -9,7 +9,7 @@
 
 #include "reference.h"
 
-enum { DEPTH_MAX = 160, CHECK_EVERY = 4096 /* steps between looks at the clock */ };
+enum { CHECK_EVERY = 4096 /* steps between looks at the clock */ };
 
 /* A value to be matched. Not all are JSON: the request is built only as far as it is asked for. */
 enum value_kind { VALUE_JSON, VALUE_REQUEST, VALUE_TEXT, VALUE_NUMBER, VALUE_REFERENCE };
@@ -24,12 +24,6 @@ struct value {
     };
 };
 
-/* A step on the way to the value that is looked at. */
-struct frame {
-    andiron_str name; /* absent: an element */
-    size_t index;
-};
-
 struct run {
     struct match *m;
     const struct op *ops;
@@ -37,8 +31,7 @@ struct run {
     bool gave_up;
     uint32_t steps;
     int64_t wall_begun, cpu_begun; /* 0: not yet */
-    size_t depth;
-    struct frame frames[DEPTH_MAX];
+    size_t depth;                  /* steps of m that are in use */
 };
 
 /* ---- values --------------------------------------------------------------------------- */
@@ -170,21 +163,6 @@ static bool spend(struct run *r, size_t steps)
 
 /* ---- what differed --------------------------------------------------------------------- */
 
-static void write_path(const struct run *r)
-{
-    char *out = r->m->path;
-    size_t used = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < r->depth && used < MATCH_PATH_MAX; i++) {
-        const struct frame *f = &r->frames[i];
-        int len = f->name.data == NULL
-                      ? snprintf(out + used, MATCH_PATH_MAX - used, "[%zu]", f->index)
-                      : snprintf(out + used, MATCH_PATH_MAX - used, "%s%.*s", used > 0 ? "." : "",
-                                 (int)(f->name.len < 64 ? f->name.len : 64), f->name.data);
-        used += len > 0 ? (size_t)len : 0;
-    }
-}
-
 /* The first to fail outside of anything quiet is why the whole fails. */
 static bool differs(struct run *r, const struct op *op, const struct value *v)
 {
@@ -193,7 +171,7 @@ static bool differs(struct run *r, const struct op *op, const struct value *v)
     r->m->failed = op;
     r->m->is_missing = is_missing(v);
     r->m->found = v->kind == VALUE_JSON ? v->json : (andiron_json){ NULL, 0 };
-    write_path(r);
+    r->m->depth = r->depth; /* nothing runs on that would overwrite the steps */
     return false;
 }
 
@@ -209,12 +187,13 @@ static const struct op *behind(const struct run *r, const struct op *op)
 static bool run_at(struct run *r, const struct op *op, const struct value *v, andiron_str name,
                    size_t index)
 {
-    if (r->depth < DEPTH_MAX)
-        r->frames[r->depth] = (struct frame){ name, index };
-    else
+    if (r->depth == MATCH_DEPTH_MAX) {
         r->gave_up = true;
+        return false;
+    }
+    r->m->steps[r->depth] = (struct match_step){ name, index };
     r->depth++;
-    bool result = !r->gave_up && run_op(r, op, v);
+    bool result = run_op(r, op, v);
     r->depth--;
     return result;
 }
@@ -427,7 +406,7 @@ static bool run_op(struct run *r, const struct op *op, const struct value *v)
 static enum match_result run(struct match *m, const struct value *v)
 {
     struct run r;
-    r.m = m; /* one by one: the frames need no clearing */
+    r.m = m;
     r.ops = m->program->ops;
     r.quiet = 0;
     r.gave_up = false;
@@ -435,7 +414,7 @@ static enum match_result run(struct match *m, const struct value *v)
     r.wall_begun = r.cpu_begun = 0;
     r.depth = 0;
     m->failed = NULL;
-    m->path[0] = '\0';
+    m->depth = 0;
     bool result = run_op(&r, r.ops, v);
     if (r.gave_up)
         return MATCH_GAVE_UP;
@@ -455,6 +434,20 @@ enum match_result match_value(struct match *m, andiron_json v)
 }
 
 /* ---- in words --------------------------------------------------------------------------- */
+
+void match_path(const struct match *m, char out[MATCH_PATH_MAX])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < m->depth && used < MATCH_PATH_MAX; i++) {
+        const struct match_step *s = &m->steps[i];
+        int len = s->name.data == NULL
+                      ? snprintf(out + used, MATCH_PATH_MAX - used, "[%zu]", s->index)
+                      : snprintf(out + used, MATCH_PATH_MAX - used, "%s%.*s", used > 0 ? "." : "",
+                                 (int)(s->name.len < 64 ? s->name.len : 64), s->name.data);
+        used += len > 0 ? (size_t)len : 0;
+    }
+}
 
 void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX])
 {

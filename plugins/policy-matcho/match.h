@@ -10,7 +10,13 @@
 
 #include "program.h"
 
-enum { MATCH_PATH_MAX = 160, MATCH_EXPECTED_MAX = 120 };
+enum { MATCH_PATH_MAX = 160, MATCH_EXPECTED_MAX = 120, MATCH_DEPTH_MAX = 160 };
+
+/* A step on the way to a value. */
+struct match_step {
+    andiron_str name; /* absent: an element */
+    size_t index;
+};
 
 enum match_result { MATCH_YES, MATCH_NO, MATCH_GAVE_UP };
 
@@ -27,9 +33,10 @@ struct match {
 
     /* After MATCH_NO: what differed. After MATCH_GAVE_UP: where, and failed is the op. */
     const struct op *failed;
-    andiron_json found;        /* what was there instead; MISSING also where it is no JSON */
-    bool is_missing;           /* nothing was there */
-    char path[MATCH_PATH_MAX]; /* "resource.status"; "" is the whole */
+    andiron_json found; /* what was there instead; MISSING also where it is no JSON */
+    bool is_missing;    /* nothing was there */
+    size_t depth;       /* of `steps`, which lead to it; 0: the whole */
+    struct match_step steps[MATCH_DEPTH_MAX];
 };
 
 /* Against the whole request object. */
@@ -37,6 +44,9 @@ enum match_result match_request(struct match *m);
 
 /* Against a value; `input` is only for ".path" patterns. */
 enum match_result match_value(struct match *m, andiron_json v);
+
+/* The steps as text, "resource.role[0]"; "" is the whole. */
+void match_path(const struct match *m, char out[MATCH_PATH_MAX]);
 
 /* What an op asks for, in words: "present?", "an element that matches {...}". */
 void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX]);

@@ -8,6 +8,7 @@
 #include <andiron/policy.h>
 
 #include "match.h"
+#include "trial.h"
 
 struct config {
     int64_t regex_steps;
@@ -128,18 +129,20 @@ static andiron_json input_of_call(void *arg, const char *path)
 
 static enum andiron_verdict report(struct andiron_policy_call *call, const struct match *m)
 {
-    char expected[MATCH_EXPECTED_MAX];
+    char expected[MATCH_EXPECTED_MAX], path[MATCH_PATH_MAX];
     match_expected(m->failed, expected);
-    return andiron_policy_no_match(call, "%s%s must be %s%s",
-                                   m->path[0] == '\0' ? "the request" : "", m->path, expected,
-                                   m->is_missing ? ", but is missing" : "");
+    match_path(m, path);
+    return andiron_policy_no_match(call, "%s%s must be %s%s", path[0] == '\0' ? "the request" : "",
+                                   path, expected, m->is_missing ? ", but is missing" : "");
 }
 
 static enum andiron_verdict give_up(struct andiron_policy_call *call, const struct match *m)
 {
+    char path[MATCH_PATH_MAX];
+    match_path(m, path);
     return andiron_policy_fault(call,
                                 "%s%s took too long to compare; see regex-steps and time-limit",
-                                m->path[0] == '\0' ? "the request" : "", m->path);
+                                path[0] == '\0' ? "the request" : "", path);
 }
 
 static enum andiron_verdict judge(const struct matcho *matcho, const struct program *program,
@@ -177,9 +180,27 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     return verdict;
 }
 
+/* ---- POST /$matcho ------------------------------------------------------------------------- */
+
+static enum andiron_step try_pattern(struct andiron_request *req, void *self)
+{
+    const struct matcho *matcho = self;
+    const struct trial_settings settings = { .regex_steps = (uint32_t)matcho->config->regex_steps,
+                                             .regex_subject = (size_t)matcho->config->regex_subject,
+                                             .fhir_base = matcho->fhir_base,
+                                             .null_equal = matcho->config->null_equal,
+                                             .limit_us = matcho->config->time_limit * 1000 };
+    return trial_serve(&settings, req);
+}
+
+static const struct andiron_route routes[] = {
+    { .method = "POST", .pattern = "/$matcho", .handle = try_pattern, .operation = "MatchoTest" },
+    { .method = NULL }
+};
+
 ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate);
 
 ANDIRON_PLUGIN(.name = "policy-matcho", .version = "0.1.0",
                .summary = "Access policies that compare the request with a pattern",
                .directives = directives, .config_size = sizeof(struct config), .provides = engine,
-               .init = init, .loop_start = loop_start, .loop_stop = loop_stop);
+               .routes = routes, .init = init, .loop_start = loop_start, .loop_stop = loop_stop);
