@@ -299,9 +299,9 @@ static void on_ready(struct supervisor *s, struct worker *w, const char *text)
         changes_describe(old->configured, w->configured, changed, sizeof(changed));
         s->reloads_ok++;
         log_event(ANDIRON_LOG_INFO, "config.reloaded", NULL, "%s", changed);
-        if (old->asked_reload)
-            tell(old, LINK_RELOADED, "");
         drain(old, LINK_DRAIN);
+        if (old->asked_reload) /* behind the drain: who asked meets the new worker from then on */
+            tell(old, LINK_RELOADED, "");
     } else {
         log_event(ANDIRON_LOG_INFO, is_first ? "start" : "worker.restarted", NULL,
                   "andiron %s serves, worker %d", ANDIRON_VERSION, (int)w->pid);

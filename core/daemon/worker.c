@@ -364,6 +364,12 @@ static void drain(struct worker *w)
     andiron_loop_post(w->loops[0], close_listeners, w);
 }
 
+static void reloaded(void *arg)
+{
+    struct worker *w = arg;
+    control_reloaded(w->control, "");
+}
+
 static void on_message(struct worker *w, const struct link_message *m)
 {
     switch (m->kind) {
@@ -375,7 +381,10 @@ static void on_message(struct worker *w, const struct link_message *m)
         log_reopen();
         break;
     case LINK_RELOADED:
-        control_reloaded(w->control, m->text);
+        if (m->text[0] != '\0')
+            control_reloaded(w->control, m->text);
+        else /* behind close_listeners() */
+            andiron_loop_post(w->loops[0], reloaded, w);
         break;
     case LINK_COUNTS:
         control_counts(w->control, m->text);
