@@ -4,6 +4,7 @@
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <nettle/hmac.h>
@@ -46,7 +47,8 @@ struct auth {
     struct hmac_sha256_ctx mac;                      /* keyed for this process; copied for use */
     uint64_t seed;
     atomic_uint *client_epochs, *session_epochs;
-    atomic_uint hashing; /* secrets being hashed on the pool */
+    pthread_mutex_t hashing_lock;
+    struct proving *hashing; /* prove.c: secrets on the pool, at most max_hashing */
 
     struct andiron_counter *token_hits, *token_misses;
     struct andiron_counter *results[AUTH_RESULTS]; /* of the token endpoint */

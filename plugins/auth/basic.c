@@ -67,7 +67,7 @@ static enum andiron_step found(struct andiron_request *req, void *state)
 
     if (b->error.code != ANDIRON_OK)
         return andiron_fail_with(req, &b->error);
-    return secret_prove(b->auth, req, b->client, b->secret, &b->proof, proven, b);
+    return secret_prove(b->auth, req, b->id, b->client, b->secret, &b->proof, proven, b);
 }
 
 enum andiron_step auth_basic(struct andiron_request *req, struct auth *auth,

@@ -207,6 +207,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
         gnutls_rnd(GNUTLS_RND_KEY, &auth->seed, sizeof(auth->seed)) != 0)
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no random numbers");
     hmac_sha256_set_key(&auth->mac, sizeof(key), key);
+    (void)pthread_mutex_init(&auth->hashing_lock, NULL); /* cannot fail without attributes */
     gnutls_memset(key, 0, sizeof(key));
     if (read_algs(auth, err) != 0 || make_dummies(auth, arena, err) != 0)
         return -1;

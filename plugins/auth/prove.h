@@ -16,10 +16,11 @@ enum proof {
 bool secret_is_proven(struct auth *auth, struct client *client, andiron_str plain);
 
 /*
- * Whether plain is the secret of client. An unknown client (NULL), and one without a secret,
- * take as long as a wrong secret. Keeps client while it works; plain must live with the request.
+ * Whether plain is the secret of client, whose id is given. An unknown client (NULL), and one
+ * without a secret, take as long as a wrong secret. Keeps client while it works; id and plain
+ * must live with the request.
  */
-enum andiron_step secret_prove(struct auth *auth, struct andiron_request *req,
+enum andiron_step secret_prove(struct auth *auth, struct andiron_request *req, andiron_str id,
                                struct client *client, andiron_str plain, enum proof *ret_proof,
                                andiron_step_fn then, void *state);
 

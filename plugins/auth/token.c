@@ -226,7 +226,7 @@ static enum andiron_step secret_client(struct andiron_request *req, void *state)
     struct asking *a = state;
     if (a->error.code != ANDIRON_OK)
         return oauth_fail_with(req, a->auth, &a->error);
-    return secret_prove(a->auth, req, a->client, a->secret, &a->proof, secret_proven, a);
+    return secret_prove(a->auth, req, a->id, a->client, a->secret, &a->proof, secret_proven, a);
 }
 
 static enum andiron_step prove(struct andiron_request *req, struct asking *a)
