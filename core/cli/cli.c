@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 
+#include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -181,6 +182,35 @@ bool cli_words_ok(int argc, char **argv, const char *const *known)
         return false;
     }
     return true;
+}
+
+int cli_getopt(int argc, char **argv, const struct option *options)
+{
+    enum { NAMES_MAX = 32 };
+    const char *names[NAMES_MAX + 1], *wrong = "has no option", *near = NULL;
+    size_t count = 0;
+
+    opterr = 0;
+    int c = getopt_long(argc, argv, ":", options, NULL);
+    if (c != '?' && c != ':')
+        return c;
+    const char *given = argv[optind - 1];
+    if (c == ':') {
+        wrong = "needs a value for";
+    } else if (optopt != 0) {
+        wrong = "takes no value for";
+    } else {
+        while (options[count].name != NULL && count < NAMES_MAX) {
+            names[count] = options[count].name;
+            count++;
+        }
+        names[count] = NULL;
+        near = suggest(andiron_str_of(given + strspn(given, "-")), names);
+    }
+    (void)cli_fail(EXIT_USAGE, NULL, "%s %s '%s'%s%s%s", argv[0], wrong, given,
+                   near != NULL ? "; did you mean --" : "", near != NULL ? near : "",
+                   near != NULL ? "?" : "");
+    return '?';
 }
 
 /* ---- dispatch ------------------------------------------------------------------- */

@@ -29,6 +29,10 @@ const struct andiron_plugin *cli_core(void);
 bool cli_has(int argc, char **argv, const char *word);
 bool cli_words_ok(int argc, char **argv, const char *const *known);
 
+/* The same for options with values, as getopt_long() has them: val, -1 at the end, '?': told. */
+struct option;
+int cli_getopt(int argc, char **argv, const struct option *options);
+
 /* Two lines on stderr, "andiron: what" and, unless NULL, "hint: what to do". Returns status. */
 int cli_fail(int status, const char *hint, const char *fmt, ...) ANDIRON_PRINTF(3, 4);
 

@@ -204,7 +204,7 @@ int cmd_client(int argc, char **argv)
     struct remote remote;
     int c, status = 0;
 
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
         switch (c) {
         case 'u':
             url = optarg;

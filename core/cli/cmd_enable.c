@@ -92,7 +92,16 @@ static bool has_section(const struct switching *s, const char *file, const char 
     return ini_find(&ini, andiron_printf(s->arena, "plugin %s", name)) != NULL;
 }
 
-static int disable_one(struct switching *s, const char *name)
+static bool is_known(const struct available *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static int disable_one(struct switching *s, const struct available *list, size_t count,
+                       const char *name)
 {
     const char *const *files = config_list(s->arena, in_plugins_d(s, ""), ".conf");
     char target[PATH_MAX];
@@ -100,8 +109,11 @@ static int disable_one(struct switching *s, const char *name)
 
     while (files[i] != NULL && !has_section(s, files[i], name))
         i++;
-    if (files[i] == NULL)
+    if (files[i] == NULL && is_known(list, count, name))
         return EXIT_DONE; /* off already */
+    if (files[i] == NULL)
+        return cli_fail(EXIT_NO_INPUT, "andiron plugins --all lists what there is",
+                        "there is no plugin %s, on or off", name);
     const char *path = in_plugins_d(s, files[i]);
     ssize_t len = readlink(path, target, sizeof(target));
     if (len < 0 || (size_t)len == sizeof(target))
@@ -139,7 +151,7 @@ static int switch_all(struct switching *s, int argc, char **argv)
     int status = EXIT_DONE;
     struct host *host = settings_read(cli_invocation(), SECRETS_SKIP, &settings);
     const struct available *list =
-        s->disables ? NULL : available_list(s->arena, s->dir, settings.module_path, &count);
+        available_list(s->arena, s->dir, settings.module_path, &count);
 
     for (int i = 1; i < argc && status == EXIT_DONE; i++) {
         if (strcmp(argv[i], "--now") == 0)
@@ -147,7 +159,8 @@ static int switch_all(struct switching *s, int argc, char **argv)
         if (s->count == NAMES_MAX)
             status = cli_fail(EXIT_USAGE, NULL, "more than %d names", NAMES_MAX);
         else
-            status = s->disables ? disable_one(s, argv[i]) : enable_one(s, list, count, argv[i]);
+            status = s->disables ? disable_one(s, list, count, argv[i])
+                                 : enable_one(s, list, count, argv[i]);
     }
     host_free(host);
     if (status != EXIT_DONE)

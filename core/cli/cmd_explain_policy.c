@@ -195,7 +195,7 @@ int cmd_explain_policy(int argc, char **argv)
     struct andiron_error err;
     int c, status = 0;
 
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
         switch (c) {
         case 'm':
             w.module = optarg;

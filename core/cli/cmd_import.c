@@ -50,7 +50,8 @@ struct origin {
 struct chunk {
     struct andiron_arena *arena;
     struct origin *origins;
-    size_t count;
+    size_t count; /* that are sent */
+    size_t taken; /* from the input, unusable ones included */
     struct buffer entries; /* "{...},{...}" */
     struct buffer body;
     bool is_batch; /* second try */
@@ -73,6 +74,7 @@ struct import {
     int64_t jobs, chunk_size;
     bool stop_on_error, resume, json, ended, failed;
     const char *state_path;
+    uint64_t names; /* hash of the paths given: a state belongs to one input */
     int status;
     uint64_t sent, stored, refused, bytes;
     uint64_t skip; /* resources done by the run that is resumed */
@@ -81,7 +83,7 @@ struct import {
     uint64_t first_open;                 /* chunks before this one are done */
     uint64_t done_numbers[JOBS_MAX * 4]; /* later ones that are done, +1; 0: free */
     uint64_t done_resources;             /* in chunks before first_open */
-    size_t counts[JOBS_MAX * 4];         /* their sizes */
+    size_t counts[JOBS_MAX * 4];         /* what they took from the input */
     struct type_count types[TYPES_MAX];
     size_t type_count;
     size_t running;
@@ -90,16 +92,29 @@ struct import {
 
 /* ---- what was done, for --resume --------------------------------------------------------- */
 
-static uint64_t read_state(const char *path)
+/* FNV-1a; ends of paths count, so that {"ab"} and {"a", "b"} differ. */
+static uint64_t hash_names(char **paths)
 {
-    FILE *file = fopen(path, "r");
-    uint64_t done = 0;
+    uint64_t hash = 14695981039346656037u;
+    for (; *paths != NULL; paths++)
+        for (size_t i = 0, len = strlen(*paths); i <= len; i++)
+            hash = (hash ^ (unsigned char)(*paths)[i]) * 1099511628211u;
+    return hash;
+}
+
+static int read_state(struct import *im)
+{
+    FILE *file = fopen(im->state_path, "r");
+    uint64_t done = 0, names = 0;
     if (file == NULL)
         return 0;
-    if (fscanf(file, "%" SCNu64, &done) != 1)
-        done = 0;
+    int got = fscanf(file, "%" SCNu64 " %" SCNx64, &done, &names);
     (void)fclose(file); /* only read from */
-    return done;
+    if (got != 2 || names != im->names)
+        return cli_fail(EXIT_BAD_DATA, "name the same files, or remove it to begin anew",
+                        "%s was left by a run over other files", im->state_path);
+    im->skip = done;
+    return 0;
 }
 
 /* By rename, so that a broken-off write leaves the older state. */
@@ -111,7 +126,8 @@ static void write_state(const struct import *im)
     FILE *file = fopen(path, "w");
     if (file == NULL)
         return; /* --resume will start over: PUTs do no harm twice */
-    bool written = fprintf(file, "%" PRIu64 "\n", im->skip + im->done_resources) > 0;
+    bool written = fprintf(file, "%" PRIu64 " %" PRIx64 "\n", im->skip + im->done_resources,
+                           im->names) > 0;
     if (fclose(file) == 0 && written)
         (void)rename(path, im->state_path);
 }
@@ -122,7 +138,7 @@ static void note_done(struct import *im, const struct chunk *c)
     enum { ROOM = JOBS_MAX * 4 };
     size_t place = (size_t)(c->number % ROOM);
     im->done_numbers[place] = c->number + 1;
-    im->counts[place] = c->count;
+    im->counts[place] = c->taken;
     while (im->done_numbers[im->first_open % ROOM] == im->first_open + 1) {
         im->done_numbers[im->first_open % ROOM] = 0;
         im->done_resources += im->counts[im->first_open % ROOM];
@@ -266,7 +282,7 @@ static void add_entry(struct import *im, struct chunk *c, const struct import_it
     c->count++;
 }
 
-/* What cannot be sent at all; its place in the row of resources counts as done. */
+/* What cannot be sent at all. */
 static void refuse_here(struct import *im, const struct import_item *item)
 {
     struct origin o = { .file = item->file, .line = item->line, .name = ANDIRON_STR("not sent") };
@@ -301,6 +317,8 @@ static struct chunk *fill_chunk(struct import *im)
             refuse_here(im, &item);
         else
             add_entry(im, c, &item);
+        if (item.wrong == NULL || !im->ended)
+            c->taken++; /* one that ended the run is met again by --resume */
     }
     if (c->count > 0) {
         c->number = im->chunks++;
@@ -355,6 +373,7 @@ static void read_batch(struct import *im, struct chunk *c)
 {
     andiron_json doc;
     struct andiron_error err;
+    bool is_refused = false;
     if (andiron_json_parse(c->arena, buffer_str(&c->answer.body), &doc, &err) != 0) {
         im->status =
             cli_fail(EXIT_INTERNAL, NULL, "the server's answer is no JSON: %s", err.message);
@@ -375,8 +394,12 @@ static void read_batch(struct import *im, struct chunk *c)
         andiron_str words =
             outcome.len > 0 ? remote_words(c->arena, outcome) : (andiron_str){ NULL, 0 };
         report_refused(im, &c->origins[i], words.len > 0 ? words : status);
+        is_refused = true;
     }
-    chunk_done(im, c);
+    if (is_refused && im->stop_on_error)
+        chunk_free(c); /* not done: --resume sends it again, mended */
+    else
+        chunk_done(im, c);
 }
 
 static void chunk_answered(struct import *im, struct chunk *c, CURLcode code)
@@ -464,13 +487,15 @@ static int import_with(struct import *im, const char *url, const char *admin, ch
         return cli_fail(EXIT_NO_INPUT, "name files, a folder, or - for standard input", "%s: %s",
                         err.where, err.message);
     im->url = andiron_printf(im->remote.arena, "%s/fhir", im->remote.url);
-    im->skip = im->resume ? read_state(im->state_path) : 0;
+    im->names = hash_names(paths);
+    if (im->resume && (status = read_state(im)) != 0)
+        return status;
     im->multi = curl_multi_init();
     curl_multi_setopt(im->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)im->jobs);
     status = run(im);
     curl_multi_cleanup(im->multi);
     show_summary(im);
-    if (status != 0)
+    if (status != 0 || (im->stop_on_error && im->refused > 0))
         write_state(im);
     else
         (void)unlink(im->state_path); /* there is none if it was quick */
@@ -491,7 +516,7 @@ int cmd_import(int argc, char **argv)
     int c, status = 0;
 
     im = (struct import){ .jobs = 4, .chunk_size = 200, .state_path = ".andiron-import" };
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
         switch (c) {
         case 'u':
             url = optarg;

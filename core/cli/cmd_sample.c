@@ -49,7 +49,7 @@ int cmd_sample(int argc, char **argv)
     bool json = false;
     int c, status = 0;
 
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
         switch (c) {
         case 'p':
             status = number("patients", optarg, 100000000, &what.patients);

@@ -154,7 +154,7 @@ int cmd_token(int argc, char **argv)
     int c, status = 0;
 
     buffer_init(&w.scope, 64 * 1024);
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
         switch (c) {
         case 'u':
             url = optarg;
