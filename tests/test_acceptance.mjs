@@ -729,6 +729,31 @@ describe('9: what a token may do', () => {
   });
 });
 
+test('AU-3: a hundred connections at once with one secret that was not seen yet are all let in', async (t) => {
+  const s = await start({ plugins: { auth: { 'max-hashing': '2', 'secret-cache': '1s' } } });
+  t.after(() => clean(s));
+  await putClient(s, 'sure', { secret: 'the secret of sure', grant_types: ['client_credentials'] });
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 100 });
+  const statuses = async (make) => {
+    const all = await Promise.all(Array.from({ length: 100 }, (_, i) => new Promise((done, no) => {
+      const { target = '/fhir/Patient', headers, body } = make(i);
+      const req = http.request(s.base + target, { agent, method: body ? 'POST' : 'GET', headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) } }, (res) => { res.resume(); res.on('end', () => done(res.statusCode)); });
+      req.on('error', no);
+      req.end(body);
+    })));
+    return [...new Set(all)].sort();
+  };
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual(await statuses(() => ({ headers: s.admin })), [200]);
+    assert.deepEqual(await statuses((i) => ({ headers: { authorization: basic(i % 2 ? 'root' : 'nobody', 'wrong') } })), [401]);
+    assert.deepEqual(await statuses(() => ({ target: '/auth/token', headers: {}, body: JSON.stringify({ grant_type: 'client_credentials', client_id: 'sure', client_secret: 'the secret of sure' }) })), [200]);
+    await sleep(1100);
+  }
+  // Different guesses are bounded all the same.
+  assert.ok((await statuses((i) => ({ headers: { authorization: basic('root', `guess ${i}`) } }))).includes(503));
+  agent.destroy();
+});
+
 test('10: a refused entry fails alone in a batch, and takes a transaction along', async () => {
   await putClient(server, 'writer', seedClient({ jwks: [ec.jwk], scope: ['system/Patient.cruds'] }));
   await allow(server, 'writer');
