@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/privileges.h"
 #include "daemon/systemd.h"
 
 #define FAIL(err, ...) andiron_error_set((err), ANDIRON_E_INVALID, "", __VA_ARGS__)
@@ -104,26 +105,12 @@ static bool is_served(const struct sockaddr_un *address)
     return served;
 }
 
-static int make_folder(const char *path, struct andiron_error *err)
-{
-    char folder[ADDRESS_SOCKET_PATH_MAX];
-    (void)snprintf(folder, sizeof(folder), "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL || slash == folder)
-        return 0;
-    *slash = '\0';
-    if (mkdir(folder, 0755) == 0 || errno == EEXIST)
-        return 0;
-    return FAIL(err, "cannot make %s for the control socket: %s; set admin.control-socket", folder,
-                strerror(errno));
-}
-
 int listen_open_control(const char *path, struct andiron_error *err)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
 
-    if (make_folder(path, err) != 0)
+    if (privileges_parents(path, err) != 0)
         return -1;
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     if (lstat(path, &st) == 0) {

@@ -19,7 +19,7 @@ ANDIRON_MUST_CHECK int listen_begin(int fd, int backlog, struct andiron_error *e
 
 /*
  * The control socket, mode 0660. A socket file that nobody serves is replaced, one that is
- * served is an error. Makes the folder it lies in, if that is the only one missing.
+ * served is an error. Makes the folders it lies in.
  */
 ANDIRON_MUST_CHECK int listen_open_control(const char *path, struct andiron_error *err);
 

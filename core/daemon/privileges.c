@@ -71,6 +71,24 @@ static int make_folder(const char *path, const struct identity *id, struct andir
     return 0;
 }
 
+int privileges_parents(const char *path, struct andiron_error *err)
+{
+    char above[4096];
+    mode_t before = umask(022); /* others pass through them */
+    int status = 0;
+
+    (void)snprintf(above, sizeof(above), "%s", path);
+    for (char *slash = above[0] != '\0' ? strchr(above + 1, '/') : NULL; slash != NULL && status == 0;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(above, 0755) != 0 && errno != EEXIST)
+            status = FAIL(err, "", "cannot make %s: %s", above, strerror(errno));
+        *slash = '/';
+    }
+    (void)umask(before);
+    return status;
+}
+
 int privileges_folder(const char *path, const struct identity *identity, struct andiron_error *err)
 {
     char above[4096];
@@ -82,7 +100,7 @@ int privileges_folder(const char *path, const struct identity *identity, struct 
     char *slash = strrchr(above, '/');
     if (slash != NULL && slash != above) {
         *slash = '\0';
-        if (make_folder(above, identity, err) != 0)
+        if (privileges_parents(above, err) != 0 || make_folder(above, identity, err) != 0)
             return -1;
     }
     return make_folder(path, identity, err);

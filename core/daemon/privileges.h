@@ -22,7 +22,10 @@ struct identity {
 ANDIRON_MUST_CHECK int privileges_identity(const struct settings *settings, struct identity *ret,
                                            struct andiron_error *err);
 
-/* Makes folder with mode 0750 for that identity, and one folder above it, if they are missing. */
+/* Makes the folders that path lies in, mode 0755, where they are missing. */
+ANDIRON_MUST_CHECK int privileges_parents(const char *path, struct andiron_error *err);
+
+/* Makes folder with mode 0750 for that identity, and the folders above it, if they are missing. */
 ANDIRON_MUST_CHECK int privileges_folder(const char *path, const struct identity *identity,
                                          struct andiron_error *err);
 
