@@ -15,7 +15,7 @@
 #include "http/request.h"
 
 enum { CHECKS_MAX = 64, NAME_MAX_BYTES = 64, DISK_EVERY = 30, TEXT_MAX = 64 * 1024 };
-enum { LAG_WARN_MS = 100, DISK_WARN_PERCENT = 10 };
+enum { LAG_WARN_MS = 100, DISK_WARN_PERCENT = 10, STARTING_US = 5000000 };
 
 enum status { STATUS_PASS, STATUS_WARN, STATUS_FAIL };
 static const char *const status_names[] = { "pass", "warn", "fail" };
@@ -134,9 +134,20 @@ static void ask_all(struct health *h)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
+/* A plugin may have begun something that ends in a moment: to wait a second would be too long. */
+static bool is_starting_up(const struct health *h)
+{
+    if (units_monotonic() - h->started_us > STARTING_US)
+        return false;
+    for (size_t i = 0; i < h->count; i++) /* only this thread writes them */
+        if (h->checks[i].status == STATUS_FAIL)
+            return true;
+    return false;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    static const struct timeval second = { .tv_sec = 1 };
+    static const struct timeval second = { .tv_sec = 1 }, moment = { .tv_usec = 20000 };
     struct health *h = arg;
     (void)fd;
     (void)what;
@@ -144,7 +155,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     ask_all(h);
     lag_ask(h->lag); /* answered until the next time */
     /* Fails only without memory: then the last answers stay. */
-    (void)evtimer_add(h->timer, &second);
+    (void)evtimer_add(h->timer, is_starting_up(h) ? &moment : &second);
 }
 
 void health_start(struct health *health, struct andiron_loop *const *loops, size_t loop_count)
