@@ -19,6 +19,8 @@ const run = (args, options = {}) => spawnSync(bin, args, { encoding: 'utf8', tim
 const over = (s, ...args) => run(['-c', s.etc, ...args]);
 const twoLines = (r) => assert.match(r.stderr, /^andiron: .+\n(hint: .+\n)?$/);
 const clean = async (s) => { assert.deepEqual(await s.stop(), { code: 0, signal: null }); assert.doesNotMatch(s.output(), /Sanitizer|runtime error/); s.remove(); };
+// Names of what plugins.d switches on.
+const enabled = (at) => fs.readdirSync(path.join(at.etc, 'plugins.d')).map((name) => /^\[plugin (.+)\]$/m.exec(fs.readFileSync(path.join(at.etc, 'plugins.d', name), 'utf8'))[1]).sort();
 const count = async (type, query = '') => (await call('GET', `${server.fhir}/${type}?_count=0&_total=accurate${query}`, undefined, server.admin)).json.total;
 
 before(async () => {
@@ -217,7 +219,7 @@ describe('sample and import', () => {
 describe('control', () => {
   test('status says what runs; without a server it is 69', async () => {
     const json = JSON.parse(over(server, 'status', '--json').stdout);
-    assert.deepEqual(json.plugins.map((p) => p.name).sort(), ['access', 'auth', 'fhir', 'jwks', 'metrics', 'policy-allow', 'search', 'smart', 'store-sqlite']);
+    assert.deepEqual(json.plugins.map((p) => p.name).sort(), enabled(server));
     assert.ok(json.requests > 0 && json.uptimeSeconds >= 0 && json.reloads === 0, JSON.stringify(json));
     assert.match(over(server, 'status').stdout, /^health +pass$/m);
     const nobody = await configure({});
@@ -257,6 +259,18 @@ describe('control', () => {
     assert.deepEqual(await algs(), ['ES384']);
     assert.equal((await fresh('GET', `${s.fhir}/Patient`, undefined, s.admin)).status, 200);
     fs.writeFileSync(store, good);
+  });
+  test('a node is ready at once after a start and after a reload, also without an init bundle', async (t) => {
+    let s = await start({ quick: true, init: false });
+    t.after(() => clean(s));
+    const waited = async () => { for (const begun = Date.now(); ; await sleep(5)) if ((await fresh('GET', `${s.base}/health/ready`)).status === 200) return Date.now() - begun; };
+    const times = [await waited()];
+    for (let i = 0; i < 4; i++) {
+      if (i % 2) assert.equal(over(s, 'reload').status, 0);
+      else { await s.stop(); s = await start({ at: s }); }
+      times.push(await waited());
+    }
+    assert.ok(Math.max(...times) < 800, `${times} ms`);
   });
   test('a reload under load loses no request and no write', async (t) => {
     const s = await start({ quick: true, core: { http: { 'drain-grace': '1s' } } });
@@ -330,6 +344,17 @@ describe('control', () => {
 });
 
 describe('configuration', () => {
+  test('folders that are missing are made, whatever their depth, for the owner of what is in them', async (t) => {
+    const at = await configure({ quick: true }), deep = path.join(at.dir, 'var/lib/some/where');
+    t.after(() => fs.rmSync(at.dir, { recursive: true, force: true }));
+    const s = await start({ at, args: ['-o', `core.state-dir=${deep}/state`, '-o', `core.cache-dir=${deep}/cache/andiron`, '-o', `admin.control-socket=${at.dir}/run/a/b/control.sock`] });
+    t.after(() => s.stop());
+    const mode = (p) => fs.statSync(p).mode & 0o777;
+    assert.deepEqual([mode(path.join(at.dir, 'var/lib')), mode(path.join(at.dir, 'run/a/b')), mode(path.join(at.dir, 'run/a/b/control.sock'))], [0o755, 0o755, 0o660]);
+    assert.equal(mode(path.join(deep, 'state')) & 0o007, 0, 'nothing for others');
+    assert.ok(fs.existsSync(path.join(deep, 'state/andiron.db')));
+    assert.equal(run(['-c', at.etc, '-o', `admin.control-socket=${at.dir}/run/a/b/control.sock`, 'status']).status, 0);
+  });
   const broken = async () => {
     const at = await configure({ core: { http: { 'max-boddy': '1m', 'header-timeout': '10', 'io-threads': 'many' }, htpp: { listen: 'x' }, log: { level: 'loud' }, json: { 'max-depth': '1' } }, plugins: { auth: { 'max-ttl': '10y', 'asertion-algs': 'RS384' }, smart: { wildcard: 'maybe' }, 'store-sqlite': { 'synchronous': 'never' }, fhir: { 'max-bundle-entries': '-5' } } });
     return at;
@@ -358,7 +383,7 @@ describe('configuration', () => {
     const json = JSON.parse(over(at, 'check-config', '--json').stdout);
     assert.equal((json.problems ?? json.errors).length, 11, JSON.stringify(json));
     const good = over(server, 'check-config');
-    assert.deepEqual([good.status, good.stdout], [0, 'configuration ok: 9 plugins\n']);
+    assert.deepEqual([good.status, good.stdout], [0, `configuration ok: ${enabled(server).length} plugins\n`]);
   });
   test('print-config shows each value with its origin, and no secret', async (t) => {
     const at = await configure({ core: { core: { 'module-path': `${modules} ${fixtures}` } }, plugins: { auth: { 'clock-skew': '7s' } } });
