@@ -51,6 +51,8 @@ static const struct andiron_directive http_directives[] = {
           "public URL that every emitted URL begins with; required unless dev.mode is on"),
     VALUE("trusted-proxies", ANDIRON_LIST, http.trusted_proxies, "",
           "addresses or networks whose forwarding headers count"),
+    VALUE("cors-origins", ANDIRON_LIST, cors_origins, "",
+          "origins whose browser apps may use the API, beside those of Clients; for plugin cors"),
     COUNT("io-threads", io_threads, "0", 0, 64, "event loops; 0: one for each CPU, at most 8"),
     COUNT("worker-threads", worker_threads, "0", 0, 256,
           "threads for slow work; 0: one for each CPU, at least 2"),

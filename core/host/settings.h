@@ -21,6 +21,7 @@ struct settings {
     int64_t json_max_depth, json_max_string;
 
     const char *const *listen, *const *admin_listen;
+    const char *const *cors_origins; /* read by plugin cors, as text */
     bool admin_allow_remote;
     const char *control_socket;         /* absolute, or "" */
     int64_t io_threads, worker_threads; /* settled: never 0 */
