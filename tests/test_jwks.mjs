@@ -192,7 +192,7 @@ describe('key sets of clients', () => {
       (answer.get(req.url) ?? ((q, s) => { s.writeHead(404); s.end(); }))(req, res);
     });
     await new Promise((ok) => keys.listen(port, '127.0.0.1', ok));
-    server = await start({ plugins: { jwks: { allow: `http://127.0.0.1:${port}` } } });
+    server = await start({ plugins: { jwks: { allow: `http://127.0.0.1:${port}`, 'max-fetches': 3 } } });
   });
   after(async () => { keys.closeAllConnections(); keys.close(); await clean(server); server.remove(); });
 
@@ -227,6 +227,29 @@ describe('key sets of clients', () => {
       for (let i = 0; i < 3; i++) assert.equal((await ask(server, c.id, key)).status, 200);
       assert.equal(c.hits(), 3, value);
     }
+  });
+  test('that may not be kept are fetched once for an unknown kid', async () => {
+    const [key, other] = await Promise.all([keyPair('a'), keyPair('b')]);
+    const c = await fresh(set([key.jwk], { 'cache-control': 'max-age=0' }));
+    refused(await ask(server, c.id, other));
+    assert.equal(c.hits(), 1);
+    assert.equal((await ask(server, c.id, key)).status, 200);
+    assert.equal(c.hits(), 2);
+  });
+  test('that `max-fetches` kept from being fetched are fetched as soon as there is room', async () => {
+    const key = await keyPair('a');
+    let free;
+    const held = new Promise((ok) => { free = ok; });
+    const slow = [];
+    for (let i = 0; i < 3; i++) slow.push(await fresh(async (req, res) => { await held; set([key.jwk])(req, res); }));
+    const c = await fresh(set([key.jwk]));
+    const pending = slow.map((s) => ask(server, s.id, key));
+    while (slow.some((s) => s.hits() === 0)) await sleep(10);
+    unavailable(await ask(server, c.id, key));
+    assert.equal(c.hits(), 0);
+    free();
+    for (const r of await Promise.all(pending)) assert.equal(r.status, 200, r.text);
+    assert.equal((await ask(server, c.id, key)).status, 200);
   });
   test('end after max-age, and a removed key with them', async () => {
     const [one, two] = await Promise.all([keyPair('one'), keyPair('two')]);

@@ -34,6 +34,7 @@ struct transfer {
     struct fetcher *fetcher;
     struct url url; /* its path is a view into text */
     bool is_listed;
+    bool is_refused; /* by limits of ours: nothing that the URL is to blame for */
     struct event *deadline;
     struct resolution *resolution;
     CURL *easy;
@@ -124,11 +125,17 @@ static void transfer_end(struct transfer *t, const char *failure)
                     t->url.host, (unsigned)t->url.port, failure);
     }
     andiron_observe(jwks->fetch_time, (now - t->began_ms) * 1000);
-    struct set_waiter *waiters =
-        setcache_done(jwks->sets, (andiron_str){ t->text, t->text_len }, set, lifetime, true, now);
+    struct set_waiter *waiters = setcache_done(jwks->sets, (andiron_str){ t->text, t->text_len },
+                                               set, lifetime, !t->is_refused, now);
     keyset_drop(set);
     transfer_free(t);
     wake(waiters);
+}
+
+static void transfer_refuse(struct transfer *t, const char *reason)
+{
+    t->is_refused = true;
+    transfer_end(t, reason);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -267,12 +274,15 @@ static void connect_now(struct transfer *t)
         transfer_end(t, "the transfer cannot be started");
 }
 
-/* "host:port:address,address" for CURLOPT_RESOLVE; NULL and a reason if one is not allowed. */
+/*
+ * "+host:port:address,address" for CURLOPT_RESOLVE; a reason if one is not allowed. The '+' lets
+ * curl forget it in a minute, else the multi handle would keep every name for ever.
+ */
 static const char *pin_addresses(struct transfer *t, const struct addrinfo *list)
 {
     enum { MAX_ADDRESSES = 8 };
-    char pin[URL_HOST_MAX + 16 + MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3)];
-    int len = snprintf(pin, sizeof(pin), "%s:%u:", t->url.host, (unsigned)t->url.port);
+    char pin[1 + URL_HOST_MAX + 16 + MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3)];
+    int len = snprintf(pin, sizeof(pin), "+%s:%u:", t->url.host, (unsigned)t->url.port);
     int count = 0;
 
     for (; list != NULL; list = list->ai_next) {
@@ -321,7 +331,7 @@ static void begin(struct transfer *t)
     }
     t->resolution = resolve_start(&f->resolver, t->url.host, t->url.port, resolved, t);
     if (t->resolution == NULL)
-        transfer_end(t, "too many names are being looked up already");
+        transfer_refuse(t, "too many names are being looked up already");
 }
 
 /* From the loop, so that whoever asked is parked before the fetch can end. */
@@ -343,7 +353,7 @@ static void on_start(evutil_socket_t fd, short what, void *arg)
              jwks_allowed(t->fetcher->jwks, &t->url, &err) != 0)
         transfer_end(t, err.message);
     else if (atomic_load(&t->fetcher->jwks->fetching) > (unsigned)config->max_fetches)
-        transfer_end(t, "`max-fetches` fetches are under way already");
+        transfer_refuse(t, "`max-fetches` fetches are under way already");
     else {
         t->is_listed = jwks_is_listed(t->fetcher->jwks, &t->url);
         begin(t);

@@ -178,16 +178,18 @@ void jwks_publish(struct jwks *jwks)
 {
     struct andiron_loop *loop = andiron_host_loop(jwks->host, 0);
     int64_t now = jwks_clock();
-    int idle = IDLE;
+    int seen = atomic_load(&jwks->publishing), next;
 
     if (loop == NULL)
         return;
     /* A job that met its deadline never said so: it counts as running until twice that. */
-    if (!atomic_compare_exchange_strong(&jwks->publishing, &idle, RUNNING) &&
-        now - atomic_load(&jwks->publish_began_ms) < 2 * JOB_DEADLINE_MS) {
-        atomic_store(&jwks->publishing, RUN_AGAIN);
+    do {
+        bool runs =
+            seen != IDLE && now - atomic_load(&jwks->publish_began_ms) < 2 * JOB_DEADLINE_MS;
+        next = runs ? RUN_AGAIN : RUNNING;
+    } while (!atomic_compare_exchange_weak(&jwks->publishing, &seen, next));
+    if (next == RUN_AGAIN)
         return;
-    }
     atomic_store(&jwks->publish_began_ms, now);
     andiron_job_start(loop, "jwks.publish", JOB_DEADLINE_MS, begin, jwks);
 }

@@ -19,7 +19,7 @@ struct keyset {
 struct entry {
     struct entry *next;
     struct keyset *set;
-    int64_t expires_ms, failed_until_ms, forced_ms, used_ms;
+    int64_t fetched_ms, expires_ms, failed_until_ms, forced_ms, used_ms;
     bool was_forced, in_flight;
     struct set_waiter *waiters;
     size_t url_len;
@@ -154,7 +154,15 @@ static enum setcache_answer ask(struct setcache *cache, andiron_str url, bool re
     bool forced_lately =
         entry->was_forced && now_ms - entry->forced_ms < cache->limits.min_refresh_ms;
 
+    /* A set that may not be kept: whoever misses a kid in it has fetched it a moment ago. */
+    bool just_fetched = entry->set != NULL && entry->expires_ms <= entry->fetched_ms &&
+                        now_ms - entry->fetched_ms < cache->limits.min_refresh_ms;
+
     entry->used_ms = now_ms;
+    if (renew && just_fetched) {
+        waiter->set = keyset_hold(entry->set);
+        return SETCACHE_HIT;
+    }
     if (fresh && (!renew || forced_lately || now_ms < entry->failed_until_ms)) {
         waiter->set = keyset_hold(entry->set);
         return SETCACHE_HIT;
@@ -196,6 +204,7 @@ struct set_waiter *setcache_done(struct setcache *cache, andiron_str url, struct
     if (set != NULL) {
         keyset_drop(entry->set);
         entry->set = keyset_hold(set);
+        entry->fetched_ms = now_ms;
         entry->expires_ms =
             now_ms + (lifetime_ms < 0 || lifetime_ms > longest ? longest : lifetime_ms);
         entry->failed_until_ms = 0;

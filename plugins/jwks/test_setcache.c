@@ -100,6 +100,24 @@ static void unknown_kid_forces_one_fetch_in_ten_seconds(void **state)
     fetch_between(10005, 10005, true, "{}", -1);
 }
 
+static void unknown_kid_in_a_set_just_fetched_asks_no_more(void **state)
+{
+    (void)state;
+    fetch_between(0, 100, false, "{}", 0);
+    assert_int_equal(ask_at(101, true), SETCACHE_HIT);
+    fetch_between(102, 102, false, "{}", 0);
+    fetch_between(10102, 10102, true, "{}", 0);
+}
+
+static void failure_of_ours_is_not_remembered(void **state)
+{
+    (void)state;
+    struct set_waiter w;
+    assert_int_equal(setcache_ask(cache, URL, false, 0, &w), SETCACHE_FETCH);
+    assert_ptr_equal(setcache_done(cache, URL, NULL, -1, false, 0), &w);
+    fetch_between(1, 1, false, "{}", -1);
+}
+
 static void failure_is_remembered_for_a_moment(void **state)
 {
     (void)state;
@@ -193,6 +211,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(needs_share_one_fetch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_kid_forces_one_fetch_in_ten_seconds, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(unknown_kid_in_a_set_just_fetched_asks_no_more, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(failure_of_ours_is_not_remembered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failure_is_remembered_for_a_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_early_fetch_leaves_the_fresh_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expired_set_is_not_used_when_the_fetch_fails, set_up,
