@@ -291,8 +291,10 @@ describe('Bearer', () => {
   });
   test('two Authorization headers are 400', async () => {
     const t = await token();
-    const answer = await raw(server.port, `GET /fhir/Patient HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${t}\r\nAuthorization: Bearer ${t}\r\nConnection: close\r\n\r\n`);
-    assert.match(answer, /^HTTP\/1\.1 400 /);
+    for (const [one, two] of [[`Bearer ${t}`, `Bearer ${t}`], ['Digest a', 'Digest b'], ['Digest a', `Bearer ${t}`], ['', '']]) {
+      const answer = await raw(server.port, `GET /fhir/Patient HTTP/1.1\r\nHost: x\r\nAuthorization: ${one}\r\nAuthorization: ${two}\r\nConnection: close\r\n\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 400 /, `${one.slice(0, 6)} ${two.slice(0, 6)}`);
+    }
   });
   test('an expired token is 401 with code expired, though it was cached', async () => {
     await putClient('short', bulk({ auth: { client_credentials: { token_format: 'jwt', access_token_expiration: 1 } } }));
