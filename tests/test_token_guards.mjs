@@ -70,6 +70,36 @@ describe('a client assertion', () => {
 });
 
 describe('a session', () => {
+  test('ends with its client, though the client is put back before anybody has ended it', async () => {
+    const client = { grant_types: ['client_credentials'], secret };
+    const incarnation = async () => {
+      const r = await root('GET', 'Session?client=Client/again&_count=1');
+      return r.json.entry[0].resource.incarnation;
+    };
+    const ways = {
+      deleted: async () => { assert.ok((await root('DELETE', 'Client/again')).status < 300); },
+      deactivated: () => put('Client/again', { ...client, active: false }),
+    };
+    await allow('again');
+    for (const [way, end] of Object.entries(ways)) for (const format of ['jwt', 'opaque']) {
+      const auth = format === 'jwt' ? { auth: { client_credentials: { token_format: 'jwt' } } } : {};
+      await put('Client/again', { ...client, ...auth });
+      const token = await tokenOf('again');
+      /* The latest are ended first: these keep whoever does it busy. */
+      for (let i = 0; i < 6; i++) await Promise.all(Array.from({ length: 40 }, () => tokenOf('again')));
+      const before = await incarnation();
+      await put('Client/again', { ...client, ...auth, name: 'changed' });
+      assert.equal((await fhir('GET', 'Patient', undefined, token)).status, 200, `${way} ${format}`);
+      await end();
+      await put('Client/again', { ...client, ...auth });
+      assert.equal((await fhir('GET', 'Patient', undefined, token)).status, 401, `${way} ${format}`);
+      const fresh = await tokenOf('again');
+      assert.equal((await fhir('GET', 'Patient', undefined, fresh)).status, 200);
+      assert.ok(before);
+      assert.notEqual(await incarnation(), before);
+      assert.equal((await root('GET', 'Client/again')).json.incarnation, undefined);
+    }
+  });
   test('cannot be rid of its scopes by who may write it', async () => {
     await put('Client/narrow', { grant_types: ['client_credentials'], secret, scope: ['system/Patient.rs'], auth: { client_credentials: { token_format: 'jwt' } } });
     await allow('narrow');

@@ -4,6 +4,7 @@
  * The short way is a look into the loop's cache. The long way verifies the signature, or
  * finds the Session of an opaque token, then reads Session and Client and makes an entry.
  */
+#include "client.h"
 #include "clients.h"
 #include "session.h"
 #include "tokens.h"
@@ -147,6 +148,10 @@ static enum andiron_step client_found(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &b->error);
     if (b->client == NULL || !b->client->active) /* AU-6 */
         return refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
+    /* CL-7: also where nobody has ended the Session, or it was stored too late for that. */
+    if (!andiron_str_eq(andiron_json_str(andiron_json_get(b->session, CLIENT_INCARNATION)),
+                        b->client->incarnation))
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
     return admit(req, b);
 }
 

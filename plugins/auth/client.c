@@ -385,14 +385,16 @@ int client_validate(struct andiron_arena *arena, andiron_json client, bool has_s
     return check_redirect(client, granted, err);
 }
 
-andiron_str client_text(struct andiron_arena *arena, andiron_json client, andiron_str secret)
+andiron_str client_text(struct andiron_arena *arena, andiron_json client, andiron_str secret,
+                        andiron_str incarnation)
 {
     struct andiron_json_writer *w = andiron_json_write(arena, CLIENT_MAX_BYTES);
     struct andiron_json_iter it = { .of = client };
 
     andiron_json_put_object(w, NULL);
     while (andiron_json_next(&it)) {
-        if (andiron_str_eq(it.name, ANDIRON_STR("secret")))
+        if (andiron_str_eq(it.name, ANDIRON_STR("secret")) ||
+            andiron_str_eq(it.name, ANDIRON_STR(CLIENT_INCARNATION)))
             continue;
         if (andiron_str_eq(it.name, ANDIRON_STR("jwks")))
             andiron_json_put(w, "jwks", jose_set_keys(it.value));
@@ -401,6 +403,15 @@ andiron_str client_text(struct andiron_arena *arena, andiron_json client, andiro
     }
     if (secret.data != NULL)
         andiron_json_put_str(w, "secret", secret);
+    if (incarnation.len != 0)
+        andiron_json_put_str(w, CLIENT_INCARNATION, incarnation);
     andiron_json_put_end(w);
     return andiron_json_written(w);
+}
+
+bool client_is_active(andiron_json client)
+{
+    andiron_json active = andiron_json_get(client, "active");
+    return andiron_json_type(client) != ANDIRON_JSON_MISSING &&
+           (andiron_json_type(active) == ANDIRON_JSON_MISSING || andiron_json_true(active));
 }

@@ -40,7 +40,18 @@ ANDIRON_MUST_CHECK int client_validate(struct andiron_arena *arena, andiron_json
                                        bool has_secret, const struct client_checks *checks,
                                        struct andiron_error *err);
 
-/* The text to store: jwks as an array, the secret replaced; an absent one leaves it out. */
-andiron_str client_text(struct andiron_arena *arena, andiron_json resource, andiron_str secret);
+/*
+ * CL-7: a random name that a stored Client gets when it is created, created again after its
+ * deletion, or activated; its Sessions carry it. A Session of another one counts for nothing,
+ * so no token outlives its Client, whether or not somebody has ended its Session.
+ */
+#define CLIENT_INCARNATION "incarnation"
+
+/* The text to store: jwks as an array, both texts replaced; absent ones are left out. */
+andiron_str client_text(struct andiron_arena *arena, andiron_json resource, andiron_str secret,
+                        andiron_str incarnation);
+
+/* Whether it is there and active. */
+bool client_is_active(andiron_json resource);
 
 #endif

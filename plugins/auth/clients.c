@@ -81,8 +81,9 @@ static struct client *snapshot_of(andiron_str id, andiron_json stored, struct an
 {
     struct andiron_arena *arena = andiron_arena_new(2 * andiron_json_raw(stored).len + 2048);
     struct client *client = andiron_new(arena, struct client);
-    andiron_json active = andiron_json_get(stored, "active");
-    andiron_str text = client_text(arena, stored, (andiron_str){ NULL, 0 });
+    andiron_str incarnation = andiron_json_str(andiron_json_get(stored, CLIENT_INCARNATION));
+    andiron_str text =
+        client_text(arena, stored, (andiron_str){ NULL, 0 }, (andiron_str){ NULL, 0 });
 
     client->arena = arena;
     if (andiron_json_parse(arena, text, &client->json, err) != 0) {
@@ -91,7 +92,9 @@ static struct client *snapshot_of(andiron_str id, andiron_json stored, struct an
     }
     client->references = 1;
     client->id = andiron_str_of(andiron_copy(arena, id));
-    client->active = andiron_json_type(active) == ANDIRON_JSON_MISSING || andiron_json_true(active);
+    client->active = client_is_active(stored);
+    if (incarnation.len != 0)
+        client->incarnation = (andiron_str){ andiron_copy(arena, incarnation), incarnation.len };
     client->grants = read_grants(client->json);
     client->has_secret =
         secret_read(andiron_json_str(andiron_json_get(stored, "secret")), &client->secret) == 0;

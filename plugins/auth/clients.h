@@ -24,7 +24,8 @@ struct client {
     andiron_str id;
     andiron_json json; /* the resource without its secret */
     bool active;
-    unsigned grants; /* enum client_grant */
+    andiron_str incarnation; /* CLIENT_INCARNATION; absent: of a Client stored without */
+    unsigned grants;         /* enum client_grant */
     bool has_secret;
     struct secret secret;
     andiron_str jwks_uri; /* absent: none */

@@ -9,6 +9,7 @@
 #include <gnutls/crypto.h>
 #include <nettle/sha2.h>
 
+#include "client.h"
 #include "common/jose/base64url.h"
 
 enum {
@@ -120,6 +121,8 @@ static andiron_str new_tail(struct andiron_arena *arena, const struct session *s
     andiron_json_put_str(w, "resourceType", ANDIRON_STR("Client"));
     andiron_json_put_str(w, "id", s->client);
     andiron_json_put_end(w);
+    if (s->incarnation.len != 0)
+        andiron_json_put_str(w, CLIENT_INCARNATION, s->incarnation);
     if (s->scope_json.data != NULL)
         andiron_json_put_raw(w, "scope", s->scope_json);
     andiron_json_put_str(w, "iss", s->issuer);

@@ -15,6 +15,7 @@ enum { SESSION_ID = 36, SESSION_TERMS = 3 };
 struct session {
     andiron_str id; /* jti: a UUID */
     andiron_str client, issuer;
+    andiron_str incarnation; /* of the client, see client.h; absent: it has none */
     andiron_str audience_json;
     andiron_str scope_json; /* array; absent: not limited by scopes */
     andiron_str token_hash; /* of an opaque token; absent for a JWT */

@@ -168,15 +168,16 @@ static void stored_text_has_keys_as_an_array_and_the_secret_given(void **state)
 {
     (void)state;
     andiron_json v;
-    assert_int_equal(andiron_json_parse(
-                         arena,
-                         ANDIRON_STR("{\"id\":\"x\",\"secret\":\"plain\",\"jwks\":{\"keys\":[1]}}"),
-                         &v, NULL),
-                     0);
-    andiron_str with = client_text(arena, v, ANDIRON_STR("hash"));
-    assert_true(
-        andiron_str_eq(with, ANDIRON_STR("{\"id\":\"x\",\"jwks\":[1],\"secret\":\"hash\"}")));
-    andiron_str without = client_text(arena, v, (andiron_str){ NULL, 0 });
+    assert_int_equal(
+        andiron_json_parse(arena,
+                           ANDIRON_STR("{\"id\":\"x\",\"secret\":\"plain\",\"incarnation\":\"old\","
+                                       "\"jwks\":{\"keys\":[1]}}"),
+                           &v, NULL),
+        0);
+    andiron_str with = client_text(arena, v, ANDIRON_STR("hash"), ANDIRON_STR("one"));
+    assert_true(andiron_str_eq(with, ANDIRON_STR("{\"id\":\"x\",\"jwks\":[1],\"secret\":\"hash\","
+                                                 "\"incarnation\":\"one\"}")));
+    andiron_str without = client_text(arena, v, (andiron_str){ NULL, 0 }, (andiron_str){ NULL, 0 });
     assert_true(andiron_str_eq(without, ANDIRON_STR("{\"id\":\"x\",\"jwks\":[1]}")));
 }
 

@@ -368,6 +368,7 @@ static enum andiron_step issue(struct andiron_request *req, struct asking *a)
     session_new_id(id);
     a->session = (struct session){ .id = { id, SESSION_ID },
                                    .client = a->client->id,
+                                   .incarnation = a->client->incarnation,
                                    .issuer = a->base,
                                    .audience_json = a->audience_json,
                                    .start = andiron_now() / 1000000 * 1000000 };

@@ -58,6 +58,20 @@ static int accept_secret(struct auth *auth, struct andiron_arena *arena, andiron
     return secret_make(arena, plain, (unsigned)auth->config->secret_rounds, ret_text, err);
 }
 
+/* CL-7: goes on as long as the Client is there and active. */
+static andiron_str incarnation_of(struct andiron_arena *arena, andiron_json resource,
+                                  andiron_json before)
+{
+    andiron_str old = andiron_json_str(andiron_json_get(before, CLIENT_INCARNATION));
+
+    if (andiron_json_type(before) != ANDIRON_JSON_MISSING &&
+        (client_is_active(before) || !client_is_active(resource)))
+        return old;
+    char *text = andiron_alloc(arena, SESSION_ID);
+    session_new_id(text);
+    return (andiron_str){ text, SESSION_ID };
+}
+
 static int client_accept(void *self, struct andiron_request *req, andiron_json resource,
                          andiron_json before, andiron_str *ret_text, struct andiron_error *err)
 {
@@ -77,7 +91,8 @@ static int client_accept(void *self, struct andiron_request *req, andiron_json r
     if (client_validate(arena, resource, will_have, &checks, err) != 0 ||
         accept_secret(auth, arena, resource, before, &secret, err) != 0)
         return -1;
-    andiron_str text = client_text(arena, resource, secret);
+    andiron_str text =
+        client_text(arena, resource, secret, incarnation_of(arena, resource, before));
     if (text.data == NULL)
         return andiron_error_set(err, ANDIRON_E_TOO_LARGE, "Client", "is larger than %d bytes",
                                  CLIENT_MAX_BYTES);
@@ -89,21 +104,17 @@ static void client_stored(void *self, struct andiron_request *req, andiron_str i
                           andiron_json resource)
 {
     struct auth *auth = self;
-    andiron_json active = andiron_json_get(resource, "active");
 
     atomic_fetch_add(auth_client_epoch(auth, id), 1);
-    /* CL-7 */
-    if (andiron_json_type(resource) == ANDIRON_JSON_MISSING ||
-        (andiron_json_type(active) != ANDIRON_JSON_MISSING && !andiron_json_true(active)))
+    if (!client_is_active(resource)) /* CL-7 */
         session_end_all(auth, andiron_request_loop(req), id);
 }
 
 static andiron_str client_present(void *self, struct andiron_request *req, andiron_json resource)
 {
     (void)self;
-    if (andiron_json_type(andiron_json_get(resource, "secret")) == ANDIRON_JSON_MISSING)
-        return andiron_json_raw(resource);
-    return client_text(andiron_request_arena(req), resource, (andiron_str){ NULL, 0 });
+    return client_text(andiron_request_arena(req), resource, (andiron_str){ NULL, 0 },
+                       (andiron_str){ NULL, 0 });
 }
 
 static const char *const client_search[] = { "active:token:active", "type:token:type",
