@@ -1,12 +1,12 @@
 // What was acknowledged is there after kill -9, whole, once, and found by what it says now; and nobody outlives the supervisor.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { start, call, sanitized, sleep } from './lib/server.mjs';
+import { configure, start, call, sanitized, sleep } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const slow = sanitized ? 4 : 1;
@@ -234,4 +234,46 @@ test('a locked database: writes are refused in time, reads go on, and it recover
   assert.equal((await call('GET', `${server.fhir}/Patient/b`, undefined, server.admin)).status, 404);
   await held.release();
   assert.equal((await call('PUT', `${server.fhir}/Patient/b`, { resourceType: 'Patient', id: 'b' }, server.admin)).status, 201);
+});
+
+test('a full disk: writes are refused and change nothing, all else goes on, and it recovers by itself', async (t) => {
+  const at = await configure({ quick: true }), state = path.join(at.dir, 'state');
+  fs.mkdirSync(state);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', state]).status !== 0) { fs.rmSync(at.dir, { recursive: true }); return t.skip('cannot mount a small file system'); }
+  const box = {};
+  t.after(async () => {
+    await box.server?.stop();
+    spawnSync('umount', ['-l', state]);
+    fs.rmSync(at.dir, { recursive: true, force: true });
+  });
+  const server = box.server = await start({ at }), [worker] = workers(server);
+  const put = (id, size) => call('PUT', `${server.fhir}/Patient/${id}`, { resourceType: 'Patient', id, identifier: [{ system: 'urn:full', value: id }], text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(size)}</div>` } }, server.admin);
+  assert.equal((await put('first', 10)).status, 201);
+  const ballast = path.join(state, 'ballast');
+  fs.writeFileSync(ballast, Buffer.alloc(12 << 20));
+  const stored = [];
+  let refusal;
+  for (let i = 0; i < 200 && refusal === undefined; i++) {
+    const r = await put(`p${i}`, 200000);
+    if (r.status === 201) stored.push(`p${i}`); else refusal = r;
+  }
+  assert.ok(refusal, 'it never got full');
+  assert.ok([503, 507].includes(refusal.status), `${refusal.status} ${refusal.text}`);
+  assert.ok(refusal.headers.get('retry-after'), 'Retry-After');
+  assert.equal(refusal.json?.resourceType, 'OperationOutcome', refusal.text);
+  assert.doesNotMatch(refusal.text, /sqlite|\.db|\/tmp|errno/i);
+  const transaction = { resourceType: 'Bundle', type: 'transaction', entry: Array.from({ length: 20 }, (_, i) => ({ resource: { resourceType: 'Patient', id: `t${i}`, text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(100000)}</div>` } }, request: { method: 'PUT', url: `Patient/t${i}` } })) };
+  assert.ok([503, 507].includes((await call('POST', server.fhir, transaction, server.admin)).status));
+  for (const target of ['/fhir/Patient/first', '/fhir/Patient?identifier=urn:full%7Cfirst', '/fhir/metadata', '/health/live', '/.well-known/jwks.json']) assert.equal((await call('GET', server.base + target, undefined, server.admin)).status, 200, target);
+  for (const id of stored) assert.equal((await call('GET', `${server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
+  for (let i = 0; i < 20; i++) assert.equal((await call('GET', `${server.fhir}/Patient/t${i}`, undefined, server.admin)).status, 404);
+  fs.rmSync(ballast);
+  assert.ok(await until(async () => (await put('later', 10)).status === 201), 'writes work again');
+  assert.equal((await call('GET', `${server.fhir}/Patient?identifier=urn:full%7Clater`, undefined, server.admin)).json.total, 1);
+  assert.equal((await call('POST', server.fhir, transaction, server.admin)).status, 200);
+  assert.deepEqual(workers(server), [worker]);
+  // And after a kill, everything that was acknowledged is there.
+  killAll(server);
+  await restart(box);
+  for (const id of ['first', 'later', 't0', 't19', ...stored]) assert.equal((await call('GET', `${box.server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
 });
