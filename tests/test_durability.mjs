@@ -277,3 +277,23 @@ test('a full disk: writes are refused and change nothing, all else goes on, and 
   await restart(box);
   for (const id of ['first', 'later', 't0', 't19', ...stored]) assert.equal((await call('GET', `${box.server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
 });
+
+test('a damaged row is a fault, never something else', async (t) => {
+  const box = await serve(t), { server } = box;
+  const ids = ['garbage', 'cut', 'bit', 'none', 'format', 'fine'];
+  for (const id of ids) assert.equal((await call('PUT', `${server.fhir}/Patient/${id}`, { resourceType: 'Patient', id, active: true, identifier: [{ system: 'urn:damage', value: id }] }, server.admin)).status, 201);
+  const change = { garbage: "body='this is no resource'", cut: 'body=substr(body,1,length(body)-9)', bit: "body=cast(replace(cast(body as text),'\"active\":true','\"active\":trae') as blob)", none: 'body=NULL', format: 'enc=enc|2' };
+  const script = 'import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nfor a in sys.argv[2:]:\n  i,s=a.split(":",1)\n  assert c.execute("update version set "+s+" where rid=(select rid from resource where id=?)",(i,)).rowcount==1\nc.commit()\n';
+  const python = spawnSync('python3', ['-c', script, path.join(server.dir, 'state/andiron.db'), ...Object.entries(change).map(([id, set]) => `${id}:${set}`)], { encoding: 'utf8' });
+  if (python.error) return t.skip('no python3 with sqlite3');
+  assert.equal(python.status, 0, python.stderr);
+  await sleep(100);
+  for (const id of Object.keys(change)) for (const target of [`/Patient/${id}`, `/Patient/${id}/_history/1`, `/Patient?_id=${id}`, `/Patient?identifier=urn:damage%7C${id}`, `/Patient/${id}/_history`]) {
+    const r = await call('GET', server.fhir + target, undefined, server.admin);
+    assert.equal(r.status, 500, `${target}: ${r.text}`);
+    assert.equal(r.json.resourceType, 'OperationOutcome');
+    assert.doesNotMatch(r.text, /sqlite|no resource"|trae/i);
+  }
+  assert.equal((await call('GET', `${server.fhir}/Patient/fine`, undefined, server.admin)).status, 200);
+  assert.equal((await call('PUT', `${server.fhir}/Patient/fine`, { resourceType: 'Patient', id: 'fine' }, server.admin)).status, 200);
+});

@@ -11,6 +11,7 @@
 
 #include "jobs.h"
 #include "keys.h"
+#include "page.h"
 #include "rows.h"
 #include "search.h"
 #include "watch.h"
@@ -557,10 +558,12 @@ static int put_version(struct writer *w, const struct andiron_write *write, cons
     if (write->remove) {
         sqlite3_bind_null(s, 7);
         sqlite3_bind_null(s, 8);
+        sqlite3_bind_int64(s, 9, 0);
         return db_do(v.db, s);
     }
     db_bind_blob(s, 7, item->keys);
     db_bind_blob(s, 8, write->body);
+    sqlite3_bind_int64(s, 9, page_encoding(write->body));
     if (db_do(v.db, s) != 0)
         return -1;
     return rows_add(v.db, &v.store->key, item->keys, vid);

@@ -100,7 +100,7 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_RESOURCE_ADD] = "INSERT INTO resource(rid,type,id,vid,ver,st) VALUES(?1,?2,?3,?4,?5,?6)",
     [DB_RESOURCE_SET] = "UPDATE resource SET vid=?2,ver=?3,st=?4 WHERE rid=?1",
     [DB_VERSION_ADD] = "INSERT INTO version(vid,rid,type,ver,ts,op,enc,keys,body) "
-                       "VALUES(?1,?2,?3,?4,?5,?6,0,?7,?8)",
+                       "VALUES(?1,?2,?3,?4,?5,?6,?9,?7,?8)",
     [DB_VERSION_KEYS] = "UPDATE version SET keys=?2 WHERE vid=?1",
     [DB_TOKEN_ADD] = "INSERT OR IGNORE INTO ix_token(p,h,vid) VALUES(?1,?2,?3)",
     [DB_TOKEN_DROP] = "DELETE FROM ix_token WHERE p=?1 AND h=?2 AND vid=?3",
