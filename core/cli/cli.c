@@ -36,6 +36,8 @@ static const struct command {
     { "explain-policy", KIND_LOCAL, cmd_explain_policy, NULL,
       "what an engine says of one policy and one request" },
     { "sample", KIND_LOCAL, cmd_sample, NULL, "synthetic patients as NDJSON" },
+    { "sign-assertion", KIND_LOCAL, cmd_sign_assertion, NULL,
+      "a test assertion with the server's own test key" },
     { "status", KIND_CONTROL, cmd_status, "[--json]", "what the running server does" },
     { "reload", KIND_CONTROL, cmd_reload, "", "takes the new configuration into force" },
     { "stop", KIND_CONTROL, cmd_stop, "", "finishes requests, then ends" },

@@ -6,12 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <gnutls/crypto.h>
-
+#include "cli/assertion.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
-#include "common/jose/sign.h"
 
 static const char usage[] = "usage: andiron token --client ID --key PEM [--scope S]... [options]\n"
                             "\n"
@@ -25,8 +23,6 @@ static const char usage[] = "usage: andiron token --client ID --key PEM [--scope
                             "  --kid KID     the key's id (its RFC 7638 thumbprint)\n"
                             "  --scope S     may be given several times, or hold several scopes\n"
                             "  --json        prints the whole answer\n";
-
-enum { KEY_MAX = 64 * 1024 };
 
 struct wanted {
     const char *client, *key_path, *kid;
@@ -57,53 +53,17 @@ static const char *token_endpoint(struct remote *remote)
     return andiron_printf(remote->arena, "%s/auth/token", remote->url);
 }
 
-static andiron_str claims_of(struct remote *remote, const struct wanted *w, const char *endpoint)
-{
-    unsigned char id[16];
-    char hex[33];
-    if (gnutls_rnd(GNUTLS_RND_RANDOM, id, sizeof(id)) != 0)
-        return (andiron_str){ NULL, 0 };
-    for (size_t i = 0; i < sizeof(id); i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
-    struct andiron_json_writer *out = andiron_json_write(remote->arena, 64 * 1024);
-    andiron_json_put_object(out, NULL);
-    andiron_json_put_str(out, "iss", andiron_str_of(w->client));
-    andiron_json_put_str(out, "sub", andiron_str_of(w->client));
-    andiron_json_put_str(out, "aud", andiron_str_of(endpoint));
-    andiron_json_put_int(out, "exp", andiron_now() / 1000000 + 240);
-    andiron_json_put_str(out, "jti", andiron_str_of(hex));
-    andiron_json_put_end(out);
-    return andiron_json_written(out);
-}
-
 static int make_assertion(struct remote *remote, const struct wanted *w, andiron_str *ret)
 {
-    struct andiron_error err;
-    struct jose_private *key = NULL;
-    struct buffer pem;
-    char thumbprint[JOSE_THUMBPRINT];
     const char *endpoint = token_endpoint(remote);
     if (endpoint == NULL)
         return EXIT_UNREACHABLE;
-    int status = remote_read_file(w->key_path, KEY_MAX, &pem);
-    if (status == 0 && jose_private_read(buffer_str(&pem), &key, &err) != 0)
-        status =
-            cli_fail(EXIT_BAD_DATA,
-                     "a PEM file with an RSA key of 2048 bits or more, or a P-256 or P-384 key",
-                     "%s: %s", w->key_path, err.message);
-    if (pem.data != NULL)
-        explicit_bzero(pem.data, pem.cap);
-    buffer_free(&pem);
-    if (status != 0)
-        return status;
-    andiron_str kid = andiron_str_of(w->kid);
-    if (w->kid == NULL && jose_thumbprint(jose_private_public(key), thumbprint, &err) == 0)
-        kid = (andiron_str){ thumbprint, sizeof(thumbprint) };
-    if (jose_sign_compact(remote->arena, key, jose_private_alg(key), kid,
-                          claims_of(remote, w, endpoint), ret, &err) != 0)
-        status = cli_fail(EXIT_INTERNAL, NULL, "the assertion cannot be signed: %s", err.message);
-    jose_private_free(key);
-    return status;
+    const struct assertion_of of = { .client = w->client,
+                                     .audience = endpoint,
+                                     .key_path = w->key_path,
+                                     .kid = w->kid,
+                                     .ttl_s = 240 };
+    return assertion_sign(remote->arena, &of, ret);
 }
 
 static int exchange(struct remote *remote, const struct wanted *w)
