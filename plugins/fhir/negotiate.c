@@ -241,6 +241,15 @@ static uint64_t etag_version(andiron_str tag)
     return tag.data[1] != '0' ? version : 0;
 }
 
+/* RFC 9110 section 8.8.3: one entity-tag, whoever made it. */
+static bool is_etag(andiron_str tag)
+{
+    if (tag.len > 2 && tag.data[0] == 'W' && tag.data[1] == '/')
+        tag.data += 2, tag.len -= 2;
+    return tag.len >= 2 && tag.data[0] == '"' &&
+           memchr(tag.data + 1, '"', tag.len - 1) == tag.data + tag.len - 1;
+}
+
 bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version)
 {
     while (if_none_match.len > 0) {
@@ -253,9 +262,10 @@ bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version)
 
 int negotiate_if_match(andiron_str if_match, uint64_t *ret_version)
 {
-    uint64_t version = etag_version(trim(if_match));
-    if (version == 0)
+    andiron_str tag = trim(if_match);
+    uint64_t version = etag_version(tag);
+    if (version == 0 && !is_etag(tag))
         return -1;
-    *ret_version = version;
+    *ret_version = version != 0 ? version : NEGOTIATE_FOREIGN;
     return 0;
 }

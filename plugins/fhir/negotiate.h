@@ -42,7 +42,11 @@ void negotiate_prefer(andiron_str prefer, struct wanted *ret);
 /* Whether If-None-Match names version: W/"3", "3", a list, or *. */
 bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version);
 
-/* Version of an If-Match header: W/"3" or "3"; 0 and -1 for anything else. */
+/*
+ * Version of an If-Match header: W/"3" or "3"; NEGOTIATE_FOREIGN, which no resource has, for an ETag
+ * that is none of ours; -1 for anything else.
+ */
+#define NEGOTIATE_FOREIGN UINT64_MAX
 int negotiate_if_match(andiron_str if_match, uint64_t *ret_version);
 
 #endif

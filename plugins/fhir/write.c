@@ -256,6 +256,8 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
     const struct andiron_row *row = &w->before.rows[0];
     bool exists = row->ref.id.len > 0 && !row->deleted;
     /* Equal content must not hide a failed condition. */
+    if (w->if_match == NEGOTIATE_FOREIGN)
+        return andiron_fail(req, ANDIRON_E_PRECONDITION, "If-Match names no version of it");
     if (w->if_match != 0 && (!exists || row->ref.version != w->if_match))
         return andiron_fail(
             req, ANDIRON_E_PRECONDITION, "If-Match names version %llu, current is %llu",
