@@ -151,52 +151,65 @@ static int check_grant_types(andiron_json client, unsigned *ret_grants, struct a
     return 0;
 }
 
+enum { PATH_MAX_BYTES = 160 };
+
+/* "Client.auth.client_credentials" and "token_format" to one path, in out. */
+static const char *member_of(char out[PATH_MAX_BYTES], const char *where, const char *name)
+{
+    (void)snprintf(out, PATH_MAX_BYTES, "%.90s.%.60s", where, name);
+    return out;
+}
+
 static int check_lifetime(andiron_json grant, const char *name, const char *where,
                           struct andiron_error *err)
 {
     andiron_json v = andiron_json_get(grant, name);
     int64_t seconds = andiron_json_int(v, -1);
+    char path[PATH_MAX_BYTES];
     if (andiron_json_type(v) == ANDIRON_JSON_MISSING)
         return 0;
     if (seconds < 1 || (seconds > CLIENT_MAX_TTL && strcmp(name, "access_token_expiration") == 0))
-        return andiron_error_set(err, ANDIRON_E_VALUE, where,
-                                 "%s must be a whole number of seconds from 1 to %d", name,
-                                 CLIENT_MAX_TTL);
+        return andiron_error_set(err, ANDIRON_E_VALUE, member_of(path, where, name),
+                                 "must be a whole number of seconds from 1 to %d", CLIENT_MAX_TTL);
     return 0;
 }
 
 static int check_assertion_types(andiron_json grant, const char *where, struct andiron_error *err)
 {
     struct andiron_json_iter it = { .of = andiron_json_get(grant, "client_assertion_types") };
+    char path[PATH_MAX_BYTES];
     while (andiron_json_next(&it))
         if (!andiron_str_eq(andiron_json_str(it.value), ANDIRON_STR(CLIENT_ASSERTION_TYPE)))
-            return andiron_error_set(err, ANDIRON_E_VALUE, where,
-                                     "client_assertion_types may name " CLIENT_ASSERTION_TYPE
-                                     " only");
+            return andiron_error_set(err, ANDIRON_E_VALUE,
+                                     member_of(path, where, "client_assertion_types"),
+                                     "may name " CLIENT_ASSERTION_TYPE " only");
     return 0;
 }
 
 static int check_grant(andiron_json grant, const char *where, struct andiron_error *err)
 {
+    char path[PATH_MAX_BYTES];
+
     if (andiron_json_type(grant) != ANDIRON_JSON_OBJECT)
         return wrong_type(where, ANDIRON_JSON_OBJECT, err);
     for (size_t i = 0; i < COUNT(grant_members); i++) {
         enum andiron_json_type type =
             andiron_json_type(andiron_json_get(grant, grant_members[i].name));
         if (type != ANDIRON_JSON_MISSING && type != grant_members[i].type)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, where, "%s must be of type %s",
-                                     grant_members[i].name, type_name(grant_members[i].type));
+            return wrong_type(member_of(path, where, grant_members[i].name),
+                              grant_members[i].type, err);
     }
     andiron_json format = andiron_json_get(grant, "token_format");
     if (andiron_json_type(format) != ANDIRON_JSON_MISSING &&
         !andiron_str_eq(andiron_json_str(format), ANDIRON_STR("jwt")))
-        return andiron_error_set(err, ANDIRON_E_VALUE, where,
-                                 "token_format must be \"jwt\", or absent for opaque tokens");
+        return andiron_error_set(err, ANDIRON_E_VALUE, member_of(path, where, "token_format"),
+                                 "must be \"jwt\", or absent for opaque tokens");
     if (check_assertion_types(grant, where, err) != 0 ||
         check_lifetime(grant, "access_token_expiration", where, err) != 0 ||
         check_lifetime(grant, "refresh_token_expiration", where, err) != 0)
         return -1;
-    return check_strings(andiron_json_get(grant, "audience"), where, err);
+    return check_strings(andiron_json_get(grant, "audience"), member_of(path, where, "audience"),
+                         err);
 }
 
 static int check_auth(andiron_json client, struct andiron_error *err)
