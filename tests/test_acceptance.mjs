@@ -110,6 +110,48 @@ describe('1, 2: registration', () => {
     assert.ok('createdAt' in r.json.meta);
     assert.ok(!('createdAt' in (await admin('GET', 'fhir/AccessPolicy/seed')).json.meta));
   });
+  test('CL-20 to CL-27: a Client that cannot work is 422 at its element', async () => {
+    const grant = (more) => ({ auth: { client_credentials: more } });
+    const rows = [
+      [{ nonsense: 1 }, 'Client.nonsense', 'structure'], [{ active: 'yes' }, 'Client.active', 'structure'], [{ name: 7 }, 'Client.name', 'structure'], [{ details: 'x' }, 'Client.details', 'structure'], [{ grant_types: 'basic' }, 'Client.grant_types', 'structure'], [{ scope: 'system/*.read' }, 'Client.scope', 'structure'], [{ secret: 7 }, 'Client.secret', 'structure'], [{ auth: [] }, 'Client.auth', 'structure'],
+      [{ grant_types: ['nonsense'] }, 'Client.grant_types', 'value'], [grant({ client_assertion_types: ['urn:ietf:params:oauth:client-assertion-type:saml2-bearer'] }), 'client_assertion_types', 'value'], [grant({ token_format: 'xml' }), 'token_format', 'value'], ...[0, 86401, -1, 1.5].map((n) => [grant({ access_token_expiration: n }), 'access_token_expiration', 'value']),
+      [{ grant_types: ['client_credentials'] }, 'Client', 'business-rule'], [{ grant_types: ['basic'] }, 'Client.secret', 'business-rule'], [{ grant_types: ['basic'], jwks: [rsa.jwk] }, 'Client.secret', 'business-rule'],
+      [{ jwks: [rsa.jwk], jwks_uri: 'https://keys.example/jwks' }, 'Client.jwks', 'business-rule'],
+      ...['http://keys.example/jwks', 'https://user@keys.example/', 'https://keys.example/#a', 'ftp://keys.example/', '/jwks', 'https://127.0.0.1/', 'https://[::1]/', 'https://10.1.2.3/', 'https://169.254.169.254/', 'https://localhost/'].map((u) => [{ jwks_uri: u }, 'Client.jwks_uri', 'value']),
+      [{ jwks: 'x' }, 'Client.jwks', 'structure'], [{ jwks: [7] }, 'Client.jwks', undefined],
+      [{ grant_types: ['authorization_code'], secret: 'a long enough secret' }, 'redirect_uri', 'business-rule'], [{ grant_types: ['authorization_code'], secret: 'a long enough secret', auth: { authorization_code: { redirect_uri: 'http://app.example/cb' } } }, 'redirect_uri', 'value'], [{ grant_types: ['authorization_code'], secret: 'a long enough secret', auth: { authorization_code: { redirect_uri: 'https://app.example/cb#x' } } }, 'redirect_uri', 'value'],
+    ];
+    for (const [body, where, code] of rows) {
+      const r = await admin('PUT', 'Client/wrong', body);
+      const what = `${JSON.stringify(body)} gave ${r.status} ${r.text}`;
+      assert.equal(r.status, 422, what);
+      assert.ok(r.json.issue[0].expression?.[0]?.includes(where), `${what}; expected ${where}`);
+      if (code) assert.equal(r.json.issue[0].code, code, what);
+    }
+    assert.equal((await admin('GET', 'Client/wrong')).status, 404);
+    for (const id of ['a_b', 'a b'.replace(' ', '%20'), 'x'.repeat(65)]) assert.ok([400, 404, 422].includes((await admin('PUT', `Client/${id}`, { grant_types: [] })).status), id);
+    ok(await admin('PUT', `Client/${'x'.repeat(64)}`, { grant_types: [], details: { any: ['thing'] }, description: 'd', allowed_origins: ['https://app.example'] }));
+  });
+  test('CL-3: Clients are read, searched, guarded by versions, deleted', async () => {
+    for (const [id, more] of [['find-1', { type: 'bulk-api-client', name: 'one' }], ['find-2', { type: 'smart-app', name: 'two', active: false }], ['find-3', { name: 'three' }]]) ok(await admin('PUT', `Client/${id}`, { secret: 'a long enough secret', grant_types: ['client_credentials'], ...more }));
+    const found = async (query) => { const r = await admin('GET', `Client?${query}&_id=find-1,find-2,find-3`); assert.equal(r.status, 200, r.text); return (r.json.entry ?? []).map((e) => e.resource.id).sort().join(); };
+    assert.equal(await found('type=smart-app'), 'find-2');
+    assert.equal(await found('active=false'), 'find-2');
+    assert.equal(await found('name=three'), 'find-3');
+    assert.equal(await found('grant_types=client_credentials'), 'find-1,find-2,find-3');
+    assert.equal(await found('grant_types=basic'), '');
+    const sorted = (await admin('GET', 'Client?_id=find-1,find-2,find-3&_sort=-_lastUpdated&_count=2')).json;
+    assert.deepEqual([sorted.type, sorted.entry.map((e) => e.resource.id)], ['searchset', ['find-3', 'find-2']]);
+    for (const { resource } of sorted.entry) assert.ok(!('secret' in resource));
+    const { meta } = (await admin('GET', 'Client/find-1')).json, body = { secret: 'a long enough secret', grant_types: ['client_credentials'], name: 'new' };
+    outcome(await admin('PUT', 'Client/find-1', body, { 'if-match': 'W/"0"' }), 412);
+    ok(await admin('PUT', 'Client/find-1', body, { 'if-match': `W/"${meta.versionId}"` }));
+    outcome(await admin('PUT', 'Client/find-1', body, { 'if-none-match': '*' }), 412);
+    assert.equal((await admin('DELETE', 'Client/find-1')).status, 204);
+    assert.equal((await admin('GET', 'Client/find-1')).status, 410);
+    assert.equal((await admin('GET', 'Client/never')).status, 404);
+    assert.equal(await found('_count=9'), 'find-2,find-3');
+  });
   test('a policy that cannot work is 422 when it is written', async () => {
     for (const [body, where] of [
       [{ engine: 'clj', link: [] }, /engine/], [{}, /engine/], [{ engine: 7 }, /engine/], [{ engine: 'allow', link: [{ id: 'x' }] }, /link/], [{ engine: 'allow', link: [{ resourceType: 'Patient', id: 'x' }] }, /link/],

@@ -410,11 +410,15 @@ describe('configuration', () => {
 
 describe('explain-policy', () => {
   const explain = (policy, request, ...more) => run(['-c', server.etc, 'explain-policy', '--policy', policy, '--request', request, ...more]);
-  test('0 for a match, 2 for a policy that is rejected, 64 for usage, 66 for what is missing, 78 for a module that is none', () => {
+  test('0 for a match, 1 for none, 2 for a policy that is rejected, 64 for usage, 66 for what is missing, 78 for a module that is none', () => {
     const request = '{"request-method":"get","uri":"/fhir/Patient","client":{"id":"lab"}}';
     const match = explain('{"engine":"allow"}', request);
     assert.equal(match.status, 0, match.stderr);
     assert.match(match.stdout, /^match/);
+    const none = explain('{"engine":"matcho","matcho":{"request-method":"post"}}', request);
+    assert.equal(none.status, 1, none.stderr);
+    assert.match(none.stdout, /^no match/);
+    assert.equal(explain('{"engine":"matcho","matcho":{}}', request).status, 2);
     const policy = file('policy.json', '{"engine":"allow"}'), asked = file('request.json', request);
     assert.equal(explain(`@${policy}`, `@${asked}`).status, 0);
     assert.equal(typeof JSON.parse(explain(`@${policy}`, request, '--json').stdout), 'object');
