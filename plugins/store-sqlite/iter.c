@@ -14,8 +14,10 @@ struct list {
     int64_t p, key;
 };
 
+enum iter_kind { ITER_LISTS, ITER_ARRAY, ITER_ALL, ITER_ANY };
+
 struct iter {
-    enum { ITER_LISTS, ITER_ARRAY, ITER_ALL, ITER_ANY } kind;
+    enum iter_kind kind;
     bool exact;
     const char *name;
 
@@ -36,7 +38,7 @@ struct iter {
     int64_t *heads, *asked;
 };
 
-static struct iter *iter_new(struct run *run, int kind, const char *name)
+static struct iter *iter_new(struct run *run, enum iter_kind kind, const char *name)
 {
     struct iter *it = andiron_new(run->arena, struct iter);
 

@@ -199,7 +199,7 @@ static bool take_payload(struct keys_cursor *c, struct keys_entry *e)
         return (e->flags & KEYS_HAS_1) == 0 || take_double(c, &e->number_high);
     case KEYS_QUANTITY:
         for (unsigned i = 0; i < 3; i++) {
-            if ((e->flags & (KEYS_HAS_1 << i)) != 0 && !take_fixed(c, 8, &e->hash[i]))
+            if ((e->flags & ((unsigned)KEYS_HAS_1 << i)) != 0 && !take_fixed(c, 8, &e->hash[i]))
                 return false;
         }
         return take_double(c, &e->number_low) && take_double(c, &e->number_high);

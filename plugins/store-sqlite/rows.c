@@ -152,7 +152,7 @@ static int rows_of_quantity(const struct action *a, const struct keys_entry *e)
     if (row_number(a, e, 0) != 0)
         return -1;
     for (unsigned i = 0; i < 3; i++) {
-        if ((e->flags & (KEYS_HAS_1 << i)) != 0 && row_number(a, e, e->hash[i]) != 0)
+        if ((e->flags & ((unsigned)KEYS_HAS_1 << i)) != 0 && row_number(a, e, e->hash[i]) != 0)
             return -1;
     }
     return 0;
