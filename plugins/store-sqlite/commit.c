@@ -90,7 +90,7 @@ static void pack_early(struct commit_job *c, struct db *db)
 
     source.arg = &source;
     for (size_t i = 0; i < c->commit->count; i++) {
-        if (c->commit->writes[i].match != NULL)
+        if (c->commit->writes[i].match != NULL && !c->commit->writes[i].match_is_ref)
             return; /* stamp() may put another id into any write's terms */
     }
     for (size_t i = 0; i < c->commit->count; i++) {

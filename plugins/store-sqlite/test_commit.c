@@ -216,6 +216,44 @@ static void conditional_write_takes_its_match(void **state)
     assert_int_equal(commit.error.code, ANDIRON_E_MULTIPLE_MATCHES);
 }
 
+/* A removal that its match skips: what was found by a search is that still, at the commit. */
+static void a_skipped_removal_guards_what_was_found(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_token("identifier", "s", "1");
+    struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, term);
+    struct andiron_query query = { .type = "Patient", .filter = &filter };
+    struct andiron_write writes[] = { { .ref = kit_ref("Basic", "b"), .body = ANDIRON_STR("{}") },
+                                      { .remove = true,
+                                        .if_version = 1,
+                                        .match = &query,
+                                        .match_is_ref = true,
+                                        .if_none_exist = true } };
+    struct andiron_commit commit = { .writes = writes, .count = 2 };
+
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", &term, 1), 1);
+    for (uint64_t version = 1; version <= 2; version++) {
+        writes[0].ref = kit_ref("Basic", "b");
+        writes[1].ref = kit_ref("Patient", "a");
+        assert_int_equal(kit_commit(k, &commit), 0);
+        assert_int_equal(writes[0].ref.version, version);
+        assert_int_equal(writes[1].ref.version, 1);
+    }
+    writes[1].ref = kit_ref("Patient", "other");
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_CONFLICT);
+    assert_int_equal(commit.failed, 1);
+    writes[1].ref = kit_ref("Patient", "a");
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", NULL, 0), 2); /* no longer a match */
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_PRECONDITION);
+    assert_int_equal(commit.failed, 1);
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", &term, 1), 3);
+    assert_int_equal(kit_put(k, "Patient", "twin", "{}", &term, 1), 1);
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_MULTIPLE_MATCHES);
+}
+
 static void one_resource_twice_is_refused(void **state)
 {
     struct kit *k = *state;
@@ -324,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_condition_fails_the_whole_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(conditional_write_takes_its_match, setup, teardown),
         cmocka_unit_test_setup_teardown(one_resource_twice_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_skipped_removal_guards_what_was_found, setup, teardown),
         cmocka_unit_test_setup_teardown(references_inside_a_commit_find_their_targets, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(checked_references_need_their_targets, setup, teardown),
