@@ -66,6 +66,7 @@ static enum andiron_step none_found(struct andiron_request *req, struct writing 
         return andiron_fail(req, ANDIRON_E_PRECONDITION,
                             "nothing matches, so no version can match If-Match");
     /* A resource that has the id already, without matching, must not be overwritten. */
+    w->repeats = w->if_none ? w->repeats + 1 : 0;
     w->if_none = true;
     w->id = w->body_id.len > 0 ? w->body_id : uuid_new(andiron_request_arena(req));
     return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
@@ -82,6 +83,8 @@ static enum andiron_step one_found(struct andiron_request *req, struct writing *
     if (w->only_new)
         return andiron_fail(req, ANDIRON_E_PRECONDITION, "%s/%.*s matches already", w->type->name,
                             (int)id.len, id.data);
+    w->repeats = andiron_str_eq(w->id, id) ? w->repeats + 1 : 0;
+    w->if_none = false;
     w->id = id;
     if (w->demands_version)
         return write_demand_version(req, w);
@@ -113,7 +116,6 @@ enum andiron_step write_find(struct andiron_request *req, void *state)
 
     if (removes_all(w))
         w->match.query.limit = (size_t)w->fhir->config->max_bundle_entries + 1;
-    w->if_none = false;
     w->found = (struct andiron_rows){ .count = 0 };
     return w->fhir->store->search(w->fhir->store_self, req, &w->match.query, &w->found, found, w);
 }

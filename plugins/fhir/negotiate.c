@@ -262,10 +262,24 @@ bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version)
 
 int negotiate_if_match(andiron_str if_match, uint64_t *ret_version)
 {
-    andiron_str tag = trim(if_match);
-    uint64_t version = etag_version(tag);
-    if (version == 0 && !is_etag(tag))
+    uint64_t version = 0;
+    size_t count = 0;
+
+    if (same_word(trim(if_match), "*")) {
+        *ret_version = NEGOTIATE_LOOK;
+        return 0;
+    }
+    while (if_match.len > 0) {
+        andiron_str tag = next_part(&if_match, ',');
+        if (tag.len == 0) /* RFC 9110 section 5.6.1.2: empty elements are ignored */
+            continue;
+        if (!is_etag(tag))
+            return -1;
+        version = etag_version(tag);
+        count++;
+    }
+    if (count == 0)
         return -1;
-    *ret_version = version != 0 ? version : NEGOTIATE_FOREIGN;
+    *ret_version = count > 1 ? NEGOTIATE_LOOK : version != 0 ? version : NEGOTIATE_FOREIGN;
     return 0;
 }

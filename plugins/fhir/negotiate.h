@@ -43,10 +43,12 @@ void negotiate_prefer(andiron_str prefer, struct wanted *ret);
 bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version);
 
 /*
- * Version of an If-Match header: W/"3" or "3"; NEGOTIATE_FOREIGN, which no resource has, for an ETag
- * that is none of ours; -1 for anything else.
+ * The version that an If-Match or If-None-Match of a write names: W/"3" or "3"; NEGOTIATE_FOREIGN, which no
+ * resource has, for an ETag that is none of ours; NEGOTIATE_LOOK for * and for lists, which
+ * negotiate_etag_matches() compares with what is stored. -1 for anything else.
  */
 #define NEGOTIATE_FOREIGN UINT64_MAX
+#define NEGOTIATE_LOOK (UINT64_MAX - 1)
 int negotiate_if_match(andiron_str if_match, uint64_t *ret_version);
 
 #endif

@@ -110,7 +110,7 @@ static void etags_are_compared_weakly(void **state)
     assert_false(negotiate_etag_matches(ANDIRON_STR("W/\"\""), 0));
 }
 
-static void if_match_names_one_version(void **state)
+static void if_match_names_versions(void **state)
 {
     (void)state;
     uint64_t version = 0;
@@ -118,8 +118,16 @@ static void if_match_names_one_version(void **state)
     assert_int_equal(version, 12);
     assert_int_equal(negotiate_if_match(ANDIRON_STR(" \"4\" "), &version), 0);
     assert_int_equal(version, 4);
-    assert_int_equal(negotiate_if_match(ANDIRON_STR("*"), &version), -1);
-    assert_int_equal(negotiate_if_match(ANDIRON_STR("W/\"1\", W/\"2\""), &version), -1);
+    static const char *const several[] = { "*", " * ", "W/\"1\", W/\"2\"", "\"a,b\",W/\"1\"" };
+    for (size_t i = 0; i < sizeof(several) / sizeof(several[0]); i++) {
+        assert_int_equal(negotiate_if_match(andiron_str_of(several[i]), &version), 0);
+        assert_true(version == NEGOTIATE_LOOK);
+    }
+    assert_int_equal(negotiate_if_match(ANDIRON_STR(", W/\"3\" ,"), &version), 0);
+    assert_int_equal(version, 3);
+    static const char *const wrong[] = { ",", "W/\"1\", 2", "*, W/\"1\"", "3", "W/\"1\" W/\"2\"" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(negotiate_if_match(andiron_str_of(wrong[i]), &version), -1);
     assert_int_equal(negotiate_if_match(ANDIRON_STR("W/"), &version), -1);
     assert_int_equal(negotiate_if_match(ANDIRON_STR("\""), &version), -1);
     static const char *const foreign[] = { "W/\"0\"", "\"a\"", "W/\"\"",
@@ -138,7 +146,7 @@ int main(void)
         cmocka_unit_test(bodies_are_json_in_utf8),
         cmocka_unit_test(prefer_is_read_in_any_mixture),
         cmocka_unit_test(etags_are_compared_weakly),
-        cmocka_unit_test(if_match_names_one_version),
+        cmocka_unit_test(if_match_names_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,6 +140,29 @@ static enum andiron_step commit_without(struct andiron_request *req, struct tran
     return commit(req, t);
 }
 
+bool transaction_tries_again(struct transaction *t)
+{
+    bool small = andiron_request_body(t->req).len <= FHIR_OFFLOAD_ABOVE;
+    return ++t->tries < (small ? TRIES_SMALL : TRIES);
+}
+
+static enum andiron_step busy(struct andiron_request *req, const struct entry *e)
+{
+    struct andiron_error err;
+    (void)andiron_error_set(&err, ANDIRON_E_CONFLICT, "request.url",
+                            "others change the resource all the time; try again later");
+    return transaction_fail_at(req, e, &err);
+}
+
+/* What a conditional reference matched is not that, or not as it was, at the time of the commit. */
+static enum andiron_step reference_moved(struct andiron_request *req, struct transaction *t)
+{
+    const struct reference *r = t->references[t->item_of[t->commit.failed] - t->item_count];
+    if (transaction_tries_again(t))
+        return transaction_plan(req, t);
+    return busy(req, &t->bundle->entries[r->entry]);
+}
+
 static enum andiron_step committed(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
@@ -152,12 +175,18 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
         return commit_without(req, t);
     if (t->commit.failed >= t->commit.count)
         return andiron_fail_with(req, err);
+    if (t->item_of[t->commit.failed] >= t->item_count)
+        return reference_moved(req, t);
     struct item *item = &t->items[t->item_of[t->commit.failed]];
     bool raced = err->code == ANDIRON_E_PRECONDITION || err->code == ANDIRON_E_CONFLICT;
-    if (raced && item->by_criteria && ++t->tries < TRIES)
+    if (raced && item->by_criteria &&
+        (item->bound ? transaction_tries_again(t) : ++t->tries < TRIES))
         return transaction_plan(req, t); /* the criteria match another resource now */
-    if (raced && item->bound && ++t->tries < TRIES)
+    bool moved = item->bound && err->code == ANDIRON_E_PRECONDITION;
+    if (moved && transaction_tries_again(t))
         return read_befores(req, t);
+    if (moved)
+        return busy(req, item->entry);
     if (raced && transaction_demands_version(t, item)) {
         (void)transaction_version_needed(&needed);
         return transaction_fail_at(req, item->entry, &needed);
@@ -177,12 +206,32 @@ static bool is_live(const struct transaction *t, const struct item *item)
     return row->ref.id.len > 0 && !row->deleted;
 }
 
+static bool has_tags(const struct item *item)
+{
+    return item->match_tags.len > 0 || item->none_tags.len > 0;
+}
+
+/*
+ * What a conditional reference matched must be its match still, when all is written: a removal
+ * that is skipped where it matches changes nothing, and fails the commit where it does not.
+ */
+static void guard_reference(const struct reference *r, struct andiron_write *w)
+{
+    const struct andiron_row *row = &r->rows.rows[0];
+    *w = (struct andiron_write){ .ref = { .type = row->ref.type, .id = row->ref.id },
+                                 .remove = true,
+                                 .if_version = row->ref.version,
+                                 .match = &r->plan.query,
+                                 .match_is_ref = true,
+                                 .if_none_exist = true };
+}
+
 static void fill_write(const struct transaction *t, struct item *item, struct andiron_write *w)
 {
     *w = (struct andiron_write){
         .ref = { .type = item->type->str, .id = item->id },
         .remove = item->entry->verb == VERB_DELETE,
-        .if_version = item->if_match,
+        .if_version = item->if_match != NEGOTIATE_LOOK ? item->if_match : 0,
         .if_absent =
             (item->if_none && !item->is_conditional) || transaction_demands_version(t, item),
         .match = item->is_conditional || item->by_criteria ? &item->match.query : NULL,
@@ -196,8 +245,9 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         w->stamp_state = &item->preparing.draft;
     }
     item->bound = false;
-    if ((item->type->platform || item->entry->verb == VERB_PATCH) && item->before != NOWHERE &&
-        item->if_match == 0 && !item->if_none && !item->is_conditional) {
+    bool looked = item->type->platform || item->entry->verb == VERB_PATCH || has_tags(item);
+    if (looked && item->before != NOWHERE && w->if_version == 0 && !item->if_none &&
+        !item->is_conditional) {
         w->if_absent = !is_live(t, item);
         w->if_version = w->if_absent ? 0 : t->befores.rows[item->before].ref.version;
         item->bound = true;
@@ -207,11 +257,11 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
 static enum andiron_step commit(struct andiron_request *req, struct transaction *t)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
-    struct andiron_write *writes = andiron_alloc(arena, (t->item_count + 1) * sizeof(writes[0]));
-    size_t count = 0;
+    size_t most = t->item_count + t->reference_count, count = 0;
+    struct andiron_write *writes = andiron_alloc(arena, (most + 1) * sizeof(writes[0]));
 
     t->places = andiron_alloc(arena, (t->item_count + 1) * sizeof(t->places[0]));
-    t->item_of = andiron_alloc(arena, (t->item_count + 1) * sizeof(t->item_of[0]));
+    t->item_of = andiron_alloc(arena, (most + 1) * sizeof(t->item_of[0]));
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
         t->places[i] = NOWHERE;
@@ -222,6 +272,10 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
         item->preparing.draft.writes = writes;
         item->preparing.draft.places = t->places;
         fill_write(t, item, &writes[count++]);
+    }
+    for (size_t i = 0; count > 0 && i < t->reference_count; i++) {
+        t->item_of[count] = t->item_count + i;
+        guard_reference(t->references[i], &writes[count++]);
     }
     t->commit = (struct andiron_commit){
         .writes = writes, .count = count, .check_references = t->fhir->config->referential_integrity
@@ -307,6 +361,24 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         andiron_str_of(andiron_printf(arena, "Bundle.entry[%zu].resource", e->index));
 }
 
+/* RFC 9110 sections 13.1.1 and 13.1.2. -1 and err. */
+static int check_tags(const struct transaction *t, const struct item *item,
+                      struct andiron_error *err)
+{
+    uint64_t version = is_live(t, item) ? t->befores.rows[item->before].ref.version : 0;
+    bool matches = item->match_tags.len > 0
+                       ? version > 0 && negotiate_etag_matches(item->match_tags, version)
+                       : item->if_match == 0 || item->if_match == version;
+
+    if (!matches)
+        return andiron_error_set(err, ANDIRON_E_PRECONDITION, "request.ifMatch",
+                                 "is not the current version");
+    if (version > 0 && item->none_tags.len > 0 && negotiate_etag_matches(item->none_tags, version))
+        return andiron_error_set(err, ANDIRON_E_PRECONDITION, "request.ifNoneMatch",
+                                 "is the current version");
+    return 0;
+}
+
 /* Whether what is stored can be patched. -1 and err. */
 static int check_before(const struct transaction *t, const struct item *item,
                         struct andiron_error *err)
@@ -333,10 +405,7 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
         struct item *item = &t->items[i];
         if (item->left)
             continue;
-        if (item->before != NOWHERE && item->if_match != 0 &&
-            t->befores.rows[item->before].ref.version != item->if_match) {
-            (void)andiron_error_set(&err, ANDIRON_E_PRECONDITION, "request.ifMatch",
-                                    "is not the current version");
+        if (item->before != NOWHERE && check_tags(t, item, &err) != 0) {
             if (t->bundle->is_transaction)
                 return transaction_fail_at(req, item->entry, &err);
             transaction_leave(item);
@@ -377,7 +446,7 @@ static enum andiron_step ask_befores(struct andiron_request *req, struct transac
         item->before = NOWHERE;
         bool removes = item->entry->verb == VERB_DELETE;
         bool needed =
-            item->entry->verb == VERB_PATCH ||
+            item->entry->verb == VERB_PATCH || has_tags(item) ||
             (removes ? item->type->platform : prepare_needs_before(t->fhir, item->type, req));
         if (item->left || item->is_void || item->entry->verb == VERB_POST || !needed)
             continue;

@@ -9,7 +9,8 @@
 #include "match.h"
 #include "prepare.h"
 
-enum { TRIES = 4 };
+/* For what others change meanwhile. Every try prepares all again, in the request's memory. */
+enum { TRIES = 4, TRIES_SMALL = 100 };
 #define NOWHERE SIZE_MAX
 
 /* A writing entry. */
@@ -18,7 +19,8 @@ struct item {
     const struct resource_type *type;
     struct andiron_request *judged; /* inner request that was allowed */
     andiron_str id;
-    uint64_t if_match;
+    uint64_t if_match; /* 0: none; NEGOTIATE_LOOK: match_tags */
+    andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
     bool if_none;
     bool is_conditional; /* ifNoneExist: the id is known only at the commit */
     bool by_criteria;    /* PUT, PATCH or DELETE of what matches; the id is that of the match */
@@ -68,7 +70,7 @@ struct transaction {
 
     struct andiron_commit commit;
     size_t *places;  /* of each item in the commit; NOWHERE: unchanged, or not in it */
-    size_t *item_of; /* of each write */
+    size_t *item_of; /* of each write; behind the last item: of references, in their order */
 };
 
 /* Finds out all that depends on other entries and on the store, then goes on with the next. */
@@ -76,6 +78,9 @@ enum andiron_step transaction_plan(struct andiron_request *req, struct transacti
 
 /* What comes after the plan. */
 enum andiron_step transaction_planned(struct andiron_request *req, void *state);
+
+/* Whether what others changed meanwhile is worth another try. Counts it. */
+bool transaction_tries_again(struct transaction *t);
 
 /* versioned-updates: whether the entry must say ifMatch if what it writes exists. */
 bool transaction_demands_version(const struct transaction *t, const struct item *item);

@@ -13,6 +13,17 @@
 
 static enum andiron_step find_references(struct andiron_request *req, struct transaction *t);
 
+/* Whether an entry of the transaction deletes the resource; deletions come first. */
+static bool is_removed(const struct transaction *t, const struct rewrite_target *target)
+{
+    const struct rewrite_target *own = rewrite_map_find(
+        t->identities,
+        andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%.*s/%.*s",
+                                      (int)target->type.len, target->type.data,
+                                      (int)target->id.len, target->id.data)));
+    return own != NULL && t->items[own->write].entry->verb == VERB_DELETE;
+}
+
 static enum andiron_step reference_found(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
@@ -34,6 +45,12 @@ static enum andiron_step reference_found(struct andiron_request *req, void *stat
     r->target = (struct rewrite_target){ .url = r->url,
                                          .type = r->rows.rows[0].ref.type,
                                          .id = r->rows.rows[0].ref.id };
+    if (is_removed(t, &r->target)) {
+        (void)andiron_error_set(&err, ANDIRON_E_PRECONDITION, "resource",
+                                "a conditional reference to %s matches what another entry deletes",
+                                r->type->name);
+        return transaction_fail_at(req, e, &err);
+    }
     (void)rewrite_map_add(t->conditional, &r->target);
     t->at++;
     return find_references(req, t);
@@ -187,18 +204,24 @@ static void enter(struct transaction *t, size_t index)
 /* What is wrong with conditions fails a transaction; an entry of a batch finds out by itself. */
 static void conditions(struct transaction *t, struct item *item)
 {
+    static const char not_etags[] =
+        "must be ETags such as W/\"3\", separated by commas, or *";
     struct entry *e = item->entry;
     struct andiron_error err;
     size_t issues = t->issues.count;
+    uint64_t named;
 
     if (e->if_match.len > 0 && negotiate_if_match(e->if_match, &item->if_match) != 0)
-        transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifMatch",
-                           "must be an ETag such as W/\"3\"");
-    if (e->if_none_match.len > 0 && e->verb == VERB_PUT) {
-        item->if_none = andiron_str_eq(e->if_none_match, ANDIRON_STR("*"));
-        if (!item->if_none)
-            transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifNoneMatch",
-                               "of a write must be *");
+        transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifMatch", not_etags);
+    if (item->if_match == NEGOTIATE_LOOK)
+        item->match_tags = e->if_match;
+    if (e->if_none_match.len > 0 && e->verb != VERB_POST) {
+        if (negotiate_if_match(e->if_none_match, &named) != 0)
+            transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifNoneMatch", not_etags);
+        else if (e->verb == VERB_PUT && andiron_str_eq(e->if_none_match, ANDIRON_STR("*")))
+            item->if_none = true;
+        else
+            item->none_tags = e->if_none_match;
     }
     if (e->if_none_exist.data != NULL && e->verb == VERB_POST) {
         item->is_conditional = true;

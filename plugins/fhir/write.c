@@ -74,21 +74,34 @@ static enum andiron_step answer_unchanged(struct andiron_request *req, struct wr
 
 /* ---- commit ------------------------------------------------------------------------------ */
 
+/* Whether the commit was bound to the version that was looked at by nobody but ourselves. */
+static bool is_free(const struct writing *w)
+{
+    return w->needs_before && !w->if_none && (w->if_match == 0 || w->if_match == NEGOTIATE_LOOK);
+}
+
 static enum andiron_step refused(struct andiron_request *req, struct writing *w)
 {
     enum andiron_code code = w->commit.error.code;
     bool raced = code == ANDIRON_E_PRECONDITION || code == ANDIRON_E_CONFLICT;
 
+    bool moved = code == ANDIRON_E_PRECONDITION && is_free(w);
+
     /* The condition of the client led to another resource meanwhile: it is looked for again. */
-    if (raced && w->is_conditional && ++w->tries < WRITE_TRIES)
+    if (raced && w->is_conditional && (moved || w->repeats < WRITE_REPEATS) &&
+        ++w->tries < WRITE_TRIES)
         return write_find(req, w);
     if (w->demands_version && code == ANDIRON_E_PRECONDITION)
         return write_demand_version(req, w);
     if (w->is_delete && (code == ANDIRON_E_NOT_FOUND || code == ANDIRON_E_GONE))
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     /* Somebody wrote between our read and our commit; only our own condition failed. */
-    if (raced && w->needs_before && !w->if_match && !w->if_none && ++w->tries < WRITE_TRIES)
+    if (moved && ++w->tries < WRITE_TRIES)
         return write_changeable(req, w);
+    if (moved)
+        return andiron_fail(req, ANDIRON_E_CONFLICT,
+                            "others change %s/%.*s all the time; try again later", w->type->name,
+                            (int)w->id.len, w->id.data);
     if (w->if_none && (!w->is_update || w->is_conditional) && code == ANDIRON_E_PRECONDITION)
         return andiron_fail(req, ANDIRON_E_CONFLICT, "%s/%.*s exists already", w->type->name,
                             (int)w->id.len, w->id.data);
@@ -133,7 +146,8 @@ static enum andiron_step commit(struct andiron_request *req, struct writing *w)
 static void bind_to_before(struct writing *w)
 {
     const struct andiron_row *row = &w->before.rows[0];
-    if (!w->type->platform && w->patch.kind == PATCH_NONE)
+    if (!w->type->platform && w->patch.kind == PATCH_NONE && w->match_tags.len == 0 &&
+        w->none_tags.len == 0)
         return;
     if (row->ref.id.len == 0 || row->deleted)
         w->write.if_absent = true;
@@ -159,7 +173,7 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         .ref = { .type = w->type->str, .id = w->id },
         .terms = w->preparing.terms,
         .term_count = w->preparing.term_count,
-        .if_version = w->if_match,
+        .if_version = w->if_match != NEGOTIATE_LOOK ? w->if_match : 0,
         .if_absent = w->if_none || w->demands_version,
         .match = w->if_none_exist || w->is_conditional ? &w->match.query : NULL,
         .if_none_exist = w->if_none_exist,
@@ -167,8 +181,7 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         .stamp = compose_stamp,
         .stamp_state = &w->preparing.draft,
     };
-    if (w->needs_before && !w->if_none && w->if_match == 0 && !w->if_none_exist &&
-        !w->demands_version)
+    if (is_free(w) && !w->if_none_exist && !w->demands_version)
         bind_to_before(w);
     return commit(req, w);
 }
@@ -247,6 +260,14 @@ static enum andiron_step remove_bound(struct andiron_request *req, struct writin
     return commit(req, w);
 }
 
+/* RFC 9110 sections 13.1.1 and 13.1.2; version 0: nothing is stored. */
+static bool tags_allow(const struct writing *w, uint64_t version)
+{
+    if (w->match_tags.len > 0 && (version == 0 || !negotiate_etag_matches(w->match_tags, version)))
+        return false;
+    return version == 0 || w->none_tags.len == 0 || !negotiate_etag_matches(w->none_tags, version);
+}
+
 static enum andiron_step before_read(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
@@ -258,7 +279,13 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
     /* Equal content must not hide a failed condition. */
     if (w->if_match == NEGOTIATE_FOREIGN)
         return andiron_fail(req, ANDIRON_E_PRECONDITION, "If-Match names no version of it");
-    if (w->if_match != 0 && (!exists || row->ref.version != w->if_match))
+    if (!tags_allow(w, exists ? row->ref.version : 0))
+        return andiron_fail(req, ANDIRON_E_PRECONDITION,
+                            "version %llu of %s/%.*s is not one that If-Match or If-None-Match allow",
+                            (unsigned long long)(exists ? row->ref.version : 0), w->type->name,
+                            (int)w->id.len, w->id.data);
+    if (w->if_match != 0 && w->if_match != NEGOTIATE_LOOK &&
+        (!exists || row->ref.version != w->if_match))
         return andiron_fail(
             req, ANDIRON_E_PRECONDITION, "If-Match names version %llu, current is %llu",
             (unsigned long long)w->if_match, (unsigned long long)(exists ? row->ref.version : 0));

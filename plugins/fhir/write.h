@@ -11,7 +11,8 @@
 #include "patch.h"
 #include "prepare.h"
 
-enum { WRITE_TRIES = 4 }; /* for what others change meanwhile */
+/* For what others change meanwhile: as many as write to one resource at the same time. */
+enum { WRITE_TRIES = 100, WRITE_REPEATS = 3 };
 
 struct writing {
     const struct fhir *fhir;
@@ -26,8 +27,9 @@ struct writing {
     bool answers_meta; /* $meta-add, $meta-delete */
 
     /* conditions of the client */
-    uint64_t if_match; /* 0: none */
-    bool if_none;      /* If-None-Match: *, or a create under the client's id */
+    uint64_t if_match; /* 0: none; NEGOTIATE_LOOK: match_tags */
+    andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
+    bool if_none; /* If-None-Match: *, or a create under the client's id */
     bool if_none_exist;
     bool is_conditional;  /* the resource is the one that the criteria match */
     bool demands_version; /* versioned-updates: what exists may not be updated without If-Match */
@@ -35,6 +37,7 @@ struct writing {
     bool only_new;        /* If-None-Match: * of a conditional update */
     struct andiron_search_plan match;
     struct andiron_rows found;
+    unsigned repeats; /* how often the criteria led to the same resource again */
 
     /* what is stored now */
     bool needs_before;

@@ -14,19 +14,27 @@ static int conditions(struct andiron_request *req, struct writing *w)
 {
     andiron_str match = andiron_request_header(req, "if-match");
     andiron_str none = andiron_request_header(req, "if-none-match");
+    uint64_t named;
 
     if (match.len > 0 && negotiate_if_match(match, &w->if_match) != 0) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID, "If-Match must be one ETag such as W/\"3\"");
+        (void)andiron_fail(req, ANDIRON_E_INVALID,
+                           "If-Match must be ETags such as W/\"3\", separated by commas, or *");
         return -1;
     }
-    if (none.len > 0 && !w->is_delete) {
-        if (!andiron_str_eq(none, ANDIRON_STR("*"))) {
-            (void)andiron_fail(req, ANDIRON_E_INVALID, "If-None-Match of a write must be *");
-            return -1;
-        }
-        w->if_none = w->is_update;
+    if (w->if_match == NEGOTIATE_LOOK)
+        w->match_tags = match;
+    if (none.len > 0 && negotiate_if_match(none, &named) != 0) {
+        (void)andiron_fail(req, ANDIRON_E_INVALID,
+                           "If-None-Match must be ETags such as W/\"3\", separated by commas, or *");
+        return -1;
     }
-    w->demands_version = w->is_update && !w->if_none && w->if_match == 0 &&
+    if (andiron_str_eq(none, ANDIRON_STR("*")) && w->is_update)
+        w->if_none = true;
+    else if (none.len > 0)
+        w->none_tags = none;
+    w->needs_before |= w->match_tags.len > 0 || w->none_tags.len > 0;
+    bool names_version = w->if_match != 0 && !andiron_str_eq(match, ANDIRON_STR("*"));
+    w->demands_version = w->is_update && !w->if_none && !names_version &&
                          w->fhir->config->versioned_updates == VERSIONED_REQUIRED &&
                          !w->type->platform &&
                          andiron_request_principal(req)->kind != ANDIRON_SYSTEM;
@@ -90,7 +98,7 @@ enum andiron_step fhir_update(struct andiron_request *req, void *self)
     w->is_update = true;
     if (needs_id(req, w) != 0 || conditions(req, w) != 0)
         return ANDIRON_DONE;
-    w->needs_before = prepare_needs_before(w->fhir, w->type, req);
+    w->needs_before |= prepare_needs_before(w->fhir, w->type, req);
     return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
 }
 
@@ -154,7 +162,7 @@ enum andiron_step fhir_delete(struct andiron_request *req, void *self)
         return ANDIRON_DONE;
     if (!types_is_id(w->id))
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
-    w->needs_before = w->type->platform;
+    w->needs_before |= w->type->platform;
     return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
 }
 
@@ -264,7 +272,7 @@ enum andiron_step fhir_conditional_update(struct andiron_request *req, void *sel
     w->is_update = w->id_is_chosen = true;
     if (conditions(req, w) != 0 || take_criteria(req, w) != 0 || take_body_id(req, w) != 0)
         return ANDIRON_DONE;
-    w->needs_before = prepare_needs_before(w->fhir, w->type, req);
+    w->needs_before |= prepare_needs_before(w->fhir, w->type, req);
     return access_types(req, w->match.types, write_find, w);
 }
 
@@ -286,6 +294,6 @@ enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *sel
     w->is_delete = true;
     if (conditions(req, w) != 0 || take_criteria(req, w) != 0)
         return ANDIRON_DONE;
-    w->needs_before = w->type->platform;
+    w->needs_before |= w->type->platform;
     return access_types(req, w->match.types, write_find, w);
 }
