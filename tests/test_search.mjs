@@ -229,6 +229,47 @@ test('sorting holds over pages, and resources without the key come last', { skip
   assert.deepEqual(families, families.slice().sort());
 });
 
+// Least (or with -, greatest) value of each key; those without one last, in either direction.
+const byKeys = (list, keys) => [...list].sort((a, b) => {
+  for (const [sign, values] of keys) {
+    const [x, y] = [a, b].map((r) => values(r).filter((v) => v !== undefined).sort((v, w) => sign * (v < w ? -1 : v > w ? 1 : 0))[0]);
+    if (x === y) continue;
+    if (x === undefined || y === undefined) return x === undefined ? 1 : -1;
+    return sign * (x < y ? -1 : 1);
+  }
+  return 0;
+});
+
+test('codes, references and URLs sort, and so do several keys', { skip }, async () => {
+  const status = (r) => [r.status], subject = (r) => [r.subject?.reference].filter((k) => k && !k.startsWith('#')), url = (r) => [r.url];
+  const code = (r) => (r.code?.coding ?? []).map((c) => c.code), from = (r) => [Date.parse(r.effectiveDateTime ?? r.effectivePeriod?.start ?? r.effectiveInstant ?? NaN)].filter((t) => !Number.isNaN(t));
+  const observations = resources.filter((r) => r.resourceType === 'Observation'), sets = resources.filter((r) => r.resourceType === 'ValueSet');
+  for (const [list, sort, keys] of [
+    [observations, 'status', [[1, status]]], [observations, '-code', [[-1, code]]], [observations, 'subject', [[1, subject]]], [sets, 'url', [[1, url]]], [sets, '-url', [[-1, url]]],
+    [observations, 'status,-date', [[1, status], [-1, from]]], [observations, '-subject,code,-date', [[-1, subject], [1, code], [-1, from]]], [observations, 'code,status,_id', [[1, code], [1, status], [1, (r) => [r.id]]]],
+  ]) {
+    const found = (await ids(`${list[0].resourceType}?_sort=${sort}`)).map((id) => list.find((r) => r.id === id));
+    const shown = (all) => all.map((r) => JSON.stringify(keys.map(([sign, values]) => values(r).filter((v) => v !== undefined).sort((v, w) => sign * (v < w ? -1 : v > w ? 1 : 0))[0] ?? null)));
+    assert.equal(new Set(found.map((r) => r?.id)).size, list.length, sort);
+    assert.deepEqual(shown(found), shown(byKeys(list, keys)), sort);
+  }
+  const everything = await ids('?_type=Patient,Observation&_sort=_id');
+  assert.deepEqual(everything, resources.filter((r) => ['Patient', 'Observation'].includes(r.resourceType)).map((r) => r.id).sort());
+  const refused = await call('GET', `${server.fhir}/Observation?_sort=code-value-quantity`, undefined, admin());
+  assert.equal(refused.status, 400);
+  assert.match(refused.text, /nothing can be sorted by code-value-quantity/);
+});
+
+test('_list finds the items of a list', { skip }, async () => {
+  const list = { resourceType: 'List', id: 'ward', status: 'current', mode: 'working', entry: ['Patient/f001', 'Patient/nobody', 'Observation/f001'].map((reference) => ({ item: { reference } })) };
+  assert.equal((await call('PUT', `${server.fhir}/List/ward`, list, server.admin)).status, 201);
+  for (const search of ['Patient?_list=ward', 'Patient?_list=List/ward', 'Patient?_list=none,ward', 'Patient?_list=ward&gender=male']) assert.deepEqual(await ids(search), ['f001'], search);
+  assert.deepEqual(await ids('Observation?patient._list=ward&_id=f001'), ['f001']);
+  assert.deepEqual(await ids('Patient?_list=none'), []);
+  assert.equal((await call('GET', `${server.fhir}/Patient?_list=$current-problems`, undefined, admin())).status, 400);
+  assert.equal((await call('DELETE', `${server.fhir}/List/ward`, undefined, server.admin)).status, 204);
+});
+
 test('self and next say what was applied, and a page link works alone', { skip }, async () => {
   const page = await call('GET', `${server.fhir}/Observation?status=final&nonsense=1&_count=3`, undefined, server.admin);
   assert.equal(page.status, 200, page.text);

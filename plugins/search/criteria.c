@@ -1,6 +1,7 @@
 /*
  * Criteria: from the name of a parameter, with modifiers and chains, to a filter.
  */
+#include "common/fhir/ids.h"
 #include "common/fhir/types.h"
 #include "compile.h"
 #include "text.h"
@@ -241,7 +242,8 @@ static bool may_have(const struct search_type *type, andiron_str name)
         end++;
     andiron_str code = { name.data, end };
     return model_param(type, code, &param) || andiron_str_eq(code, ANDIRON_STR("_has")) ||
-           andiron_str_eq(code, ANDIRON_STR("_compartment"));
+           andiron_str_eq(code, ANDIRON_STR("_compartment")) ||
+           andiron_str_eq(code, ANDIRON_STR("_list"));
 }
 
 /* subject.name: through every type that subject may refer to and that has a name. */
@@ -344,11 +346,40 @@ static int has(struct compiling *c, const struct search_type *type, andiron_str 
     return 0;
 }
 
+/* "_list=12", "_list=List/12": what the list has as items (search.html, 3.1.1.4.10). */
+static int in_list(struct compiling *c, const struct search_type *type, andiron_str values,
+                   int64_t depth, const struct andiron_filter **ret)
+{
+    static const char prefix[] = "List/";
+    size_t len = sizeof(prefix) - 1;
+    struct list any = { NULL };
+    andiron_str value;
+
+    while (text_cut(&values, ',', &value)) {
+        const struct andiron_filter *one;
+        if (value.len > len && memcmp(value.data, prefix, len) == 0)
+            value = (andiron_str){ value.data + len, value.len - len };
+        if (value.len > 0 && value.data[0] == '$')
+            return compile_unknown(c,
+                                   "_list: there is no list \"%.*s\" here; it must be the id of a "
+                                   "List",
+                                   SHOWN(value));
+        if (!fhir_is_id(value))
+            return compile_fail(c, "_list must be the id of a List, not \"%.*s\"", SHOWN(value));
+        if (has(c, type, ANDIRON_STR("List:item:_id"), value, depth, &one) != 0 ||
+            conditions_check(c) != 0)
+            return -1;
+        list_add(c, &any, one);
+    }
+    *ret = filter_of(c, ANDIRON_FILTER_OR, &any);
+    return 0;
+}
+
 /* ---- one criterion ----------------------------------------------------------- */
 
 int unknown_param(struct compiling *c, const struct search_type *type, andiron_str code)
 {
-    static const char *const unsupported[] = { "_text", "_content", "_list", "_filter", "_query" };
+    static const char *const unsupported[] = { "_text", "_content", "_filter", "_query" };
     struct text_nearest nearest = { .wrong = code };
     const char *of = type->name != NULL ? type->name : "a search of all these types";
     struct fhir_param p;
@@ -377,6 +408,8 @@ int criterion(struct compiling *c, const struct search_type *type, andiron_str n
                    ret);
     if (andiron_str_eq(name, ANDIRON_STR("_compartment")))
         return compartment_filter(c, type, value, ret);
+    if (andiron_str_eq(name, ANDIRON_STR("_list")))
+        return in_list(c, type, value, depth, ret);
     while (end < name.len && name.data[end] != ':' && name.data[end] != '.')
         end++;
     andiron_str code = { name.data, end };

@@ -79,9 +79,9 @@ static int sort_key(struct compiling *c, const struct search_type *type, andiron
                     struct andiron_sort *ret)
 {
     static const enum andiron_term_kind kinds[] = {
-        [FHIR_PARAM_NUMBER] = ANDIRON_TERM_NUMBER,
-        [FHIR_PARAM_DATE] = ANDIRON_TERM_DATE,
-        [FHIR_PARAM_STRING] = ANDIRON_TERM_STRING,
+        [FHIR_PARAM_NUMBER] = ANDIRON_TERM_NUMBER,       [FHIR_PARAM_DATE] = ANDIRON_TERM_DATE,
+        [FHIR_PARAM_STRING] = ANDIRON_TERM_STRING,       [FHIR_PARAM_TOKEN] = ANDIRON_TERM_TOKEN,
+        [FHIR_PARAM_REFERENCE] = ANDIRON_TERM_REFERENCE, [FHIR_PARAM_URI] = ANDIRON_TERM_URI,
         [FHIR_PARAM_QUANTITY] = ANDIRON_TERM_QUANTITY,
     };
     struct fhir_param param;
@@ -92,15 +92,9 @@ static int sort_key(struct compiling *c, const struct search_type *type, andiron
     if (!model_param(type, key, &param))
         return unknown_param(c, type, key);
     ret->param = param.code;
-    ret->kind = ANDIRON_TERM_TOKEN;
-    if (strcmp(param.code, "_id") == 0)
-        return 0;
-    if (param.kind != FHIR_PARAM_NUMBER && param.kind != FHIR_PARAM_DATE &&
-        param.kind != FHIR_PARAM_STRING && param.kind != FHIR_PARAM_QUANTITY)
-        return compile_unknown(c,
-                               "_sort: %s is a %s parameter; sorting is by string, date, number "
-                               "and quantity parameters, by _id and by _lastUpdated",
-                               param.code, fhir_param_kind_name(param.kind));
+    if (param.kind == FHIR_PARAM_COMPOSITE || param.kind == FHIR_PARAM_SPECIAL)
+        return compile_unknown(c, "_sort: nothing can be sorted by %s, a %s parameter", param.code,
+                               fhir_param_kind_name(param.kind));
     ret->kind = kinds[param.kind];
     return 0;
 }

@@ -15,6 +15,25 @@ enum {
     CURSOR_MAX = HEAD + SEAL + 3 * (TEXT_MAX + 3)
 };
 
+int cursor_compare(const struct cursor_value *a, const struct cursor_value *b)
+{
+    size_t len = a->text.len < b->text.len ? a->text.len : b->text.len;
+    int c;
+
+    switch (a->kind) {
+    case VALUE_NUMBER:
+        return a->number < b->number ? -1 : a->number > b->number;
+    case VALUE_REAL:
+        return a->real < b->real ? -1 : a->real > b->real;
+    case VALUE_TEXT:
+        c = len != 0 ? memcmp(a->text.data, b->text.data, len) : 0;
+        return c != 0 ? c : a->text.len < b->text.len ? -1 : a->text.len > b->text.len;
+    case VALUE_ABSENT:
+        break;
+    }
+    return 0;
+}
+
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 struct writer {

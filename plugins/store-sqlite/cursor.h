@@ -26,6 +26,9 @@ struct cursor_value {
     andiron_str text;
 };
 
+/* -1, 0 or 1, of two that are there and of one kind. */
+int cursor_compare(const struct cursor_value *a, const struct cursor_value *b);
+
 struct cursor {
     enum cursor_mode mode;
     uint64_t query; /* what it belongs to */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define POSTING(table, key, order, cmp)                                                            \
     "SELECT vid FROM " table " WHERE p=?1 AND " key "=?2 AND vid" cmp "?3 ORDER BY vid " order     \
@@ -68,10 +69,14 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_ORDER_STRING_UP] = "SELECT s,vid FROM ix_str WHERE p=?1 AND (s,vid)>(?3,?4) "
                            "ORDER BY s,vid LIMIT ?5",
     [DB_ORDER_ID_DOWN] =
-        "SELECT id,vid FROM resource INDEXED BY resource_id WHERE type=?1 AND id<?3 "
-        "AND st=0 ORDER BY id DESC LIMIT ?5",
-    [DB_ORDER_ID_UP] = "SELECT id,vid FROM resource INDEXED BY resource_id WHERE type=?1 AND id>?3 "
-                       "AND st=0 ORDER BY id LIMIT ?5",
+        "SELECT id,vid FROM resource INDEXED BY resource_id WHERE type=?1 AND id<=?3 "
+        "AND (id<?3 OR vid<?4) AND st=0 ORDER BY id DESC LIMIT ?5",
+    [DB_ORDER_ID_UP] =
+        "SELECT id,vid FROM resource INDEXED BY resource_id WHERE type=?1 AND id>=?3 "
+        "AND (id>?3 OR vid>?4) AND st=0 ORDER BY id LIMIT ?5",
+    [DB_VALUES_DOWN] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s<=?3 ORDER BY s DESC "
+                       "LIMIT ?4",
+    [DB_VALUES_UP] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s>=?3 ORDER BY s LIMIT ?4",
     [DB_COUNT_TOKEN] = "SELECT count(*) FROM (SELECT 1 FROM ix_token WHERE p=?1 AND h=?2 LIMIT ?3)",
     [DB_COUNT_REF] = "SELECT count(*) FROM (SELECT 1 FROM ix_ref WHERE p=?1 AND tgt=?2 LIMIT ?3)",
     [DB_COUNT_TYPE] = "SELECT count(*) FROM (SELECT 1 FROM resource INDEXED BY resource_tv "
@@ -112,11 +117,17 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_NUMBER_DROP] = "DELETE FROM ix_num WHERE p=?1 AND g=?2 AND lo=?3 AND vid=?5 AND hi=?4",
     [DB_STRING_ADD] = "INSERT OR IGNORE INTO ix_str(p,s,vid) VALUES(?1,?2,?3)",
     [DB_STRING_DROP] = "DELETE FROM ix_str WHERE p=?1 AND s=?2 AND vid=?3",
+    [DB_VALUE_ADD] = "INSERT OR IGNORE INTO ix_value(p,k,s,h) VALUES(?1,?2,?3,?4)",
+    [DB_VALUE_ADD_REF] =
+        "INSERT OR IGNORE INTO ix_value(p,k,s,h) SELECT ?1,?2,t.name||'/'||r.id,?3 "
+        "FROM resource r CROSS JOIN restype t ON t.id=r.type WHERE r.rid=?3",
     [DB_FORGET_TOKEN] = FORGET("ix_token", "h,vid"),
     [DB_FORGET_REF] = FORGET("ix_ref", "tgt,vid"),
     [DB_FORGET_DATE] = FORGET("ix_date", "cls,lo,vid,hi"),
     [DB_FORGET_NUMBER] = FORGET("ix_num", "g,lo,vid,hi"),
     [DB_FORGET_STRING] = FORGET("ix_str", "s,vid"),
+    [DB_FORGET_VALUE] = FORGET("ix_value", "k,s"),
+    [DB_KEYS] = "SELECT keys FROM version WHERE keys IS NOT NULL",
     [DB_CLAIM] = "INSERT INTO claim(name,exp) VALUES(?1,?2) ON CONFLICT(name) DO UPDATE SET exp=?2 "
                  "WHERE claim.exp<=?3",
     [DB_CLAIM_SWEEP] = "DELETE FROM claim WHERE name IN "
@@ -184,6 +195,8 @@ void db_close(struct db *db)
         sqlite3_finalize(db->statements[i]);
         db->statements[i] = NULL;
     }
+    free(db->seen);
+    db->seen = NULL;
     (void)sqlite3_close(db->handle); /* cannot be busy: nothing is left open on it */
     db->handle = NULL;
 }

@@ -50,6 +50,8 @@ enum db_statement {
     DB_ORDER_STRING_UP,
     DB_ORDER_ID_DOWN,
     DB_ORDER_ID_UP,
+    DB_VALUES_DOWN,
+    DB_VALUES_UP,
     DB_COUNT_TOKEN,
     DB_COUNT_REF,
     DB_COUNT_TYPE,
@@ -80,11 +82,15 @@ enum db_statement {
     DB_NUMBER_DROP,
     DB_STRING_ADD,
     DB_STRING_DROP,
+    DB_VALUE_ADD,
+    DB_VALUE_ADD_REF,
     DB_FORGET_TOKEN,
     DB_FORGET_REF,
     DB_FORGET_DATE,
     DB_FORGET_NUMBER,
     DB_FORGET_STRING,
+    DB_FORGET_VALUE,
+    DB_KEYS, /* of all current versions */
     DB_CLAIM,
     DB_CLAIM_SWEEP,
     DB_VERSION, /* DB_DEPTH instances, one for each depth */
@@ -94,7 +100,8 @@ enum db_statement {
 struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[DB_STATEMENTS];
-    int rc; /* of the last failure: an SQLite result code; 0: none */
+    int rc;         /* of the last failure: an SQLite result code; 0: none */
+    uint64_t *seen; /* values that ix_value surely has (rows.c); NULL: none known */
 };
 
 struct db_settings {

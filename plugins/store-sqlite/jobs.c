@@ -269,7 +269,8 @@ struct forget_job {
 static int forget_rows(struct db *db, int64_t p, bool *ret_more)
 {
     *ret_more = false;
-    for (int which = DB_FORGET_TOKEN; which <= DB_FORGET_STRING; which++) {
+    rows_unsee(db);
+    for (int which = DB_FORGET_TOKEN; which <= DB_FORGET_VALUE; which++) {
         sqlite3_stmt *s = db_statement(db, which);
         if (s == NULL)
             return -1;

@@ -621,6 +621,13 @@ static int bound(struct run *run, const struct node *n)
     return 0;
 }
 
+static bool is_unique(const struct andiron_query *query, size_t key)
+{
+    const char *param = query->sort[key].param;
+
+    return strcmp(param, "_lastUpdated") == 0 || (strcmp(param, "_id") == 0 && query->type != NULL);
+}
+
 int plan_build(struct run *run)
 {
     const struct andiron_query *query = run->query;
@@ -631,12 +638,16 @@ int plan_build(struct run *run)
                                  "_sort has %zu keys; at most %d are supported", query->sort_count,
                                  PLAN_SORTS);
     }
-    run->sort_count = query->sort_count;
-    /* A version's number says all about its instant: sorted by that, nothing further counts. */
-    if (query->sort_count > 0 && strcmp(query->sort[0].param, "_lastUpdated") == 0) {
+    /* No two resources have the same instant, and of one type no two the same id. */
+    while (run->sort_count < query->sort_count && !is_unique(query, run->sort_count))
+        run->sort_count++;
+    if (run->sort_count < query->sort_count)
+        run->sort_count++;
+    if (run->sort_count > 0)
+        run->ascending = !query->sort[run->sort_count - 1].descending;
+    /* A version's number says all about its instant. */
+    if (run->sort_count == 1 && strcmp(query->sort[0].param, "_lastUpdated") == 0)
         run->sort_count = 0;
-        run->ascending = !query->sort[0].descending;
-    }
     run->vid_low = 1;
     run->vid_high = INT64_MAX - 1;
     if (build_types(run) != 0)

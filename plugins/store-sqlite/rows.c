@@ -1,10 +1,12 @@
 /*
- * From keys to rows of ix_token, ix_ref, ix_date, ix_num and ix_str; see rows.h.
+ * From keys to rows of ix_token, ix_ref, ix_date, ix_num, ix_str and ix_value; see rows.h.
  *
  * Values of composites have rows for their tokens and URIs only, enough to find candidates;
  * the part is in the hash.
  */
 #include "rows.h"
+
+#include <stdlib.h>
 
 enum form { FORM_CODE = 1, FORM_CODED, FORM_UNSYSTEMED, FORM_OF_TYPE, FORM_URL, FORM_URI };
 
@@ -64,6 +66,102 @@ andiron_str rows_string(andiron_str text)
         text.len--; /* do not end inside a character */
     return text;
 }
+
+andiron_str rows_url(const struct hash_key *key, andiron_str url, char space[ROWS_STRING_MAX])
+{
+    struct hash128 whole;
+
+    if (url.len <= ROWS_STRING_MAX)
+        return url;
+    whole = hash_of128(key, url);
+    memcpy(space, url.data, ROWS_STRING_MAX - sizeof(whole.bytes));
+    memcpy(space + ROWS_STRING_MAX - sizeof(whole.bytes), whole.bytes, sizeof(whole.bytes));
+    return (andiron_str){ space, ROWS_STRING_MAX };
+}
+
+/* ---- values ---------------------------------------------------------------------- */
+
+enum { SEEN = 4096 };
+
+void rows_unsee(struct db *db)
+{
+    if (db->seen != NULL)
+        memset(db->seen, 0, SEEN * sizeof(db->seen[0]));
+}
+
+/* Most values come again and again: a look into a table saves the look into the file. */
+static bool is_seen(struct db *db, int64_t p, enum rows_value_kind kind, int64_t h)
+{
+    uint64_t mark = ((uint64_t)h ^ ((uint64_t)p << 2 | (uint64_t)kind)) * 0x9e3779b97f4a7c15u;
+    bool seen;
+
+    mark = mark != 0 ? mark : 1;
+    if (db->seen == NULL)
+        db->seen = calloc(SEEN, sizeof(db->seen[0]));
+    if (db->seen == NULL)
+        return false;
+    seen = db->seen[mark % SEEN] == mark;
+    db->seen[mark % SEEN] = mark;
+    return seen;
+}
+
+static int row_value(struct db *db, int64_t p, enum rows_value_kind kind, andiron_str text,
+                     int64_t h)
+{
+    bool is_ref = kind == ROWS_RESOURCE;
+
+    if (is_seen(db, p, kind, h))
+        return 0;
+    sqlite3_stmt *s = db_statement(db, is_ref ? DB_VALUE_ADD_REF : DB_VALUE_ADD);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, p);
+    sqlite3_bind_int64(s, 2, kind);
+    sqlite3_bind_int64(s, is_ref ? 3 : 4, h);
+    if (!is_ref)
+        db_bind_str(s, 3, text);
+    return db_do(db, s);
+}
+
+static int value_of(struct db *db, const struct hash_key *key, const struct keys_entry *e)
+{
+    andiron_str none = { NULL, 0 };
+    char space[ROWS_STRING_MAX];
+
+    if (e->group != 0)
+        return 0; /* nothing is sorted by a composite */
+    switch (e->kind) {
+    case KEYS_TOKEN:
+        return row_value(db, e->p, ROWS_CODE, e->text, rows_hash_code(key, 0, e->text));
+    case KEYS_URL:
+        return row_value(db, e->p, ROWS_URL, rows_url(key, e->text, space),
+                         rows_hash_url(key, e->text));
+    case KEYS_URI:
+        return row_value(db, e->p, ROWS_URL, rows_url(key, e->text, space),
+                         rows_hash_uri(key, 0, e->text));
+    case KEYS_REFERENCE:
+        return row_value(db, e->p, ROWS_RESOURCE, none, e->rid);
+    default:
+        return 0;
+    }
+}
+
+int rows_add_values(struct db *db, const struct hash_key *key, andiron_str keys)
+{
+    struct keys_cursor c = keys_begin(keys);
+    struct keys_entry e;
+
+    while (keys_next(&c, &e)) {
+        if (value_of(db, key, &e) != 0)
+            return -1;
+    }
+    if (!c.broken)
+        return 0;
+    db->rc = SQLITE_CORRUPT;
+    return -1;
+}
+
+/* ---- rows of versions ------------------------------------------------------------ */
 
 /* What is done to each row. */
 struct action {
@@ -207,7 +305,7 @@ int rows_add(struct db *db, const struct hash_key *key, andiron_str keys, int64_
 {
     struct action a = { db,         key,         vid,           DB_TOKEN_ADD,
                         DB_REF_ADD, DB_DATE_ADD, DB_NUMBER_ADD, DB_STRING_ADD };
-    return rows_all(&a, keys);
+    return rows_all(&a, keys) != 0 ? -1 : rows_add_values(db, key, keys);
 }
 
 int rows_drop(struct db *db, const struct hash_key *key, andiron_str keys, int64_t vid)

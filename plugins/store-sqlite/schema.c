@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "rows.h"
+
 static const char tables[] =
     "CREATE TABLE meta(k TEXT PRIMARY KEY, v BLOB) WITHOUT ROWID;"
     "CREATE TABLE restype(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -31,19 +33,22 @@ static const char tables[] =
     "CREATE INDEX ix_ref_v ON ix_ref(vid,p,tgt);"
     "CREATE TABLE ix_date(p INT NOT NULL, cls INT NOT NULL, lo INT NOT NULL, hi INT NOT NULL,"
     " vid INT NOT NULL, PRIMARY KEY(p,cls,lo,vid,hi)) WITHOUT ROWID;"
-    "CREATE INDEX ix_date_v ON ix_date(vid,p,lo,hi);"
     "CREATE TABLE ix_num(p INT NOT NULL, g INT NOT NULL, lo REAL NOT NULL, hi REAL NOT NULL,"
     " vid INT NOT NULL, PRIMARY KEY(p,g,lo,vid,hi)) WITHOUT ROWID;"
-    "CREATE INDEX ix_num_v ON ix_num(vid,p,lo,hi);"
     "CREATE TABLE ix_str(p INT NOT NULL, s TEXT NOT NULL, vid INT NOT NULL,"
     " PRIMARY KEY(p,s,vid)) WITHOUT ROWID;"
-    "CREATE INDEX ix_str_v ON ix_str(vid,p,s);"
+    "CREATE TABLE ix_value(p INT NOT NULL, k INT NOT NULL, s TEXT NOT NULL, h INT NOT NULL,"
+    " PRIMARY KEY(p,k,s)) WITHOUT ROWID;"
     "CREATE TABLE claim(name TEXT PRIMARY KEY, exp INT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX claim_exp ON claim(exp);";
 
-/* What makes version n + 1 of version n: row n - 1. All of a start are one transaction. */
+/* What makes version n + 1 of version n: row n. All of a start are one transaction. */
 static const char *const migrations[SCHEMA_VERSION] = {
     NULL, /* 1 is the first */
+    /* Values to sort by are listed; those of single versions are read from their keys. */
+    "DROP INDEX ix_date_v; DROP INDEX ix_num_v; DROP INDEX ix_str_v;"
+    "CREATE TABLE ix_value(p INT NOT NULL, k INT NOT NULL, s TEXT NOT NULL, h INT NOT NULL,"
+    " PRIMARY KEY(p,k,s)) WITHOUT ROWID;",
 };
 
 /* A number that a PRAGMA or an SQL function gives; -1 if it cannot be read. */
@@ -143,6 +148,24 @@ static int create(struct db *db)
     return set_meta(db, "hash-key", 0, (andiron_str){ (const char *)key, sizeof(key) });
 }
 
+/* Fills ix_value from the keys of all current versions. */
+static int list_values(struct db *db)
+{
+    sqlite3_stmt *s = db_statement(db, DB_KEYS);
+    struct hash_key key;
+    int more = -1;
+
+    if (s == NULL || schema_hash_key(db, &key) != 0)
+        return -1;
+    while ((more = db_step(db, s)) == 1) {
+        if (rows_add_values(db, &key, db_str(s, 0)) != 0) {
+            sqlite3_reset(s);
+            return -1;
+        }
+    }
+    return more;
+}
+
 /* In a write transaction. */
 static int migrate(struct db *db, int64_t from)
 {
@@ -150,6 +173,8 @@ static int migrate(struct db *db, int64_t from)
         if (migrations[v] != NULL && db_run(db, migrations[v]) != 0)
             return -1;
     }
+    if (from < 2 && list_values(db) != 0)
+        return -1;
     return set_meta(db, "schema", SCHEMA_VERSION, (andiron_str){ NULL, 0 });
 }
 

@@ -189,7 +189,6 @@ static int sorted(struct run *run, struct page *page, struct andiron_rows *rows)
     struct cursor from;
     bool has_cursor = query->cursor.data != NULL;
 
-    run->ascending = !query->sort[0].descending;
     if (has_cursor && cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_SORTED,
                                   query->fingerprint, &from, run->error) != 0) {
         run->failed = true;
@@ -199,7 +198,7 @@ static int sorted(struct run *run, struct page *page, struct andiron_rows *rows)
         return -1;
     if (run->stopped && run->place->brief)
         return 0;
-    if (run->stopped && sorted.position.mode == 0)
+    if (run->stopped && (sorted.position.mode == 0 || (has_cursor && !run->moved)))
         return too_costly(run);
     if (add_hits(run, &sorted, page) != 0)
         return -1;
@@ -279,8 +278,6 @@ static int build_iters(struct run *run)
 {
     struct iter **args = andiron_alloc(run->arena, (run->plan_count + 1) * sizeof(args[0]));
 
-    if (run->sort_count != 0)
-        run->ascending = !run->query->sort[0].descending;
     for (size_t i = 0; i < run->plan_count; i++) {
         struct plan *plan = &run->plans[i];
         bool all = plan->filter->op == NODE_TRUE;

@@ -1,6 +1,6 @@
 /*
  * Sorting; see sort.h. Order: the sort keys, absent ones last in either direction, then vid in
- * the direction of the first key. Both ways of making a page follow this order exactly, so pages
+ * the direction of the last key. All ways of making a page follow this order exactly, so pages
  * may be made in different ways and still fit together.
  */
 #include "sort.h"
@@ -21,30 +21,6 @@ struct plan *sort_plan_of(struct run *run, int64_t type)
 
 /* ---- values ------------------------------------------------------------------------- */
 
-static int compare_texts(andiron_str a, andiron_str b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int c = len != 0 ? memcmp(a.data, b.data, len) : 0;
-
-    return c != 0 ? c : a.len < b.len ? -1 : a.len > b.len;
-}
-
-/* Of two that are there. */
-static int compare_values(const struct cursor_value *a, const struct cursor_value *b)
-{
-    switch (a->kind) {
-    case VALUE_NUMBER:
-        return a->number < b->number ? -1 : a->number > b->number;
-    case VALUE_REAL:
-        return a->real < b->real ? -1 : a->real > b->real;
-    case VALUE_TEXT:
-        return compare_texts(a->text, b->text);
-    case VALUE_ABSENT:
-        break;
-    }
-    return 0;
-}
-
 static int compare_hits(const struct run *run, const struct hit *a, const struct hit *b)
 {
     for (size_t i = 0; i < run->sort_count; i++) {
@@ -54,12 +30,17 @@ static int compare_hits(const struct run *run, const struct hit *a, const struct
                 return x->kind == VALUE_ABSENT ? 1 : -1;
             continue;
         }
-        int c = compare_values(x, y);
+        int c = cursor_compare(x, y);
         if (c != 0)
             return run->query->sort[i].descending ? -c : c;
     }
     int64_t x = iter_key(run, a->vid), y = iter_key(run, b->vid);
     return x < y ? -1 : x > y;
+}
+
+static bool is_same(const struct cursor_value *a, const struct cursor_value *b)
+{
+    return a->kind == b->kind && cursor_compare(a, b) == 0;
 }
 
 /* Takes the value if it comes before the one held: least ascending, greatest descending. */
@@ -69,7 +50,7 @@ static void take(struct cursor_value *held, const struct cursor_value *value, bo
         *held = *value;
         return;
     }
-    int c = compare_values(value, held);
+    int c = cursor_compare(value, held);
     if (descending ? c > 0 : c < 0)
         *held = *value;
 }
@@ -97,9 +78,13 @@ static int entry_value(struct run *run, const struct keys_entry *e, struct curso
     case KEYS_TOKEN:
         return 0;
     case KEYS_STRING:
+        ret->text = rows_string(e->text);
+        return 0;
     case KEYS_URI:
     case KEYS_URL:
-        ret->text = rows_string(e->text);
+        if (e->text.len > ROWS_STRING_MAX)
+            ret->text =
+                rows_url(&run->store->key, e->text, andiron_alloc(run->arena, ROWS_STRING_MAX));
         return 0;
     case KEYS_DATE:
         ret->kind = VALUE_NUMBER;
@@ -192,8 +177,11 @@ static struct hit hit_of_cursor(const struct run *run, const struct cursor *curs
 {
     struct hit h = { .vid = iter_vid(run, cursor->key) };
 
-    for (size_t i = 0; i < run->sort_count; i++)
+    for (size_t i = 0; i < run->sort_count; i++) {
         h.values[i] = cursor->values[i];
+        if (run->plans[0].sort[i].by == SORT_UPDATED)
+            h.values[i] = (struct cursor_value){ .kind = VALUE_NUMBER, .number = h.vid };
+    }
     return h;
 }
 
@@ -337,124 +325,289 @@ static int sort_few(struct run *run, const struct cursor *from, size_t limit, si
     return 1;
 }
 
-/* ---- following the index of the key --------------------------------------------------------- */
+/* ---- following the indexes of the keys ------------------------------------------------------ */
 
 /*
- * Judges what the index of the sort key names next. 1: a hit; 0: not; -1. A resource with
- * several values is met several times; only the value it is sorted by counts.
+ * The resources in the order of the first key make groups of one value each. A short group is
+ * sorted; within a long one the index of the next key is followed, and so on; of equal keys the
+ * vid decides. Nothing of this needs to see all matches, or more memory than a page.
  */
-static int judge(struct run *run, struct plan *plan, struct hit *entry, bool absent)
-{
-    struct candidate c;
-    struct hit h;
-    bool brought = !absent; /* entries of the second half come from the iterator */
-    int ret = 0;
+struct following {
+    struct run *run;
+    struct sorted_page *page;
+    size_t limit;
+};
 
-    if (entry->vid < run->vid_low || entry->vid > run->vid_high)
-        return 0;
-    if (brought && run->sifted && !iter_has(run, plan->iter, iter_key(run, entry->vid)))
-        return run->failed ? -1 : 0;
-    int found = candidate_load(run, entry->vid, &c);
-    if (found <= 0)
-        return found;
-    if (hit_of(run, plan, &c, &h) != 0)
-        ret = -1;
-    else if (absent ? h.values[0].kind == VALUE_ABSENT
-                    : h.values[0].kind == entry->values[0].kind &&
-                          compare_values(&h.values[0], &entry->values[0]) == 0)
-        ret = filter_matches(run, plan->filter, &c, absent || run->sifted);
-    candidate_end(run, &c);
-    return run->failed ? -1 : ret;
+#define GROUP_END (ITER_END - 2) /* key of a position behind all of a group */
+
+/* Where the page has come: the first `depth` values of at are fixed, the others behind all. */
+static void set_position(struct following *f, const struct hit *at, size_t depth, int64_t key)
+{
+    struct cursor *c = &f->page->position;
+
+    *c = (struct cursor){ .mode = CURSOR_SORTED, .key = key };
+    for (size_t i = 0; i < depth; i++)
+        c->values[i] = at->values[i];
+    run_moved(f->run);
 }
 
-/* Adds hits to the page; 1: full, and another one is known to follow. */
-static int add_hit(const struct hit *entry, size_t limit, struct sorted_page *ret)
+/*
+ * Judges the version at->vid, which is the next in order if it has the first `depth` values
+ * of at. A resource with several values is met several times; only the value it is sorted by
+ * counts. 1: a hit; 0: not; -1.
+ */
+static int judge(struct run *run, const struct hit *at, size_t depth, bool is_listed,
+                 struct hit *ret)
 {
-    if (ret->count == limit)
-        return 1;
-    ret->hits[ret->count++] = *entry;
+    struct candidate c;
+    bool trust = is_listed || run->sifted;
+    int rc = 1;
+
+    if (at->vid < run->vid_low || at->vid > run->vid_high)
+        return 0;
+    if (!is_listed && run->sifted && !iter_has(run, run->iter, iter_key(run, at->vid)))
+        return run->failed ? -1 : 0;
+    int found = candidate_load(run, at->vid, &c);
+    if (found <= 0)
+        return found;
+    struct plan *plan = sort_plan_of(run, c.type);
+    if (plan == NULL)
+        rc = 0;
+    else if (hit_of(run, plan, &c, ret) != 0)
+        rc = -1;
+    for (size_t i = 0; i < depth && rc == 1; i++)
+        rc = is_same(&ret->values[i], &at->values[i]);
+    if (rc == 1)
+        rc = filter_matches(run, plan->filter, &c, trust);
+    if (rc == 1)
+        keep_texts(run, ret);
+    candidate_end(run, &c);
+    return run->failed ? -1 : rc;
+}
+
+/* Judges one and adds it. 1: the page is full; 0: it is not, or run->stopped; -1. */
+static int take_next(struct following *f, const struct hit *at, size_t depth, bool is_listed)
+{
+    struct run *run = f->run;
+    struct hit h;
+    int is_hit = judge(run, at, depth, is_listed, &h);
+
+    if (is_hit < 0)
+        return -1;
+    if (run->stopped)
+        return 0;
+    if (is_hit == 1) {
+        if (f->page->count == f->limit)
+            return 1;
+        f->page->hits[f->page->count++] = h;
+    }
+    set_position(f, at, depth, iter_key(run, at->vid));
+    (void)run_spend(run, 1);
     return 0;
 }
 
-/* Those with a value. 1: the page is full; 0: there are no more; -1. */
-static int follow_values(struct run *run, struct order *order, size_t limit,
-                         struct sorted_page *ret)
+/* By vid from key on, those with the first `depth` values. As take_next(). */
+static int follow_vids(struct following *f, struct hit *at, size_t depth, int64_t key)
 {
-    struct plan *plan = &run->plans[0];
-    struct hit entry = { .vid = 0 }, last = { .vid = 0 };
-    int more;
-
-    while ((more = order_next(run, order, &entry.values[0], &entry.vid)) == 1) {
-        /* Two ranges of one resource may begin at the same point. */
-        if (entry.vid == last.vid && compare_values(&entry.values[0], &last.values[0]) == 0)
-            continue;
-        last = entry;
-        int is_hit = judge(run, plan, &entry, false);
-        if (is_hit < 0)
-            return -1;
-        if (run->stopped)
-            return 0;
-        if (is_hit == 1 && add_hit(&entry, limit, ret) == 1)
-            return 1;
-        ret->position = cursor_at(run, &entry);
-        run_moved(run);
-        if (run_spend(run, 1))
-            return 0;
-    }
-    return more;
-}
-
-/* Those without a value, by vid behind `key`. */
-static int follow_absent(struct run *run, int64_t key, size_t limit, struct sorted_page *ret)
-{
-    struct plan *plan = &run->plans[0];
-    int64_t end = iter_key(run, run->ascending ? run->vid_high : run->vid_low);
-    struct hit entry = { .vid = 0 };
+    struct run *run = f->run;
+    int64_t end = iter_key(run, run->ascending ? run->vid_high : run->vid_low), start = key;
 
     for (;; key++) {
-        key = iter_seek(run, plan->iter, key);
+        key = iter_seek(run, run->iter, key);
         if (run->failed)
             return -1;
         if (key == ITER_END || key > end)
             return 0;
         if (run->stopped) {
-            entry.vid = iter_vid(run, key - 1);
-            ret->position = cursor_at(run, &entry);
+            if (key > start)
+                set_position(f, at, depth, key - 1);
             return 0;
         }
-        entry.vid = iter_vid(run, key);
-        int is_hit = judge(run, plan, &entry, true);
+        at->vid = iter_vid(run, key);
+        int rc = take_next(f, at, depth, true);
+        if (rc != 0 || run->stopped)
+            return rc;
+    }
+}
+
+/* Those that have a value of the last key. */
+static int follow_last(struct following *f, size_t key, struct hit *at, const struct hit *from)
+{
+    struct run *run = f->run;
+    struct order *order =
+        order_new(run, key, from != NULL ? &from->values[key] : NULL, from != NULL ? from->vid : 0);
+    struct hit last = { .vid = 0 };
+    int more;
+
+    while ((more = order_next(run, order, &at->values[key], &at->vid)) == 1) {
+        /* Two ranges of one resource may begin at the same point. */
+        if (at->vid == last.vid && is_same(&at->values[key], &last.values[key]))
+            continue;
+        last = *at;
+        int rc = take_next(f, at, key + 1, false);
+        if (rc != 0 || run->stopped)
+            return rc;
+    }
+    return more;
+}
+
+static int follow_key(struct following *f, size_t key, struct hit *at, const struct hit *from);
+
+/* Sorts the hits among `count` vids, all of one group, and adds those behind *from. */
+static int sort_group(struct following *f, const struct hit *at, size_t depth, const int64_t *vids,
+                      size_t count, bool are_listed, const struct hit *from)
+{
+    struct run *run = f->run;
+    struct best best = { .max = f->limit + 1 - f->page->count };
+    struct hit member = *at, h;
+
+    best.hits = andiron_alloc(run->arena, best.max * sizeof(best.hits[0]));
+    for (size_t i = 0; i < count; i++) {
+        member.vid = vids[i];
+        int is_hit = judge(run, &member, depth, are_listed, &h);
         if (is_hit < 0)
             return -1;
-        if (run->stopped)
+        if (run->stopped || run_spend(run, 1))
             return 0;
-        if (is_hit == 1 && add_hit(&entry, limit, ret) == 1)
-            return 1;
-        ret->position = cursor_at(run, &entry);
-        run_moved(run);
-        if (run_spend(run, 1))
-            return 0;
+        if (is_hit == 1 && (from == NULL || compare_hits(run, &h, from) > 0))
+            best_add(run, &best, &h);
     }
+    best_sort(run, &best);
+    for (size_t i = 0; i < best.count; i++) {
+        if (f->page->count == f->limit)
+            return 1;
+        f->page->hits[f->page->count++] = best.hits[i];
+        set_position(f, &best.hits[i], run->sort_count, iter_key(run, best.hits[i].vid));
+    }
+    return 0;
+}
+
+/* One group: those whose key number `key` has the value that order has next. */
+static int follow_group(struct following *f, size_t key, struct hit *at, struct order *order,
+                        const struct hit *from)
+{
+    struct run *run = f->run;
+    size_t max = (size_t)run->store->config->short_list, count = 0;
+    int64_t *vids = andiron_alloc(run->arena, (max + 1) * sizeof(vids[0]));
+    struct cursor_value value, next = at->values[key];
+    int64_t vid;
+    int more, rc;
+
+    while ((more = order_peek(run, order, &value, &vid)) == 1 && is_same(&value, &next)) {
+        if (count == max)
+            break;
+        if (count == 0 || vids[count - 1] != vid)
+            vids[count++] = vid;
+        (void)order_next(run, order, &value, &vid); /* what was just seen */
+    }
+    if (more < 0 || run->stopped)
+        return more < 0 ? -1 : 0;
+    if (more == 1 && is_same(&value, &next)) {
+        order_skip(order, &next);
+        rc = follow_key(f, key + 1, at, from);
+    } else {
+        rc = sort_group(f, at, key + 1, vids, count, false, from);
+    }
+    at->values[key] = next;
+    if (rc == 0 && !run->stopped)
+        set_position(f, at, key + 1, GROUP_END);
+    return rc;
+}
+
+/* The group without a value of key number `key`, which comes last. */
+static int follow_absent(struct following *f, size_t key, struct hit *at, const struct hit *from)
+{
+    struct run *run = f->run;
+    size_t max = (size_t)run->store->config->short_list, count = 0;
+    int64_t next = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
+    bool is_last = key + 1 == run->sort_count;
+
+    at->values[key] = (struct cursor_value){ .kind = VALUE_ABSENT };
+    if (is_last)
+        return follow_vids(f, at, key + 1, from != NULL ? iter_key(run, from->vid) + 1 : next);
+    if (!iter_is_short(run, run->iter))
+        return run->failed ? -1 : follow_key(f, key + 1, at, from);
+    int64_t *vids = andiron_alloc(run->arena, (max + 1) * sizeof(vids[0]));
+    for (; count <= max; next++) {
+        next = iter_seek(run, run->iter, next);
+        if (run->failed)
+            return -1;
+        if (run->stopped || next == ITER_END)
+            break;
+        vids[count++] = iter_vid(run, next);
+    }
+    if (run->stopped)
+        return 0;
+    return count > max ? follow_key(f, key + 1, at, from)
+                       : sort_group(f, at, key + 1, vids, count, true, from);
+}
+
+/* Whether a position is the end of the group that its value of that key makes. */
+static bool ends_group(const struct run *run, const struct hit *from, size_t key)
+{
+    for (size_t i = key + 1; i < run->sort_count; i++) {
+        if (from->values[i].kind != VALUE_ABSENT && run->plans[0].sort[i].by != SORT_UPDATED)
+            return false;
+    }
+    return iter_key(run, from->vid) == GROUP_END;
+}
+
+/* By groups: those that have a value of key number `key`, which is not the last one. */
+static int follow_groups(struct following *f, size_t key, struct hit *at, const struct hit *from)
+{
+    struct run *run = f->run;
+    bool is_over = from != NULL && ends_group(run, from, key);
+    struct order *order = order_new(run, key, from != NULL ? &from->values[key] : NULL,
+                                    is_over ? ORDER_BEHIND : ORDER_WITH);
+    int more;
+
+    while ((more = order_peek(run, order, &at->values[key], &at->vid)) == 1) {
+        bool is_begun = from != NULL && is_same(&at->values[key], &from->values[key]);
+        int rc = follow_group(f, key, at, order, is_begun ? from : NULL);
+        if (rc != 0 || run->stopped)
+            return rc;
+    }
+    return more;
+}
+
+/*
+ * All with the first `key` values of at, in the order of the following keys, behind *from.
+ * 1: the page is full, and another one is known to follow; 0: there are no more, or
+ * run->stopped; -1.
+ */
+static int follow_key(struct following *f, size_t key, struct hit *at, const struct hit *from)
+{
+    struct run *run = f->run;
+    bool is_last = key + 1 == run->sort_count;
+
+    if (run->plans[0].sort[key].by == SORT_UPDATED)
+        return follow_vids(f, at, key,
+                           from != NULL ? iter_key(run, from->vid) + 1
+                                        : iter_key(run, run->ascending ? 1 : INT64_MAX - 1));
+    if (from == NULL || from->values[key].kind != VALUE_ABSENT) {
+        int rc = is_last ? follow_last(f, key, at, from) : follow_groups(f, key, at, from);
+        if (rc != 0 || run->stopped)
+            return rc;
+        from = NULL;
+    }
+    return follow_absent(f, key, at, from);
 }
 
 static int follow(struct run *run, const struct cursor *from, size_t limit, struct sorted_page *ret)
 {
-    int64_t start = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
-    int rc = 0;
+    struct following f = { .run = run, .page = ret, .limit = limit };
+    struct hit at = { .vid = 0 }, start;
 
     ret->hits = andiron_alloc(run->arena, (limit + 1) * sizeof(ret->hits[0]));
     ret->count = 0;
-    if (from != NULL)
+    if (from != NULL) {
         ret->position = *from;
-    run->sifted = strcmp(iter_name(run->plans[0].iter), "type") != 0;
-    if (from == NULL || from->values[0].kind != VALUE_ABSENT) {
-        struct order *order = order_new(run, &run->plans[0].sort[0], run->plans[0].type, from);
-        rc = follow_values(run, order, limit, ret);
-    } else {
-        start = from->key + 1;
+        start = hit_of_cursor(run, from);
     }
-    if (rc == 0 && !run->stopped)
-        rc = follow_absent(run, start, limit, ret);
+    run->sifted = false;
+    for (size_t i = 0; i < run->plan_count; i++)
+        run->sifted = run->sifted || strcmp(iter_name(run->plans[i].iter), "type") != 0;
+    int rc = follow_key(&f, 0, &at, from != NULL ? &start : NULL);
     if (rc < 0)
         return -1;
     ret->complete = rc == 0 && !run->stopped;
@@ -487,29 +640,18 @@ static int try_follow(struct run *run, const struct cursor *from, size_t limit,
 
 int sort_page(struct run *run, const struct cursor *from, size_t limit, struct sorted_page *ret)
 {
-    bool can_follow =
-        run->sort_count == 1 && run->plan_count == 1 && order_exists(&run->plans[0].sort[0]);
     size_t few = (size_t)run->store->config->short_list;
-    int rc = 0;
+    int rc;
 
     *ret = (struct sorted_page){ .total = -1 };
-    /* If all matches must be seen before the first can be shown, the budget is the larger one. */
-    if (can_follow) {
-        run_moved(run);
-        rc = try_follow(run, from, limit, ret);
-    }
+    run_moved(run);
+    rc = try_follow(run, from, limit, ret);
     if (rc == 0)
-        rc = sort_few(run, from, limit, can_follow ? few : SIZE_MAX - 1, ret);
+        rc = sort_few(run, from, limit, few, ret);
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     if (run->place->brief && run->stopped)
         return 0;
-    if (can_follow) {
-        run_budget(run);
-        return follow(run, from, limit, ret);
-    }
-    run->failed = true;
-    return andiron_error_set(run->error, ANDIRON_E_UNPROCESSABLE, "_sort",
-                             "too many resources match to sort them by this; narrow the search, "
-                             "or sort by _lastUpdated or one date or string");
+    run_budget(run);
+    return follow(run, from, limit, ret);
 }

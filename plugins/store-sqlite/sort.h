@@ -1,6 +1,6 @@
 /*
- * Sorted pages: of the few that match by sorting them, of the many by following the index of
- * the sort key.
+ * Sorted pages: of the few that match by sorting them, of the many by following the indexes of
+ * the sort keys.
  */
 #ifndef STORE_SQLITE_SORT_H
 #define STORE_SQLITE_SORT_H

@@ -458,9 +458,9 @@ static struct andiron_filter *random_filter(struct kit *k, bool patient, int dep
 /* ---- order ------------------------------------------------------------------------------------ */
 
 struct model_value {
-    bool there;
+    bool there, is_text;
     double number;
-    const char *text;
+    char text[600];
 };
 
 static const struct andiron_query *sorting;
@@ -469,10 +469,13 @@ static struct model_value model_value(const struct model *m, const struct andiro
 {
     struct model_value v = { .there = false };
 
-    if (strcmp(s->param, "_id") == 0)
-        return (struct model_value){ true, 0, m->id };
+    if (strcmp(s->param, "_id") == 0) {
+        v = (struct model_value){ .there = true, .is_text = true };
+        snprintf(v.text, sizeof(v.text), "%s", m->id);
+        return v;
+    }
     if (strcmp(s->param, "_lastUpdated") == 0)
-        return (struct model_value){ true, (double)m->order, NULL };
+        return (struct model_value){ .there = true, .number = (double)m->order };
     for (size_t i = 0; i < m->count; i++) {
         const struct andiron_term *t = &m->terms[i];
         struct model_value w = { .there = true };
@@ -483,10 +486,14 @@ static struct model_value model_value(const struct model *m, const struct andiro
         else if (t->kind == ANDIRON_TERM_NUMBER || t->kind == ANDIRON_TERM_QUANTITY)
             w.number = t->range.number.low;
         else
-            w.text = t->text.data;
-        int c = !v.there         ? -1
-                : w.text != NULL ? strcmp(w.text, v.text)
-                                 : (w.number > v.number) - (w.number < v.number);
+            w.is_text = true;
+        if (w.is_text && t->kind == ANDIRON_TERM_REFERENCE && t->system.data != NULL)
+            snprintf(w.text, sizeof(w.text), "%s/%s", t->system.data, t->text.data);
+        else if (w.is_text)
+            snprintf(w.text, sizeof(w.text), "%s", t->text.data);
+        int c = !v.there    ? -1
+                : w.is_text ? strcmp(w.text, v.text)
+                            : (w.number > v.number) - (w.number < v.number);
         if (!v.there || (s->descending ? c > 0 : c < 0))
             v = w;
     }
@@ -496,7 +503,7 @@ static struct model_value model_value(const struct model *m, const struct andiro
 static int compare_models(const void *a, const void *b)
 {
     const struct model *x = *(const struct model *const *)a, *y = *(const struct model *const *)b;
-    bool down = sorting->sort_count == 0 || sorting->sort[0].descending;
+    bool down = sorting->sort_count == 0 || sorting->sort[sorting->sort_count - 1].descending;
 
     for (size_t i = 0; i < sorting->sort_count; i++) {
         struct model_value v = model_value(x, &sorting->sort[i]);
@@ -505,8 +512,7 @@ static int compare_models(const void *a, const void *b)
             return v.there ? -1 : 1;
         if (!v.there)
             continue;
-        int c =
-            v.text != NULL ? strcmp(v.text, w.text) : (v.number > w.number) - (v.number < w.number);
+        int c = v.is_text ? strcmp(v.text, w.text) : (v.number > w.number) - (v.number < w.number);
         if (c != 0)
             return sorting->sort[i].descending ? -c : c;
     }
@@ -524,12 +530,13 @@ static size_t random_sort(struct andiron_sort *sort, bool patient)
     static const struct andiron_sort of_observations[] = {
         { "date", ANDIRON_TERM_DATE, false },         { "n", ANDIRON_TERM_NUMBER, false },
         { "q", ANDIRON_TERM_QUANTITY, false },        { "_id", ANDIRON_TERM_TOKEN, false },
-        { "_lastUpdated", ANDIRON_TERM_DATE, false }, { "url", ANDIRON_TERM_URI, false }
+        { "_lastUpdated", ANDIRON_TERM_DATE, false }, { "url", ANDIRON_TERM_URI, false },
+        { "code", ANDIRON_TERM_TOKEN, false },        { "subject", ANDIRON_TERM_REFERENCE, false }
     };
     size_t count = roll(2) ? 0 : 1 + roll(3);
 
     for (size_t i = 0; i < count; i++) {
-        sort[i] = patient ? of_patients[roll(6)] : of_observations[roll(6)];
+        sort[i] = patient ? of_patients[roll(6)] : of_observations[roll(8)];
         sort[i].descending = roll(2);
     }
     return count;
@@ -604,10 +611,14 @@ static void spent_budget_is_resumed_where_it_ended(void **state)
     k->config.scan_budget = 30;
     for (int round = 0; round < ROUNDS / 5; round++) {
         bool patient = roll(2);
+        struct andiron_sort sort[3];
         struct andiron_query query = { .type = patient ? "Patient" : "Observation",
                                        .filter = random_filter(k, patient, 2),
+                                       .sort = sort,
                                        .limit = 1 + roll(5),
                                        .fingerprint = 7 };
+        query.sort_count = random_sort(sort, patient);
+        k->config.short_list = roll(2) ? 2 : 1000;
         expect_same(k, &query, patient);
         andiron_arena_free(k->arena);
         k->arena = andiron_arena_new(0);
@@ -619,6 +630,7 @@ static void several_types_come_in_one_order(void **state)
     struct kit *k = *state;
     struct andiron_term code = kit_token("code", NULL, "x");
     struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, code);
+    struct andiron_filter all = { .op = ANDIRON_FILTER_AND };
     const char *const types[] = { "Observation", "Unheard", "Patient", NULL };
     struct andiron_query query = {
         .types = types, .filter = &filter, .limit = 7, .total = ANDIRON_TOTAL_ACCURATE
@@ -629,6 +641,24 @@ static void several_types_come_in_one_order(void **state)
     query.types = NULL;
     query.cursor = (andiron_str){ NULL, 0 };
     expect_same(k, &query, false);
+    for (int round = 0; round < 40; round++) {
+        static const struct andiron_sort common[] = { { "code", ANDIRON_TERM_TOKEN, false },
+                                                      { "_id", ANDIRON_TERM_TOKEN, false },
+                                                      { "_lastUpdated", ANDIRON_TERM_DATE, false },
+                                                      { "date", ANDIRON_TERM_DATE, false } };
+        struct andiron_sort sort[3];
+        query.sort = sort;
+        query.sort_count = 1 + roll(3);
+        for (size_t i = 0; i < query.sort_count; i++) {
+            sort[i] = common[roll(4)];
+            sort[i].descending = roll(2);
+        }
+        query.filter = roll(2) ? &filter : &all;
+        query.cursor = (andiron_str){ NULL, 0 };
+        query.fingerprint = 100 + (uint64_t)round;
+        k->config.short_list = roll(2) ? 5 : 1000;
+        expect_same(k, &query, false);
+    }
 }
 
 static int setup(void **state)

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "checkpoint.h"
+#include "rows.h"
 #include "watch.h"
 
 enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250 };
@@ -249,6 +250,7 @@ static void roll_back(struct writer *w)
         (void)db_do(&w->db, db_statement(&w->db, DB_ROLLBACK));
     w->db.rc = rc;
     w->counters = w->stored;
+    rows_unsee(&w->db);
 }
 
 static void end_transaction(struct writer *w)
