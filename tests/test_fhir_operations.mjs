@@ -115,6 +115,23 @@ describe('$everything', () => {
   });
 });
 
+test('operations are posted to with Parameters as well', async () => {
+  const parameters = (...list) => ({ resourceType: 'Parameters', ...(list.length ? { parameter: list } : {}) });
+  const count = { name: '_count', valueInteger: 2 }, type = { name: '_type', valueString: 'Observation,Patient' };
+  const r = await fhir('POST', 'Patient/e1/$everything', parameters(count, type, { name: 'start', valueDate: '2021-01-01' }));
+  assert.equal(r.status, 200, r.text);
+  const next = r.json.link.find((l) => l.relation === 'next').url;
+  assert.match(next, /_count=2&_type=Observation%2CPatient&start=2021-01-01&_cursor=/);
+  assert.deepEqual(names([...r.json.entry, ...await all(next)]), ['Observation/e1', 'Observation/e2', 'Patient/e1']);
+  outcome(await fhir('POST', 'Patient/e1/$everything', parameters({ name: '_count', valueString: 'x' })), 400);
+  outcome(await fhir('POST', 'Patient/e1/$everything', { resourceType: 'Patient' }), 400);
+  outcome(await fhir('POST', 'Patient/e1/$everything', 'x', { 'content-type': 'text/plain' }), 415);
+  assert.equal((await fhir('POST', 'Patient/e1/$everything')).status, 200);
+  assert.equal((await fhir('POST', 'Patient/e1/$meta', parameters())).json.parameter[0].name, 'return');
+  assert.equal((await fhir('POST', '$versions', parameters())).json.parameter.length, 2);
+  assert.equal((await fhir('GET', 'Patient/e1/$validate')).json.issue[0].severity, 'information');
+});
+
 test('metadata lists the operations where they are', async () => {
   const { json } = await call('GET', `${server.fhir}/metadata`);
   const of = (type) => json.rest[0].resource.find((r) => r.type === type).operation.map((o) => o.name);

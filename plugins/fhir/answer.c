@@ -1,7 +1,6 @@
 #include "answer.h"
 
 #include "platform.h"
-#include "subset.h"
 #include "text.h"
 
 andiron_str answer_text(const struct fhir *fhir, struct andiron_request *req,
@@ -145,15 +144,18 @@ bool answer_is_current(struct andiron_request *req, uint64_t version, andiron_us
 
 enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,
                               const struct wanted *wanted, const struct shown *shown,
-                              const struct andiron_search_plan *part)
+                              struct parts *parts)
 {
+    enum fhir_base base = fhir_base_of(req);
+
     answer_version(req, shown->version, shown->updated);
+    /* RFC 9110 section 8.7: what is sent is that of the version's own URL. */
+    andiron_reply_header(req, "Content-Location",
+                         answer_url(req, base, shown->type, shown->id, shown->version));
     if (answer_is_current(req, shown->version, shown->updated))
         return andiron_reply(req, 304, NULL, (andiron_str){ NULL, 0 });
-    andiron_str text = answer_text(fhir, req, shown->type, fhir_base_of(req), shown->body);
-    if (part != NULL && part->subset != ANDIRON_SUBSET_NONE)
-        text = subset_text(andiron_request_arena(req), shown->type, part, text);
-    return answer_json(req, wanted, 200, text);
+    andiron_str text = answer_text(fhir, req, shown->type, base, shown->body);
+    return answer_json(req, wanted, 200, parts_text(parts, shown->type, text));
 }
 
 static andiron_str outcome_of_write(struct andiron_request *req, int status,
@@ -179,16 +181,17 @@ enum andiron_step answer_write(const struct fhir *fhir, struct andiron_request *
                                const struct wanted *wanted, int status, const struct shown *shown)
 {
     enum fhir_base base = fhir_base_of(req);
+    andiron_str url = answer_url(req, base, shown->type, shown->id, shown->version);
 
     answer_version(req, shown->version, shown->updated);
-    andiron_reply_header(req, "Location",
-                         answer_url(req, base, shown->type, shown->id, shown->version));
+    andiron_reply_header(req, "Location", url);
     switch (wanted->give) {
     case RETURN_MINIMAL:
         return andiron_reply(req, status, NULL, (andiron_str){ NULL, 0 });
     case RETURN_OUTCOME:
         return answer_json(req, wanted, status, outcome_of_write(req, status, shown));
     default:
+        andiron_reply_header(req, "Content-Location", url);
         return answer_json(req, wanted, status,
                            answer_text(fhir, req, shown->type, base, shown->body));
     }

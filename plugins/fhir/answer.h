@@ -7,6 +7,7 @@
 
 #include "fhir.h"
 #include "negotiate.h"
+#include "part.h"
 
 /* A version as it is answered. */
 struct shown {
@@ -35,12 +36,12 @@ andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
 andiron_str answer_etag(struct andiron_request *req, uint64_t version);
 
 /*
- * A read: 200 with the resource, or 304 where the client's copy is current. part says which
+ * A read: 200 with the resource, or 304 where the client's copy is current. parts says which
  * elements are wanted; NULL: all.
  */
 enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,
                               const struct wanted *wanted, const struct shown *shown,
-                              const struct andiron_search_plan *part);
+                              struct parts *parts);
 
 /* A write: status, Location, and what Prefer asks for. */
 enum andiron_step answer_write(const struct fhir *fhir, struct andiron_request *req,

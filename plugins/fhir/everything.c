@@ -11,6 +11,7 @@
 #include "common/fhir/dates.h"
 #include "common/fhir/params.h"
 #include "common/fhir/types.h"
+#include "operation.h"
 #include "searchset.h"
 #include "text.h"
 
@@ -23,6 +24,7 @@ struct everything {
     const struct fhir *fhir;
     const struct resource_type *type;
     struct wanted wanted;
+    struct operation given;
     andiron_str id;
     andiron_str since, start, end, types; /* absent: not given */
     int64_t count;
@@ -304,7 +306,7 @@ static int parameters(struct andiron_request *req, struct everything *e)
     andiron_str name, value;
 
     e->count = e->fhir->config->default_count;
-    for (size_t pos = 0; andiron_request_param(req, &pos, &name, &value);) {
+    while (operation_next(req, &e->given, &name, &value)) {
         int failed = 0;
         if (andiron_str_eq(name, ANDIRON_STR("_count")))
             failed = take_count(req, e, value);
@@ -324,22 +326,20 @@ static int parameters(struct andiron_request *req, struct everything *e)
     return 0;
 }
 
-/* The query of the links: as sent, but for the cursor. */
+/* The query of the links: what was given, in the URL or posted, but for the cursor. */
 static void keep_query(struct andiron_request *req, struct everything *e)
 {
-    andiron_str query = andiron_request_query(req);
+    andiron_str name, value;
 
-    text_init(&e->query, andiron_request_arena(req), query.len + 1);
-    while (query.len > 0) {
-        const char *end = memchr(query.data, '&', query.len);
-        size_t len = end != NULL ? (size_t)(end - query.data) : query.len;
-        if (len > 0 && (len < 8 || memcmp(query.data, "_cursor=", 8) != 0)) {
-            if (e->query.len > 0)
-                TEXT_LIT(&e->query, "&");
-            text_add(&e->query, query.data, len);
-        }
-        query.data += end != NULL ? len + 1 : len;
-        query.len -= end != NULL ? len + 1 : len;
+    text_init(&e->query, andiron_request_arena(req), andiron_request_query(req).len + 64);
+    while (operation_next(req, &e->given, &name, &value)) {
+        if (andiron_str_eq(name, ANDIRON_STR("_cursor")))
+            continue;
+        if (e->query.len > 0)
+            TEXT_LIT(&e->query, "&");
+        links_encode(&e->query, name);
+        TEXT_LIT(&e->query, "=");
+        links_encode(&e->query, value);
     }
 }
 
@@ -354,7 +354,8 @@ enum andiron_step fhir_operation_everything(struct andiron_request *req, void *s
                             !andiron_str_eq(e->type->str, ANDIRON_STR("Encounter"))))
         return andiron_fail(req, ANDIRON_E_NOT_FOUND,
                             "$everything is an operation of Patient and Encounter");
-    if (negotiate(req, &e->wanted) != 0 || parameters(req, e) != 0)
+    if (negotiate(req, &e->wanted) != 0 || operation_begin(req, &e->given) != 0 ||
+        parameters(req, e) != 0)
         return ANDIRON_DONE;
     keep_query(req, e);
     if (!types_is_id(e->id))

@@ -24,6 +24,7 @@ struct historying {
     bool in_second;
     struct andiron_rows rows, second;
     struct text query; /* of the links: what was applied */
+    struct parts *parts;
 };
 
 static const char second_part[] = "at.";
@@ -59,7 +60,7 @@ static enum andiron_step answer(struct andiron_request *req, struct historying *
         .cursor = h->cursor,
         .next = h->rows.cursor,
     };
-    return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links));
+    return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links, h->parts));
 }
 
 /* A cursor of the second part, or its beginning. */
@@ -183,6 +184,7 @@ static int take_time(struct andiron_request *req, struct historying *h, andiron_
 static int parameters(struct andiron_request *req, struct historying *h)
 {
     andiron_str name, value;
+    struct andiron_error err;
 
     text_init(&h->query, andiron_request_arena(req), 64);
     h->walk.limit = (size_t)h->fhir->config->default_count;
@@ -197,6 +199,15 @@ static int parameters(struct andiron_request *req, struct historying *h)
         } else if (andiron_str_eq(name, ANDIRON_STR("_cursor"))) {
             h->cursor = value;
         }
+    }
+    if (parts_read(h->fhir, req, &h->parts, &err) != 0) {
+        (void)andiron_fail_with(req, &err);
+        return -1;
+    }
+    if (h->parts != NULL) {
+        if (h->query.len > 0)
+            TEXT_LIT(&h->query, "&");
+        text_str(&h->query, parts_query(h->parts));
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "meta.h"
 
 #include "access.h"
+#include "operation.h"
 #include "text.h"
 
 struct showing {
@@ -58,12 +59,13 @@ static enum andiron_step visible(struct andiron_request *req, void *state)
 enum andiron_step fhir_operation_meta(struct andiron_request *req, void *self)
 {
     struct showing *s = andiron_new(andiron_request_arena(req), struct showing);
+    struct operation given; /* it has no parameters, and takes them as sent */
 
     s->fhir = self;
     s->type = types_find(s->fhir->types, andiron_request_var(req, "type"));
     if (s->type == NULL || s->type->platform)
         return access_unknown_type(req);
-    if (negotiate(req, &s->wanted) != 0)
+    if (negotiate(req, &s->wanted) != 0 || operation_begin(req, &given) != 0)
         return ANDIRON_DONE;
     s->ref = (struct andiron_ref){ .type = s->type->str, .id = andiron_request_var(req, "id") };
     if (!types_is_id(s->ref.id))
@@ -76,9 +78,10 @@ enum andiron_step fhir_operation_meta(struct andiron_request *req, void *self)
 enum andiron_step fhir_operation_versions(struct andiron_request *req, void *self)
 {
     struct wanted wanted;
+    struct operation given;
 
     (void)self;
-    if (negotiate(req, &wanted) != 0)
+    if (negotiate(req, &wanted) != 0 || operation_begin(req, &given) != 0)
         return ANDIRON_DONE;
     return answer_json(req, &wanted, 200,
                        ANDIRON_STR("{\"resourceType\":\"Parameters\",\"parameter\":["

@@ -5,7 +5,7 @@
 #include "answer.h"
 #include "binary.h"
 #include "operations.h"
-#include "text.h"
+#include "part.h"
 
 struct reading {
     const struct fhir *fhir;
@@ -13,8 +13,8 @@ struct reading {
     struct andiron_ref ref;
     struct andiron_rows rows;
     struct wanted wanted;
-    struct andiron_search_plan *part; /* _summary and _elements, or NULL */
-    bool wants_content;               /* of a Binary */
+    struct parts *parts; /* _summary and _elements, or NULL */
+    bool wants_content;  /* of a Binary */
 };
 
 static enum andiron_step row_read(struct andiron_request *req, void *state)
@@ -39,42 +39,7 @@ static enum andiron_step row_read(struct andiron_request *req, void *state)
                            .body = row->body };
     if (r->wants_content)
         return binary_answer(req, &shown);
-    return answer_read(r->fhir, req, &r->wanted, &shown, r->part);
-}
-
-/*
- * _summary and _elements of a read mean what they mean in a search, which knows how to read
- * them; all other parameters of a read are ignored. -1: the request has been failed.
- */
-static int read_part(struct andiron_request *req, struct reading *r)
-{
-    andiron_str query = andiron_request_query(req);
-    struct andiron_error err;
-    struct text t = { .arena = NULL };
-
-    while (query.len > 0) {
-        const char *end = memchr(query.data, '&', query.len);
-        andiron_str pair = { query.data, end != NULL ? (size_t)(end - query.data) : query.len };
-        if ((pair.len > 9 && memcmp(pair.data, "_summary=", 9) == 0) ||
-            (pair.len > 10 && memcmp(pair.data, "_elements=", 10) == 0)) {
-            if (t.arena == NULL)
-                text_init(&t, andiron_request_arena(req), query.len + 1);
-            else
-                TEXT_LIT(&t, "&");
-            text_str(&t, pair);
-        }
-        size_t past = pair.len + (end != NULL ? 1 : 0);
-        query.data += past;
-        query.len -= past;
-    }
-    if (t.arena == NULL)
-        return 0;
-    r->part = andiron_new(andiron_request_arena(req), struct andiron_search_plan);
-    if (r->fhir->search->compile(r->fhir->search_self, req, r->type->str, text_view(&t), true,
-                                 r->part, &err) == 0)
-        return 0;
-    (void)andiron_fail_with(req, &err);
-    return -1;
+    return answer_read(r->fhir, req, &r->wanted, &shown, r->parts);
 }
 
 static enum andiron_step visible(struct andiron_request *req, void *state)
@@ -100,6 +65,7 @@ static uint64_t version_of(andiron_str s)
 static enum andiron_step begin(struct andiron_request *req, void *self, andiron_str version)
 {
     struct reading *r = andiron_new(andiron_request_arena(req), struct reading);
+    struct andiron_error err;
 
     r->fhir = self;
     r->type = types_find(r->fhir->types, andiron_request_var(req, "type"));
@@ -118,8 +84,8 @@ static enum andiron_step begin(struct andiron_request *req, void *self, andiron_
                             (int)r->ref.id.len, r->ref.id.data,
                             version.data != NULL ? "/_history/" : "", (int)version.len,
                             version.data != NULL ? version.data : "");
-    if (read_part(req, r) != 0)
-        return ANDIRON_DONE;
+    if (parts_read(r->fhir, req, &r->parts, &err) != 0)
+        return andiron_fail_with(req, &err);
     return access_see(r->fhir, req, r->type, r->ref.id, visible, r);
 }
 

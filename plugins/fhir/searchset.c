@@ -5,7 +5,7 @@
 
 /* ---- links ------------------------------------------------------------------------------- */
 
-static void put_encoded(struct text *t, andiron_str s)
+void links_encode(struct text *t, andiron_str s)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.len; i++) {
@@ -34,7 +34,7 @@ static void put_link(struct text *t, const char *relation, const struct links *l
         if (links->query.len > 0)
             TEXT_LIT(t, "&");
         TEXT_LIT(t, "_cursor=");
-        put_encoded(t, cursor);
+        links_encode(t, cursor);
     }
     TEXT_LIT(t, "\"}");
 }
@@ -192,7 +192,7 @@ andiron_str searchset_text(struct andiron_request *req, const struct searchset *
 
 static void put_version(struct text *t, struct andiron_request *req, const struct fhir *fhir,
                         andiron_str base, const struct resource_type *type,
-                        const struct andiron_row *row)
+                        const struct andiron_row *row, struct parts *parts)
 {
     char instant[ANDIRON_INSTANT_LEN];
 
@@ -202,7 +202,8 @@ static void put_version(struct text *t, struct andiron_request *req, const struc
     TEXT_LIT(t, "\"");
     if (!row->deleted) {
         TEXT_LIT(t, ",\"resource\":");
-        text_str(t, answer_text(fhir, req, type, fhir_base_of(req), row->body));
+        text_str(t, parts_text(parts, type,
+                               answer_text(fhir, req, type, fhir_base_of(req), row->body)));
     }
     TEXT_LIT(t, ",\"request\":{\"method\":\"");
     text_str(t, row->deleted ? ANDIRON_STR("DELETE") : ANDIRON_STR("PUT"));
@@ -220,7 +221,8 @@ static void put_version(struct text *t, struct andiron_request *req, const struc
 }
 
 andiron_str history_text(struct andiron_request *req, const struct fhir *fhir,
-                         const struct andiron_rows *rows, const struct links *links)
+                         const struct andiron_rows *rows, const struct links *links,
+                         struct parts *parts)
 {
     andiron_str base = url_base(req);
     struct text t;
@@ -243,7 +245,7 @@ andiron_str history_text(struct andiron_request *req, const struct fhir *fhir,
         if (!first)
             TEXT_LIT(&t, ",");
         first = false;
-        put_version(&t, req, fhir, base, type, &rows->rows[i]);
+        put_version(&t, req, fhir, base, type, &rows->rows[i], parts);
     }
     if (first)
         t.len = mark;

@@ -25,12 +25,14 @@ struct searchset {
 
 andiron_str searchset_text(struct andiron_request *req, const struct searchset *set);
 
-/* A history of one resource, newest first. */
+/* A history, newest first; parts says which elements are wanted, NULL: all. */
 andiron_str history_text(struct andiron_request *req, const struct fhir *fhir,
-                         const struct andiron_rows *rows, const struct links *links);
+                         const struct andiron_rows *rows, const struct links *links,
+                         struct parts *parts);
 
 /* A cursor comes out of the store: percent-encoded where a query needs it. */
 struct text;
+void links_encode(struct text *t, andiron_str s);
 void links_put(struct text *t, const struct links *links);
 
 #endif

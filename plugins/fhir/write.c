@@ -281,9 +281,9 @@ static enum andiron_step before_read(struct andiron_request *req, void *state)
         return andiron_fail(req, ANDIRON_E_PRECONDITION, "If-Match names no version of it");
     if (!tags_allow(w, exists ? row->ref.version : 0))
         return andiron_fail(req, ANDIRON_E_PRECONDITION,
-                            "version %llu of %s/%.*s is not one that If-Match or If-None-Match allow",
-                            (unsigned long long)(exists ? row->ref.version : 0), w->type->name,
-                            (int)w->id.len, w->id.data);
+                            exists ? "%s/%.*s exists in a version that the ETags do not allow"
+                                   : "%s/%.*s does not exist, so no version can match If-Match",
+                            w->type->name, (int)w->id.len, w->id.data);
     if (w->if_match != 0 && w->if_match != NEGOTIATE_LOOK &&
         (!exists || row->ref.version != w->if_match))
         return andiron_fail(
