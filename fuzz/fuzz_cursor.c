@@ -22,7 +22,7 @@ static void try_cursor(const uint8_t *data, size_t size)
     struct andiron_error err;
     struct cursor c;
 
-    for (int mode = CURSOR_BY_VID; mode <= CURSOR_HORIZON; mode++) {
+    for (int mode = CURSOR_BY_VID; mode <= CURSOR_BACK; mode++) {
         if (cursor_read(&seal, arena, (andiron_str){ (const char *)data, size }, mode, 7, &c,
                         &err) == 0) {
             andiron_str again = cursor_write(&seal, arena, &c);

@@ -91,6 +91,16 @@ enum andiron_step access_type(struct andiron_request *req, const char *type,
     return andiron_request_run(req, &inner, ret_sub, then, state);
 }
 
+enum andiron_step access_insight(struct andiron_request *req, struct andiron_request **ret_sub,
+                                 andiron_step_fn then, void *state)
+{
+    struct andiron_inner inner = { .size = sizeof(inner),
+                                   .method = ANDIRON_STR("GET"),
+                                   .check_only = true,
+                                   .target = ANDIRON_STR("/fhir/$explain") };
+    return andiron_request_run(req, &inner, ret_sub, then, state);
+}
+
 struct questions {
     const char *const *types; /* those that are left */
     struct andiron_request *sub;

@@ -22,6 +22,10 @@ enum andiron_step access_types(struct andiron_request *req, const char *const *t
 enum andiron_step access_type(struct andiron_request *req, const char *type,
                               struct andiron_request **ret_sub, andiron_step_fn then, void *state);
 
+/* Likewise whether req may do what needs the operation TestPolicy: see how things are done. */
+enum andiron_step access_insight(struct andiron_request *req, struct andiron_request **ret_sub,
+                                 andiron_step_fn then, void *state);
+
 /* Whether the request may see nothing at all of the type: a scope that names other types. */
 bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type);
 

@@ -79,6 +79,8 @@ enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *sel
 enum andiron_step fhir_search(struct andiron_request *req, void *self);
 enum andiron_step fhir_search_system(struct andiron_request *req, void *self);
 enum andiron_step fhir_search_compartment(struct andiron_request *req, void *self);
+/* Stands for the right to ask searches how they are done. */
+enum andiron_step fhir_may_explain(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_instance(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_type(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_system(struct andiron_request *req, void *self);

@@ -94,6 +94,7 @@ static const struct andiron_route routes[] = {
     { "GET", "/fhir", fhir_search_system, "FhirSystemSearch", 0, NULL },
     { "POST", "/fhir/_search", fhir_search_system, "FhirSystemSearch", 0, NULL },
     { "GET", "/fhir/_history", fhir_history_system, "FhirSystemHistory", 0, NULL },
+    { "GET", "/fhir/$explain", fhir_may_explain, "TestPolicy", 0, NULL },
     { "GET", "/fhir/metadata", fhir_capabilities, "FhirCapabilities", ANDIRON_ROUTE_PUBLIC, NULL },
     { "GET", "/fhir/{type}", fhir_search, "FhirSearch", 0, NULL },
     { "POST", "/fhir/{type}", fhir_create, "FhirCreate", 0, NULL },

@@ -21,6 +21,7 @@ struct searching {
     struct andiron_search_plan plan;
     struct andiron_rows rows;
     bool suppressed;
+    bool explain; /* the request may see how it is done */
 
     size_t includes_asked; /* in plan.query.visible */
     struct andiron_request *question;
@@ -75,7 +76,8 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
         .links = { .url = own_url(req, s),
                    .query = own_query(s),
                    .cursor = s->plan.query.cursor,
-                   .next = s->rows.cursor },
+                   .next = s->rows.cursor,
+                   .previous = s->rows.previous },
     };
     return answer_json(req, &s->wanted, 200, searchset_text(req, &set));
 }
@@ -139,7 +141,7 @@ static enum andiron_step chains_allowed(struct andiron_request *req, void *state
     return ask_next(req, state);
 }
 
-static enum andiron_step search(struct andiron_request *req, struct searching *s)
+static enum andiron_step compile(struct andiron_request *req, struct searching *s)
 {
     struct andiron_error err;
     andiron_str none = { NULL, 0 };
@@ -150,10 +152,9 @@ static enum andiron_step search(struct andiron_request *req, struct searching *s
     if (s->fhir->search->compile(s->fhir->search_self, req, s->type != NULL ? s->type->str : none,
                                  s->expression, handling == HANDLING_STRICT, &s->plan, &err) != 0)
         return andiron_fail_with(req, &err);
+    s->plan.query.explain = s->explain;
     return access_types(req, s->plan.types, chains_allowed, s);
 }
-
-/* ---- the expression ---------------------------------------------------------------------------- */
 
 static void put_part(struct text *t, andiron_str part)
 {
@@ -163,6 +164,57 @@ static void put_part(struct text *t, andiron_str part)
         TEXT_LIT(t, "&");
     text_str(t, part);
 }
+
+/* ---- _explain=true ----------------------------------------------------------------------- */
+
+/* What stands before and behind it in the expression; false if it is not asked for. */
+static bool find_explain(andiron_str expression, andiron_str *ret_before, andiron_str *ret_behind)
+{
+    static const char wanted[] = "_explain=true";
+    andiron_str rest = expression;
+
+    while (rest.len > 0) {
+        const char *end = memchr(rest.data, '&', rest.len);
+        andiron_str pair = { rest.data, end != NULL ? (size_t)(end - rest.data) : rest.len };
+        size_t taken = pair.len + (end != NULL ? 1 : 0);
+        rest = (andiron_str){ rest.data + taken, rest.len - taken };
+        if (!andiron_str_eq(pair, ANDIRON_STR(wanted)))
+            continue;
+        size_t before = (size_t)(pair.data - expression.data);
+        *ret_before = (andiron_str){ expression.data, before > 0 ? before - 1 : 0 };
+        *ret_behind = rest;
+        return true;
+    }
+    return false;
+}
+
+/* For those who may not see it, it stays what it is for the search: an unknown parameter. */
+static enum andiron_step insight_asked(struct andiron_request *req, void *state)
+{
+    struct searching *s = state;
+    andiron_str before, behind;
+    struct text t;
+
+    if (andiron_reply_status(s->question) < 400 && find_explain(s->expression, &before, &behind)) {
+        text_init(&t, andiron_request_arena(req), s->expression.len);
+        text_str(&t, before);
+        put_part(&t, behind);
+        s->expression = text_view(&t);
+        s->explain = true;
+    }
+    return compile(req, s);
+}
+
+static enum andiron_step search(struct andiron_request *req, struct searching *s)
+{
+    andiron_str before, behind;
+
+    if (find_explain(s->expression, &before, &behind))
+        return access_insight(req, &s->question, insight_asked, s);
+    return compile(req, s);
+}
+
+/* ---- the expression ---------------------------------------------------------------------------- */
 
 /* The query, and the form of a POST: both count alike (search.html#3.1.1.1.1). -1: failed. */
 static int read_expression(struct andiron_request *req, struct searching *s)
@@ -312,4 +364,14 @@ enum andiron_step fhir_search_compartment(struct andiron_request *req, void *sel
     if (negotiate(req, &s->wanted) != 0 || read_expression(req, s) != 0)
         return ANDIRON_DONE;
     return search(req, s);
+}
+
+/*
+ * GET /fhir/$explain: 204 for those who may say _explain=true in a search. Mostly asked from
+ * within: what counts is the route's operation, which policies see.
+ */
+enum andiron_step fhir_may_explain(struct andiron_request *req, void *self)
+{
+    (void)self;
+    return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
 }

@@ -49,6 +49,10 @@ void links_put(struct text *t, const struct links *links)
         TEXT_LIT(t, ",");
         put_link(t, "first", links, none);
     }
+    if (links->previous.len > 0) {
+        TEXT_LIT(t, ",");
+        put_link(t, "prev", links, links->previous);
+    }
     if (links->next.len > 0) {
         TEXT_LIT(t, ",");
         put_link(t, "next", links, links->next);
@@ -133,6 +137,8 @@ static bool put_outcome(struct text *t, struct andiron_request *req, const struc
     if (set->rows->includes_cut)
         put_issue(t, &first, "warning", "incomplete",
                   ANDIRON_STR("there are more resources to include than a page may have"));
+    if (set->rows->explain.data != NULL)
+        put_issue(t, &first, "information", "informational", set->rows->explain);
     if (first) {
         t->len = mark;
         return false;
@@ -143,7 +149,7 @@ static bool put_outcome(struct text *t, struct andiron_request *req, const struc
 
 static size_t size_of(const struct andiron_rows *rows, andiron_str base, const struct links *links)
 {
-    size_t size = 1024 + 3 * (links->url.len + links->query.len) + 8 * links->next.len;
+    size_t size = 1024 + 4 * (links->url.len + links->query.len) + 12 * links->next.len;
     for (size_t i = 0; i < rows->count; i++)
         size += rows->rows[i].body.len + 160 +
                 2 * (base.len + rows->rows[i].ref.type.len + rows->rows[i].ref.id.len + 1);

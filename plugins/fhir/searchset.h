@@ -13,6 +13,7 @@ struct links {
     andiron_str query;  /* "code=4548-4&_count=2"; may be empty */
     andiron_str cursor; /* of this page; absent: it is the first */
     andiron_str next;   /* cursor of the next page; absent: there is none */
+    andiron_str previous;
 };
 
 struct searchset {

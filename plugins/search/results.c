@@ -140,6 +140,28 @@ static int include_reference(struct compiling *c, const struct search_type *sour
     return 0;
 }
 
+/* _revinclude=*: every reference, of every type that may refer to the searched one. */
+static void add_referring(struct compiling *c, struct results *r, const struct search_type *type,
+                          bool iterate)
+{
+    for (int source = 0; source < FHIR_TYPE_COUNT; source++) {
+        struct fhir_param param;
+        bool refers = false;
+        for (size_t pos = 0; !refers && fhir_param_next(source, &pos, &param);) {
+            refers = param.kind == FHIR_PARAM_REFERENCE && param.target_count == 0;
+            for (size_t i = 0; i < param.target_count && !refers; i++)
+                refers = param.targets[i] == type->r4;
+        }
+        if (!refers)
+            continue;
+        struct andiron_include *include = andiron_new(c->arena, struct andiron_include);
+        *include = (struct andiron_include){
+            .reverse = true, .iterate = iterate, .source = fhir_type_name(source), .param = "*"
+        };
+        list_add(c, &r->includes, include);
+    }
+}
+
 /* "Observation:subject", "Observation:subject:Patient", "Observation:*", "*". */
 static int include_param(struct compiling *c, struct results *r, const struct search_type *type,
                          bool reverse, andiron_str modifier, andiron_str value)
@@ -155,6 +177,10 @@ static int include_param(struct compiling *c, struct results *r, const struct se
         !andiron_str_eq(modifier, ANDIRON_STR("recurse")))
         return compile_fail(c, "%s has no modifier \"%.*s\"; it has :iterate", which,
                             SHOWN(modifier));
+    if (reverse && andiron_str_eq(value, ANDIRON_STR("*")) && type->r4 >= 0) {
+        add_referring(c, r, type, include->iterate);
+        return 0;
+    }
     bool is_all = andiron_str_eq(value, ANDIRON_STR("*")) && !reverse && type->name != NULL;
     if (!is_all) {
         if (!text_cut(&value, ':', &source_name) || !text_cut(&value, ':', &name))

@@ -15,7 +15,8 @@ enum cursor_mode {
     CURSOR_BY_VID = 1, /* key is the next one to look at */
     CURSOR_SORTED,     /* values and vid of the last one looked at */
     CURSOR_WALK,       /* key is the next vid of a walk, high its horizon */
-    CURSOR_HORIZON
+    CURSOR_HORIZON,
+    CURSOR_BACK /* by vid: key is the first one of the page behind */
 };
 
 /* One sort value. Ordered as it compares: numbers, texts; absent last in either direction. */

@@ -8,6 +8,12 @@
 
 enum { ROUNDS_MAX = 5 };
 
+/* Numbers gathered from one statement before others are run. */
+struct numbers {
+    int64_t *list;
+    size_t count, room;
+};
+
 struct including {
     struct run *run;
     struct page *page;
@@ -16,8 +22,9 @@ struct including {
     struct {
         size_t mask, used;
         int64_t *rids;
-    } known;               /* resources that are on the page, or were judged */
-    struct node **visible; /* filters by place in query->visible; built on first use */
+    } known;                 /* resources that are on the page, or were judged */
+    struct node **visible;   /* filters by place in query->visible; built on first use */
+    struct numbers **params; /* of reverse includes by place in query->includes; likewise */
 };
 
 static size_t slot_of(const struct including *n, int64_t rid)
@@ -104,12 +111,6 @@ static int add_version(struct including *n, int64_t vid)
     candidate_end(run, &c);
     return seen < 0 ? -1 : rc;
 }
-
-/* Numbers gathered from one statement before others are run. */
-struct numbers {
-    int64_t *list;
-    size_t count, room;
-};
 
 static void keep(struct run *run, struct numbers *m, int64_t number)
 {
@@ -199,10 +200,10 @@ static int params_of(struct including *n, int64_t type, struct numbers *ret)
     return more < 0 ? run_fail(n->run) : 0;
 }
 
-static int backward(struct including *n, const struct andiron_include *inc, size_t row)
+/* The parameters by which an include looks backward: looked up once for all rows. */
+static int find_params(struct including *n, const struct andiron_include *inc, struct numbers *ret)
 {
     struct run *run = n->run;
-    struct numbers params = { .count = 0 };
     int64_t type = 0, p = 0;
     uint32_t kinds;
 
@@ -210,18 +211,27 @@ static int backward(struct including *n, const struct andiron_include *inc, size
         return run_fail(run);
     if (type == 0)
         return 0;
-    if (strcmp(inc->param, "*") == 0) {
-        if (params_of(n, type, &params) != 0)
+    if (strcmp(inc->param, "*") == 0)
+        return params_of(n, type, ret);
+    if (names_find_param(run->store->names, run->db, type, andiron_str_of(inc->param), &p,
+                         &kinds) != 0)
+        return run_fail(run);
+    if (p != 0)
+        keep(run, ret, p);
+    return 0;
+}
+
+static int backward(struct including *n, const struct andiron_include *inc, size_t row)
+{
+    struct numbers **params = &n->params[inc - n->run->query->includes];
+
+    if (*params == NULL) {
+        *params = andiron_new(n->run->arena, struct numbers);
+        if (find_params(n, inc, *params) != 0)
             return -1;
-    } else {
-        if (names_find_param(run->store->names, run->db, type, andiron_str_of(inc->param), &p,
-                             &kinds) != 0)
-            return run_fail(run);
-        if (p != 0)
-            keep(run, &params, p);
     }
-    for (size_t i = 0; i < params.count && !n->full; i++) {
-        if (backward_by(n, params.list[i], row) != 0)
+    for (size_t i = 0; i < (*params)->count && !n->full; i++) {
+        if (backward_by(n, (*params)->list[i], row) != 0)
             return -1;
     }
     return 0;
@@ -242,6 +252,7 @@ int include_rows(struct run *run, struct page *page, struct andiron_rows *rows)
 
     n.max = page->count + (size_t)run->store->config->max_includes;
     n.visible = andiron_alloc(run->arena, (query->visible_count + 1) * sizeof(n.visible[0]));
+    n.params = andiron_alloc(run->arena, query->include_count * sizeof(n.params[0]));
     for (size_t i = 0; i < page->count; i++)
         (void)is_new(&n, page->rids[i]);
     for (int round = 0; round < ROUNDS_MAX && from < to && !n.full && !run->stopped; round++) {

@@ -401,6 +401,41 @@ bool iter_is_short(struct run *run, const struct iter *it)
     return sum <= max;
 }
 
+/* ---- explaining -------------------------------------------------------------------------- */
+
+enum { EXPLAIN_ARGS = 16 };
+
+/* Entries of its lists, counted up to what counts as short. */
+static const char *explain_lists(struct run *run, const struct iter *it)
+{
+    int64_t sum = 0, max = run->store->config->short_list + 1;
+
+    for (size_t i = 0; i < it->list_count && i < EXPLAIN_ARGS && sum < max; i++) {
+        int64_t n = count_list(run, &it->lists[i], max);
+        if (n > 0)
+            sum += n;
+    }
+    return andiron_printf(run->arena, "{\"driver\":\"%s\",\"lists\":%zu,\"entries\":\"%s%lld\"}",
+                          it->name, it->list_count,
+                          sum >= max || it->list_count > EXPLAIN_ARGS ? "at least " : "",
+                          (long long)sum);
+}
+
+const char *iter_explain(struct run *run, const struct iter *it)
+{
+    const char *of = "";
+
+    if (it->kind == ITER_LISTS)
+        return explain_lists(run, it);
+    if (it->kind == ITER_ARRAY)
+        return andiron_printf(run->arena, "{\"driver\":\"%s\",\"entries\":\"%zu\"}", it->name,
+                              it->key_count);
+    for (size_t i = 0; i < it->arg_count && i < EXPLAIN_ARGS; i++)
+        of = andiron_printf(run->arena, "%s%s%s", of, i > 0 ? "," : "",
+                            iter_explain(run, it->args[i]));
+    return andiron_printf(run->arena, "{\"driver\":\"%s\",\"of\":[%s]}", it->name, of);
+}
+
 /* ---- merging ----------------------------------------------------------------------------- */
 
 /* One list iterator out of several of one kind, so that they share their batches. */

@@ -48,8 +48,10 @@ struct iter *iter_merge(struct run *run, struct iter **args, size_t count);
  * *ret_key names the list.
  */
 int64_t iter_count(struct run *run, const struct iter *it, int64_t max);
-/* What drives it, for explain: a literal. */
+/* What drives it: a literal. */
 const char *iter_name(const struct iter *it);
+/* What it is made of and how many entries that has, as JSON in arena, for explain. */
+const char *iter_explain(struct run *run, const struct iter *it);
 
 static inline int64_t iter_key(const struct run *run, int64_t vid)
 {

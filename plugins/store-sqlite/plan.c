@@ -33,6 +33,7 @@ void run_budget(struct run *run)
     const struct config *config = run->store->config;
 
     run->stopped = run->moved = false;
+    run->spent += run->work;
     run->work = 0;
     run->work_max = config->scan_budget * THOROUGH;
     run->until_ms = run_clock_ms() + config->timeout;

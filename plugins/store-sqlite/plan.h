@@ -92,10 +92,12 @@ struct run {
     int64_t vid_low, vid_high; /* bounds by _lastUpdated */
 
     int64_t work, work_max; /* rows looked at */
+    int64_t spent;          /* by earlier budgets */
     int64_t until_ms;       /* monotonic */
     bool moved;             /* the page has come further than its cursor */
     bool stopped;           /* the budget is spent */
     int depth;              /* candidates that are loaded */
+    const char *order_name; /* how the page was put in order, for explain */
     bool sifted;            /* entries of a sort index are looked up in the iterator */
 };
 

@@ -135,31 +135,81 @@ static int too_costly(struct run *run)
                              "resources");
 }
 
-static int by_vid(struct run *run, struct page *page, struct andiron_rows *rows)
+/*
+ * Where the page begins. The page before one is found by walking from its first key the
+ * other way: then run->ascending is turned around for all that follows (the iterators go that
+ * way), and *ret_back is that key.
+ */
+static int start_key(struct run *run, int64_t *ret_start, int64_t *ret_back)
 {
     const struct andiron_query *query = run->query;
-    struct cursor from = { .key = first_key(run) }, to = { .mode = CURSOR_BY_VID };
-    int64_t start;
+    struct cursor from = { .key = INT64_MIN };
+    struct andiron_error ignored;
 
+    *ret_back = ITER_END;
     if (query->cursor.data != NULL &&
-        cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_BY_VID, query->fingerprint,
-                    &from, run->error) != 0) {
+        cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_BACK, query->fingerprint,
+                    &from, &ignored) == 0) {
+        run->ascending = !run->ascending;
+        *ret_back = from.key;
+        from.key = 1 - from.key; /* a key of the other direction is the same but for its sign */
+    } else if (query->cursor.data != NULL &&
+               cursor_read(&run->store->seal, run->arena, query->cursor, CURSOR_BY_VID,
+                           query->fingerprint, &from, run->error) != 0) {
         run->failed = true;
         return -1;
     }
-    start = from.key > first_key(run) ? from.key : first_key(run);
-    if (page_by_vid(run, start, page, &to.key) != 0)
+    *ret_start = from.key > first_key(run) ? from.key : first_key(run);
+    return 0;
+}
+
+static void turn_around(struct page *page)
+{
+    for (size_t i = 0, k = page->count; i + 1 < k; i++) {
+        k--;
+        struct andiron_row row = page->rows[i];
+        int64_t vid = page->vids[i], rid = page->rids[i];
+        page->rows[i] = page->rows[k];
+        page->vids[i] = page->vids[k];
+        page->rids[i] = page->rids[k];
+        page->rows[k] = row;
+        page->vids[k] = vid;
+        page->rids[k] = rid;
+    }
+}
+
+static andiron_str cursor_of(struct run *run, enum cursor_mode mode, int64_t key)
+{
+    struct cursor c = { .mode = mode, .key = key, .query = run->query->fingerprint };
+    return cursor_write(&run->store->seal, run->arena, &c);
+}
+
+/* start, back: of start_key(). */
+static int by_vid(struct run *run, int64_t start, int64_t back, struct page *page,
+                  struct andiron_rows *rows)
+{
+    bool is_first = run->query->cursor.data == NULL;
+    int64_t next;
+
+    if (page_by_vid(run, start, page, &next) != 0)
         return -1;
     if (run->stopped && run->place->brief)
         return 0;
-    if (run->stopped && !run->moved && to.key == start)
+    if (run->stopped && !run->moved && next == start)
         return too_costly(run);
-    if (to.key != ITER_END) {
-        to.query = query->fingerprint;
-        rows->cursor = cursor_write(&run->store->seal, run->arena, &to);
-    } else if (query->cursor.data == NULL) {
-        rows->total = (int64_t)page->count;
+    if (back != ITER_END) {
+        turn_around(page);
+        rows->cursor = cursor_of(run, CURSOR_BY_VID, back);
+        if (next != ITER_END)
+            rows->previous = cursor_of(run, CURSOR_BACK, 1 - next);
+        return 0;
     }
+    if (next != ITER_END)
+        rows->cursor = cursor_of(run, CURSOR_BY_VID, next);
+    if (!is_first)
+        rows->previous = cursor_of(run, CURSOR_BACK, start);
+    if (next == ITER_END && is_first)
+        rows->total = (int64_t)page->count;
     return 0;
 }
 
@@ -302,12 +352,14 @@ static void explain(struct run *run, const struct page *page, int64_t began_us,
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     int64_t now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    bool exact = run->plan_count != 0 && iter_is_exact(run->iter);
+    int64_t probed = run->spent + run->work;
     const char *text = andiron_printf(
         run->arena,
-        "{\"driver\":\"%s\",\"exact\":%s,\"probed\":%lld,\"rows\":%zu,\"on\":\"%s\","
+        "{\"plan\":%s,\"judged\":%s,\"order\":\"%s\",\"probed\":%lld,\"rows\":%zu,\"on\":\"%s\","
         "\"microseconds\":%lld}",
-        run->plan_count != 0 ? iter_name(run->iter) : "nothing",
-        run->plan_count != 0 && iter_is_exact(run->iter) ? "true" : "false", (long long)run->work,
+        run->plan_count != 0 ? iter_explain(run, run->iter) : "{\"driver\":\"nothing\"}",
+        exact ? "\"by the index alone\"" : "\"one by one\"", run->order_name, (long long)probed,
         page->count, run->place->brief ? "loop" : "pool", (long long)(now_us - began_us));
     rows->explain = andiron_str_of(text);
 }
@@ -315,6 +367,7 @@ static void explain(struct run *run, const struct page *page, int64_t began_us,
 static int run_page(struct run *run, struct page *page, struct andiron_rows *rows)
 {
     const struct andiron_query *query = run->query;
+    int64_t start = 0, back = 0;
 
     if (plan_build(run) != 0)
         return -1;
@@ -322,10 +375,12 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
         rows->total = 0;
         return 0;
     }
+    if (run->sort_count == 0 && start_key(run, &start, &back) != 0)
+        return -1;
     if (build_iters(run) != 0)
         return -1;
-    if (query->limit != 0 &&
-        (run->sort_count != 0 ? sorted(run, page, rows) : by_vid(run, page, rows)) != 0)
+    if (query->limit != 0 && (run->sort_count != 0 ? sorted(run, page, rows)
+                                                   : by_vid(run, start, back, page, rows)) != 0)
         return -1;
     if (run->stopped && run->place->brief)
         return 0;
@@ -353,7 +408,8 @@ int search_run(struct search_place *place, const struct andiron_query *query,
                        .db = place->db,
                        .arena = place->arena,
                        .query = query,
-                       .error = &rows->error };
+                       .error = &rows->error,
+                       .order_name = "by latest change" };
     struct page page = { .count = 0 };
     struct timespec began = { .tv_sec = 0 };
 

@@ -645,13 +645,17 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
 
     *ret = (struct sorted_page){ .total = -1 };
     run_moved(run);
+    run->order_name = "by following the indexes of the sort keys";
     rc = try_follow(run, from, limit, ret);
-    if (rc == 0)
+    if (rc == 0) {
+        run->order_name = "by sorting all matches";
         rc = sort_few(run, from, limit, few, ret);
+    }
     if (rc != 0)
         return rc < 0 ? -1 : 0;
     if (run->place->brief && run->stopped)
         return 0;
+    run->order_name = "by following the indexes of the sort keys";
     run_budget(run);
     return follow(run, from, limit, ret);
 }
