@@ -144,7 +144,7 @@ static int open_alone(struct db *to, const struct store *store, struct andiron_e
 
     if (db_open(to, &settings, err) != 0)
         return -1;
-    if (db_run(to, "PRAGMA page_size=8192") == 0 && db_run(to, "PRAGMA journal_mode=DELETE") == 0)
+    if (db_run(to, "PRAGMA journal_mode=DELETE") == 0)
         return 0;
     andiron_error_set(err, ANDIRON_E_UNAVAILABLE, store->path,
                       "%s is in use; stop andiron before restoring", store->path);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { PAGE = 8192, FINISH_MS = 50 };
+enum { FINISH_MS = 50 };
 
 struct checkpointer {
     struct store *store;
@@ -25,7 +25,7 @@ struct checkpointer {
 
 static int base_of(const struct checkpointer *c)
 {
-    return (int)(c->store->config->checkpoint / PAGE);
+    return (int)(c->store->config->checkpoint / DB_PAGE);
 }
 
 static void wake(struct checkpointer *c)
@@ -126,7 +126,7 @@ void checkpoint_finish(struct checkpointer *c, struct db *writer)
     if (c == NULL || !atomic_load(&c->copied))
         return;
     atomic_store(&c->copied, false);
-    bool is_long = (int64_t)c->pages * PAGE >= c->store->config->checkpoint_hard;
+    bool is_long = (int64_t)c->pages * DB_PAGE >= c->store->config->checkpoint_hard;
     if (c->pages - atomic_load(&c->done) > 2 * base_of(c) && !is_long) {
         wake(c); /* too much was appended meanwhile to copy it here */
         return;

@@ -164,7 +164,7 @@ int db_open(struct db *db, const struct db_settings *settings, struct andiron_er
     int flags =
         SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
         (settings->writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
-    char pragmas[400];
+    char pragmas[440];
 
     *db = (struct db){ .handle = NULL };
     db->rc = sqlite3_open_v2(settings->path, &db->handle, flags, NULL);
@@ -174,11 +174,13 @@ int db_open(struct db *db, const struct db_settings *settings, struct andiron_er
     sqlite3_busy_timeout(db->handle, (int)settings->busy_ms);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    /* The size of pages matters only while the file is empty, and must stand first: SQLite makes
+     * a number of pages of cache_size at once, and with its own 4 KiB that is twice the memory. */
     snprintf(pragmas, sizeof(pragmas),
-             "PRAGMA cache_size=-%lld; PRAGMA mmap_size=%lld; PRAGMA temp_store=MEMORY;"
-             "PRAGMA foreign_keys=OFF; PRAGMA recursive_triggers=OFF; PRAGMA secure_delete=OFF;"
-             "PRAGMA synchronous=%s; PRAGMA journal_size_limit=67108864",
-             (long long)(settings->cache_bytes / 1024), (long long)settings->mmap_bytes,
+             "PRAGMA page_size=%d; PRAGMA cache_size=-%lld; PRAGMA mmap_size=%lld;"
+             "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA recursive_triggers=OFF;"
+             "PRAGMA secure_delete=OFF; PRAGMA synchronous=%s; PRAGMA journal_size_limit=67108864",
+             DB_PAGE, (long long)(settings->cache_bytes / 1024), (long long)settings->mmap_bytes,
              settings->normal ? "NORMAL" : "FULL");
     if (db_run(db, pragmas) != 0)
         goto failed;

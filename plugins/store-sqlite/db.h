@@ -9,7 +9,10 @@
 
 #include <andiron/error.h>
 
-enum { DB_DEPTH = 6 }; /* versions looked at at once: a candidate, and those of nested chains */
+enum {
+    DB_PAGE = 8192, /* bytes of a page of the file */
+    DB_DEPTH = 6    /* versions looked at at once: a candidate, and those of nested chains */
+};
 
 /* Every statement of the plugin; the texts are in db.c. */
 enum db_statement {

@@ -180,8 +180,8 @@ static int migrate(struct db *db, int64_t from)
 
 int schema_open(struct db *db, const char *path, struct andiron_error *err)
 {
-    /* Both matter only while the file is empty. */
-    if (db_run(db, "PRAGMA page_size=8192; PRAGMA auto_vacuum=NONE") != 0)
+    /* Matters only while the file is empty. */
+    if (db_run(db, "PRAGMA auto_vacuum=NONE") != 0)
         return unreadable(db, path, err);
     int64_t objects = number_of(db, "SELECT count(*) FROM sqlite_master");
     if (objects < 0)

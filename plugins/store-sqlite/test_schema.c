@@ -161,6 +161,27 @@ static void file_is_as_designed(void **state)
     kit_end(&k);
 }
 
+/* SQLite counts pages, and before it has seen the file it takes them for smaller ones. */
+static void caches_of_a_new_file_are_not_larger_than_asked(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_open(&k);
+    sqlite3 *handle = writer_view(k.store.writer).db->handle;
+    int used = 0, highest = 0;
+
+    assert_int_equal(sqlite3_exec(handle,
+                                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n "
+                                  "WHERE i<6000) INSERT INTO version(vid,rid,type,ver,ts,op,enc,"
+                                  "body) SELECT i,1,1,1,1,1,0,zeroblob(5000) FROM n",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_db_status(handle, SQLITE_DBSTATUS_CACHE_USED, &used, &highest, 0),
+                     SQLITE_OK);
+    assert_in_range(used, k.config.writer_cache / 2, k.config.writer_cache * 9 / 8);
+    kit_end(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +192,7 @@ int main(void)
         cmocka_unit_test(file_that_is_no_database_is_refused_untouched),
         cmocka_unit_test(missing_folder_is_named),
         cmocka_unit_test(file_is_as_designed),
+        cmocka_unit_test(caches_of_a_new_file_are_not_larger_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
