@@ -82,7 +82,6 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_COUNT_TYPE] = "SELECT count(*) FROM (SELECT 1 FROM resource INDEXED BY resource_tv "
                       "WHERE st=0 AND type=?1 LIMIT ?3)",
     [DB_REFERRED] = "SELECT vid FROM ix_ref WHERE p=?1 AND tgt=?2",
-    [DB_REFERS] = "SELECT tgt FROM ix_ref INDEXED BY ix_ref_v WHERE vid=?1 AND p=?2",
     [DB_VID_LAST] = "SELECT vid,ts FROM version WHERE vid<=?1 ORDER BY vid DESC LIMIT 1",
     [DB_VID_SINCE] = "SELECT vid,ts FROM version WHERE vid>=?1 ORDER BY vid LIMIT 1",
     [DB_WALK_ALL_DOWN] =

@@ -59,7 +59,6 @@ enum db_statement {
     DB_COUNT_REF,
     DB_COUNT_TYPE,
     DB_REFERRED, /* is there any reference to tgt by p */
-    DB_REFERS,   /* targets of a version by p */
     DB_VID_LAST,
     DB_VID_SINCE,
     DB_WALK_ALL_DOWN,

@@ -6,6 +6,7 @@
 #include "drive.h"
 #include "filter.h"
 #include "iter.h"
+#include "keys.h"
 #include "rows.h"
 
 enum {
@@ -285,23 +286,23 @@ struct iter *gather_chain(struct run *run, struct node *n)
 /* Resources of n->type that the version refers to by n->p. */
 static int gather_referred(struct run *run, const struct node *n, int64_t vid, struct gather *g)
 {
-    sqlite3_stmt *s = db_statement(run->db, DB_REFERS);
-    int more;
+    struct candidate c;
+    struct keys_entry e;
+    int found = candidate_load(run, vid, &c), rc = 0;
 
-    if (s == NULL)
-        return run_fail(run);
-    sqlite3_bind_int64(s, 1, vid);
-    sqlite3_bind_int64(s, 2, n->p);
-    while ((more = db_step(run->db, s)) == 1) {
+    if (found <= 0)
+        return found;
+    struct keys_cursor k = keys_begin(c.keys);
+    while (rc == 0 && keys_next(&k, &e)) {
         int64_t type, current;
-        if (resource_current(run, sqlite3_column_int64(s, 0), &type, &current, NULL) != 0) {
-            sqlite3_reset(s);
-            return -1;
-        }
-        if (current != 0 && type == n->type)
+        if (e.kind != KEYS_REFERENCE || e.group != 0 || e.p != n->p || e.type != n->type)
+            continue;
+        rc = resource_current(run, e.rid, &type, &current, NULL);
+        if (rc == 0 && current != 0)
             gather_add(g, iter_key(run, current));
     }
-    return more < 0 ? run_fail(run) : 0;
+    candidate_end(run, &c);
+    return rc;
 }
 
 struct iter *gather_has(struct run *run, struct node *n)

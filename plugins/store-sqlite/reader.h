@@ -9,6 +9,7 @@
 #ifndef STORE_SQLITE_READER_H
 #define STORE_SQLITE_READER_H
 
+#include "map.h"
 #include "store.h"
 
 struct event;
@@ -18,6 +19,7 @@ enum { READER_HEADER_BYTES = 48 }; /* of the WAL index, walformat section 2.1 */
 struct reader {
     struct store *store;
     struct db db;
+    struct map map;
     bool open;                           /* a snapshot is open */
     uint8_t header[READER_HEADER_BYTES]; /* as it was before the snapshot was opened */
     const volatile uint8_t *shared;      /* the header as it is now; NULL: not known */

@@ -30,7 +30,6 @@ static const char tables[] =
     " PRIMARY KEY(p,h,vid)) WITHOUT ROWID;"
     "CREATE TABLE ix_ref(p INT NOT NULL, tgt INT NOT NULL, vid INT NOT NULL,"
     " PRIMARY KEY(p,tgt,vid)) WITHOUT ROWID;"
-    "CREATE INDEX ix_ref_v ON ix_ref(vid,p,tgt);"
     "CREATE TABLE ix_date(p INT NOT NULL, cls INT NOT NULL, lo INT NOT NULL, hi INT NOT NULL,"
     " vid INT NOT NULL, PRIMARY KEY(p,cls,lo,vid,hi)) WITHOUT ROWID;"
     "CREATE TABLE ix_num(p INT NOT NULL, g INT NOT NULL, lo REAL NOT NULL, hi REAL NOT NULL,"
@@ -45,8 +44,8 @@ static const char tables[] =
 /* What makes version n + 1 of version n: row n. All of a start are one transaction. */
 static const char *const migrations[SCHEMA_VERSION] = {
     NULL, /* 1 is the first */
-    /* Values to sort by are listed; those of single versions are read from their keys. */
-    "DROP INDEX ix_date_v; DROP INDEX ix_num_v; DROP INDEX ix_str_v;"
+    /* Values to sort by are listed; what single versions have is read from their keys. */
+    "DROP INDEX ix_ref_v; DROP INDEX ix_date_v; DROP INDEX ix_num_v; DROP INDEX ix_str_v;"
     "CREATE TABLE ix_value(p INT NOT NULL, k INT NOT NULL, s TEXT NOT NULL, h INT NOT NULL,"
     " PRIMARY KEY(p,k,s)) WITHOUT ROWID;",
 };

@@ -71,7 +71,8 @@ static void older_schema_is_brought_up_to_date(void **state)
     assert_int_equal(kit_put(&k, "Observation", "2", "{}", &a, 1), 1);
     kit_close(&k);
     run_sql(k.path,
-            "DROP TABLE ix_value; CREATE INDEX ix_date_v ON ix_date(vid,p,lo,hi);"
+            "DROP TABLE ix_value; CREATE INDEX ix_ref_v ON ix_ref(vid,p,tgt);"
+            "CREATE INDEX ix_date_v ON ix_date(vid,p,lo,hi);"
             "CREATE INDEX ix_num_v ON ix_num(vid,p,lo,hi);"
             "CREATE INDEX ix_str_v ON ix_str(vid,p,s); UPDATE meta SET v=1 WHERE k='schema'");
     kit_reopen(&k);

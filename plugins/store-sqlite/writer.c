@@ -494,21 +494,22 @@ int writer_start(struct writer *w, struct andiron_error *err)
 
 int writer_submit(struct writer *w, struct job *job)
 {
-    int refused = 0;
+    bool refused = false, first = false;
 
     job->next = NULL;
     pthread_mutex_lock(&w->lock);
     if (w->queued >= (size_t)w->store->config->queue_max || w->stopping) {
-        refused = -1;
+        refused = true;
     } else {
         *w->last = job;
         w->last = &job->next;
-        w->queued++;
-        if (w->queued == 1)
-            pthread_cond_signal(&w->wake);
+        first = w->queued++ == 0;
     }
     pthread_mutex_unlock(&w->lock);
-    if (refused != 0)
+    /* Behind the unlock: the writer would wake only to wait for the lock. */
+    if (first)
+        pthread_cond_signal(&w->wake);
+    if (refused)
         return andiron_error_set(job->error, ANDIRON_E_UNAVAILABLE, "",
                                  "too many writes are waiting; try again later");
     return 0;
