@@ -1,0 +1,157 @@
+// Reads the CapabilityStatement and does everything that it lists: what does not work cannot be listed.
+import test, { before, after, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { start, call, source } from './lib/server.mjs';
+
+const examples = path.join(process.env.NPM_MODULES ?? path.join(source, 'tests/node_modules'), 'hl7.fhir.r4.examples');
+const skip = fs.existsSync(examples) ? false : 'NPM_MODULES has no hl7.fhir.r4.examples';
+
+let server, admin, rest, sample;
+before(async () => {
+  server = await start({ core: { log: { 'access-log': 'off' } } });
+  admin = server.admin;
+  const { json } = await call('GET', `${server.fhir}/metadata`);
+  assert.deepEqual([json.kind, json.fhirVersion, json.rest.length], ['instance', '4.0.1', 1]);
+  [rest] = json.rest;
+  sample = new Map();
+  if (!skip) for (const file of fs.readdirSync(examples)) {
+    const type = /^([A-Z][A-Za-z]+)-.*\.json$/.exec(file)?.[1];
+    if (type && !sample.has(type) && fs.statSync(path.join(examples, file)).size < 65536) sample.set(type, JSON.parse(fs.readFileSync(path.join(examples, file))));
+  }
+});
+after(async () => { await server.stop(); server.remove(); });
+
+const fhir = (method, path, body, headers = {}) => call(method, path ? `${server.fhir}/${path}` : server.fhir, body, { ...admin, ...headers });
+const patch = { 'content-type': 'application/json-patch+json' };
+const one = async (type) => {
+  const id = `cap-${type.toLowerCase()}`.slice(0, 60);
+  const resource = { ...(sample.get(type) ?? { resourceType: type }), id };
+  const r = await fhir('PUT', `${type}/${id}`, resource);
+  return [r, id, resource];
+};
+// What each interaction code stands for: true if the server does it.
+const interactions = {
+  read: async (t, id) => (await fhir('GET', `${t}/${id}`)).json.id === id,
+  vread: async (t, id) => (await fhir('GET', `${t}/${id}/_history/1`)).json.meta.versionId === '1',
+  update: async (t, id, body) => (await fhir('PUT', `${t}/${id}`, body)).status === 200,
+  patch: async (t, id) => (await fhir('PATCH', `${t}/${id}`, [{ op: 'test', path: '/id', value: id }], patch)).status === 200,
+  'history-instance': async (t, id) => (await fhir('GET', `${t}/${id}/_history`)).json.entry.length >= 1,
+  'history-type': async (t, id) => (await fhir('GET', `${t}/_history?_count=5`)).json.entry.some((e) => e.resource?.id === id),
+  create: async (t, id, body) => { const { id: _, ...rest } = body; return (await fhir('POST', t, rest)).status === 201; },
+  'search-type': async (t, id) => (await fhir('GET', `${t}?_id=${id}`)).json.entry[0].resource.id === id,
+  delete: async (t, id) => (await fhir('DELETE', `${t}/${id}`)).status === 204 && (await fhir('GET', `${t}/${id}`)).status === 410,
+};
+
+test('every interaction of every type works, and every conditional one', { skip }, async () => {
+  assert.equal(rest.resource.length, 146);
+  const wrong = [];
+  for (const { type, interaction, ...claims } of rest.resource) {
+
+    const [made, id, body] = await one(type);
+    if (made.status !== 201) wrong.push([type, 'updateCreate', made.status, made.text.slice(0, 200)]);
+    const codes = interaction.map((i) => i.code);
+    assert.deepEqual(codes.filter((c) => !(c in interactions)), [], type);
+    for (const code of Object.keys(interactions)) {
+      if (!codes.includes(code)) continue;
+      const done = await interactions[code](type, id, body).catch((e) => e.message);
+      if (done !== true) wrong.push([type, code, done]);
+    }
+    const where = `${type}?_id=${id}`;
+    const again = await fhir('PUT', `${type}/${id}`, body);
+    const etag = again.headers.get('etag');
+    const conditional = {
+      conditionalCreate: async () => (await fhir('POST', type, body, { 'if-none-exist': `_id=${id}` })).status === 200,
+      conditionalUpdate: async () => (await fhir('PUT', where, body)).status === 200,
+      conditionalRead: async () => (await fhir('GET', `${type}/${id}`, undefined, { 'if-none-match': (await fhir('GET', `${type}/${id}`)).headers.get('etag') })).status === 304,
+      versioning: async () => claims.versioning === 'versioned' && /^W\/"\d+"$/.test(etag),
+      readHistory: async () => claims.readHistory === true,
+      conditionalDelete: async () => claims.conditionalDelete === 'single' && (await fhir('DELETE', where)).status === 204 && (await fhir('GET', `${type}/${id}`)).status === 410,
+    };
+    for (const [name, ask] of Object.entries(conditional)) if (claims[name] !== undefined && (await ask().catch((e) => e.message)) !== true) wrong.push([type, name]);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('every search parameter answers under strict handling, and is refused a name near to it', async () => {
+  const value = { token: 'http://s|x', string: 'x', reference: 'Patient/x', date: '2020', number: '1', quantity: '1', uri: 'http://x', special: '1|1|1|km' };
+  const wrong = [];
+  let count = 0;
+  const ask = async (type, query) => {
+    const r = await fhir('GET', `${type}?${query}&_count=1`, undefined, { prefer: 'handling=strict' });
+    count++;
+    if (r.status !== 200 || r.json.type !== 'searchset') wrong.push([type, query, r.status, r.json?.issue?.[0]?.diagnostics]);
+  };
+  for (const { type, searchParam } of rest.resource)
+    for (const p of searchParam) {
+      assert.match(p.definition, /^http:\/\/hl7\.org\/fhir\/SearchParameter\//);
+      if (p.type !== 'composite') await ask(type, `${p.name}=${encodeURIComponent(value[p.type])}`);
+      else await ask(type, `${p.name}:missing=true`);
+    }
+  assert.deepEqual(wrong, []);
+  assert.ok(count > 1500, `${count}`);
+  assert.equal((await fhir('GET', 'Patient?familly=x', undefined, { prefer: 'handling=strict' })).status, 400);
+});
+
+test('every include and reverse include works', async () => {
+  const wrong = [];
+  for (const { type, searchInclude, searchRevInclude } of rest.resource) {
+    const ask = async (kind, list) => {
+      for (let i = 0; i < list.length; i += 20) {
+        const r = await fhir('GET', `${type}?_count=1&${list.slice(i, i + 20).map((x) => `${kind}=${x}`).join('&')}`, undefined, { prefer: 'handling=strict' });
+        if (r.status !== 200) wrong.push([type, kind, r.status, r.json?.issue?.[0]?.diagnostics]);
+      }
+    };
+    await ask('_include', searchInclude ?? []);
+    await ask('_revinclude', (searchRevInclude ?? []).slice(0, 60));
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('every interaction of the system works', { skip }, async () => {
+  const system = {
+    transaction: () => fhir('POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [{ resource: { resourceType: 'Patient', id: 'cap-t' }, request: { method: 'PUT', url: 'Patient/cap-t' } }] }),
+    batch: () => fhir('POST', '', { resourceType: 'Bundle', type: 'batch', entry: [{ request: { method: 'GET', url: 'Patient/cap-t' } }] }),
+    'search-system': () => fhir('GET', '?_type=Patient&_id=cap-t'),
+    'history-system': () => fhir('GET', '_history?_count=2'),
+  };
+  assert.deepEqual(rest.interaction.map((i) => i.code).filter((c) => !(c in system)), []);
+  for (const { code } of rest.interaction) {
+    const r = code === 'search-system' ? await call('GET', `${server.fhir}?_type=Patient&_id=cap-t`, undefined, admin) : await system[code]();
+    assert.equal(r.status, 200, r.text);
+    assert.ok(r.json.entry.length >= 1, code);
+    assert.equal(r.json.entry[0].response?.status?.[0] ?? '2', '2', r.text);
+  }
+});
+
+test('every operation answers where it is listed', { skip }, async () => {
+  const meta = { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: { tag: [{ system: 'http://c', code: 'x' }] } }] };
+  const known = {
+    meta: (t, id) => fhir('GET', `${t}/${id}/$meta`),
+    'meta-add': (t, id) => fhir('POST', `${t}/${id}/$meta-add`, meta),
+    'meta-delete': (t, id) => fhir('POST', `${t}/${id}/$meta-delete`, meta),
+    validate: (t, id, body) => fhir('POST', `${t}/$validate`, body),
+    everything: (t, id) => fhir('GET', `${t}/${id}/$everything`),
+  };
+  const wrong = [];
+  for (const { type, operation } of rest.resource) {
+    const [, id, body] = await one(type);
+    for (const { name, definition } of operation) {
+      assert.match(definition, /^http:\/\/hl7\.org\/fhir\/OperationDefinition\//);
+      assert.ok(known[name], `${type} lists ${name}`);
+      const r = await known[name](type, id, body);
+      if (r.status !== 200) wrong.push([type, name, r.status, r.text.slice(0, 200)]);
+    }
+  }
+  assert.deepEqual(wrong, []);
+  for (const { name } of rest.operation) assert.equal((await fhir('GET', `$${name}`)).status, 200, name);
+});
+
+test('every format and patch format is taken', async () => {
+  const { json } = await call('GET', `${server.fhir}/metadata`);
+  await fhir('PUT', 'Patient/cap-f', { resourceType: 'Patient', id: 'cap-f', active: true });
+  for (const format of json.format) assert.equal((await fhir('GET', `Patient/cap-f?_format=${encodeURIComponent(format)}`)).status, 200, format);
+  const bodies = { 'application/json-patch+json': [], 'application/merge-patch+json': {}, 'application/fhir+json': { resourceType: 'Parameters', parameter: [{ name: 'operation', part: [{ name: 'type', valueCode: 'replace' }, { name: 'path', valueString: 'Patient.active' }, { name: 'value', valueBoolean: false }] }] } };
+  for (const format of json.patchFormat) assert.equal((await fhir('PATCH', 'Patient/cap-f', bodies[format], { 'content-type': format })).status, 200, format);
+});
