@@ -393,31 +393,58 @@ andiron_str andiron_request_noted(const struct andiron_request *req, const char 
     return (andiron_str){ NULL, 0 };
 }
 
+static void add_narrowing(struct andiron_request *req, struct request_narrowing narrowing)
+{
+    struct request_narrowing *kept = andiron_new(req->arena, struct request_narrowing);
+
+    *kept = narrowing;
+    kept->next = req->narrowings;
+    req->narrowings = kept;
+}
+
 void andiron_request_narrow(struct andiron_request *req, const char *type,
                             const char *const *any_of)
 {
-    struct request_narrowing *narrowing = andiron_new(req->arena, struct request_narrowing);
+    add_narrowing(req, (struct request_narrowing){ .type = type, .limit = { .any_of = any_of } });
+}
 
-    *narrowing =
-        (struct request_narrowing){ .next = req->narrowings, .type = type, .any_of = any_of };
-    req->narrowings = narrowing;
+void andiron_request_narrow_with(struct andiron_request *req,
+                                 const struct andiron_narrowing *narrowing)
+{
+    add_narrowing(req, (struct request_narrowing){ .with = narrowing });
+}
+
+static const struct andiron_limit *limit_of(const struct request_narrowing *n, andiron_str type,
+                                            enum andiron_access access)
+{
+    if (n->with != NULL)
+        return n->with->limit(n->with, type, access);
+    bool applies = strcmp(n->type, "*") == 0 || andiron_str_eq(andiron_str_of(n->type), type);
+    return applies ? &n->limit : NULL;
+}
+
+const struct andiron_limit *andiron_request_limit(const struct andiron_request *req, size_t *pos,
+                                                  andiron_str type, enum andiron_access access)
+{
+    size_t index = 0;
+
+    for (const struct request_narrowing *n = req->narrowings; n != NULL; n = n->next, index++) {
+        const struct andiron_limit *limit = index < *pos ? NULL : limit_of(n, type, access);
+        if (limit == NULL)
+            continue;
+        *pos = index + 1;
+        return limit;
+    }
+    *pos = index;
+    return NULL;
 }
 
 const char *const *andiron_request_narrowing(const struct andiron_request *req, size_t *pos,
                                              andiron_str type)
 {
-    size_t index = 0;
-
-    for (const struct request_narrowing *n = req->narrowings; n != NULL; n = n->next, index++) {
-        if (index < *pos)
-            continue;
-        if (strcmp(n->type, "*") == 0 || andiron_str_eq(andiron_str_of(n->type), type)) {
-            *pos = index + 1;
-            return n->any_of;
-        }
-    }
-    *pos = index;
-    return NULL;
+    const struct andiron_limit *limit =
+        andiron_request_limit(req, pos, type, ANDIRON_ACCESS_SEARCH);
+    return limit != NULL ? limit->any_of : NULL;
 }
 
 /* ---- loop, deadline, log ------------------------------------------------------------------ */

@@ -110,8 +110,9 @@ struct request_note {
 
 struct request_narrowing {
     struct request_narrowing *next;
+    const struct andiron_narrowing *with; /* or, if NULL, one of a single type: */
     const char *type;
-    const char *const *any_of;
+    struct andiron_limit limit;
 };
 
 struct request_param {

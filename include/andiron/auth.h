@@ -103,6 +103,14 @@ struct andiron_scopes {
      */
     int (*compile)(void *self, struct andiron_arena *arena, const char *const *scopes,
                    const void **ret_set, struct andiron_error *err);
+
+    /*
+     * compile() for a token with a launch context: context is an object with the member
+     * "patient" or "context.patient" (claims of a JWT, the answer of an introspection), or
+     * MISSING. Without a patient, scopes in patient/ context cover nothing.
+     */
+    int (*compile_in)(void *self, struct andiron_arena *arena, const char *const *scopes,
+                      andiron_json context, const void **ret_set, struct andiron_error *err);
 };
 
 #endif

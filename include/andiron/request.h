@@ -109,13 +109,53 @@ ANDIRON_API andiron_str andiron_request_noted(const struct andiron_request *req,
  * if they match at least one of the FHIR search expressions in any_of, a
  * NULL-terminated list that lives as long as the request. Several calls add up
  * (AND). type "*" means every type; "_compartment=Patient/12" is understood.
- * Storage queries carry the condition, so totals and pages are exact.
+ * Storage queries carry the condition, so totals and pages are exact. Writes and old
+ * versions are judged by their content alone: an expression with a chain or _has never
+ * lets one through.
  */
 ANDIRON_API void andiron_request_narrow(struct andiron_request *req, const char *type,
                                         const char *const *any_of);
-/* Walks the narrowings that apply to type; *pos starts at 0; NULL ends the walk. */
+/* Walks the narrowings that apply to searches of type; *pos starts at 0; NULL ends the walk. */
 ANDIRON_API const char *const *andiron_request_narrowing(const struct andiron_request *req,
                                                          size_t *pos, andiron_str type);
+
+/* What is done with a resource: each may be narrowed differently. */
+enum andiron_access {
+    ANDIRON_ACCESS_SEARCH, /* found by a search, a chain, an include, a history of many */
+    ANDIRON_ACCESS_READ,   /* asked for by its id: read, vread, its own history */
+    ANDIRON_ACCESS_SEE,    /* either of these is enough: $everything */
+    ANDIRON_ACCESS_CREATE,
+    ANDIRON_ACCESS_UPDATE, /* patched, too; also where an update creates */
+    ANDIRON_ACCESS_DELETE
+};
+enum { ANDIRON_ACCESSES = ANDIRON_ACCESS_DELETE + 1 };
+
+struct andiron_prepared; /* of search/1 */
+
+/* Resources that match at least one of the expressions. */
+struct andiron_limit {
+    const char *const *any_of;               /* NULL-terminated; empty: none at all */
+    const struct andiron_prepared *prepared; /* the same, made by search/1 prepare(); or NULL */
+};
+
+/*
+ * A narrowing of every type, made once for many requests: all with the same token. The
+ * plugin's own data stands behind it.
+ */
+struct andiron_narrowing {
+    size_t size;
+    /* What counts of type; NULL: all of it. Any thread. */
+    const struct andiron_limit *(*limit)(const struct andiron_narrowing *self, andiron_str type,
+                                         enum andiron_access access);
+};
+
+/* Like andiron_request_narrow() for all types at once; narrowing outlives the request. */
+ANDIRON_API void andiron_request_narrow_with(struct andiron_request *req,
+                                             const struct andiron_narrowing *narrowing);
+/* Walks the limits of both kinds for one access to type; *pos starts at 0; NULL ends the walk. */
+ANDIRON_API const struct andiron_limit *andiron_request_limit(const struct andiron_request *req,
+                                                              size_t *pos, andiron_str type,
+                                                              enum andiron_access access);
 
 /* ---- what goes out ------------------------------------------------------ */
 

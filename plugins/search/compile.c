@@ -75,6 +75,11 @@ void compile_hash(struct compiling *c, andiron_str text)
     c->fingerprint *= UINT64_C(0x100000001b3);
 }
 
+void compile_hash_number(struct compiling *c, uint64_t number)
+{
+    c->fingerprint = (c->fingerprint ^ number) * UINT64_C(0x100000001b3);
+}
+
 /* ---- parameters -------------------------------------------------------------- */
 
 struct pair {
@@ -233,7 +238,7 @@ int search_compile(struct compiling *c, andiron_str type_name, andiron_str expre
     for (size_t i = 0; i < pairs.count; i++)
         if (apply(c, &type, &pairs.list[i], &a) != 0)
             return -1;
-    if (narrow(c, &type, &narrowing) != 0)
+    if (narrow(c, &type, c->access, &narrowing) != 0)
         return -1;
     if (narrowing != NULL)
         list_add(c, &a.filters, narrowing);

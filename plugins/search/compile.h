@@ -38,10 +38,12 @@ struct compiling {
     struct andiron_error *err;
     bool is_unknown; /* see above */
 
-    /* Narrowings of the request: like andiron_request_narrowing(), whose request may be NULL. */
-    const char *const *(*narrowing)(const void *of, size_t *pos, andiron_str type);
+    /* Narrowings of the request: like andiron_request_limit(), whose request may be NULL. */
+    const struct andiron_limit *(*narrowing)(const void *of, size_t *pos, andiron_str type,
+                                             enum andiron_access access);
     const void *narrowing_of;
-    int narrowing_depth; /* within a narrowing there are no further ones */
+    enum andiron_access access; /* of the type asked for; chains and includes are searches */
+    int narrowing_depth;        /* within a narrowing there are no further ones */
 
     int64_t conditions;   /* filters made so far */
     struct list types;    /* names that chains and _has look into */
@@ -82,8 +84,9 @@ int compile_unknown(struct compiling *c, const char *fmt, ...) ANDIRON_PRINTF(2,
 /* Fills err with ANDIRON_E_INVALID and returns -1. */
 int compile_fail(struct compiling *c, const char *fmt, ...) ANDIRON_PRINTF(2, 3);
 
-/* Adds text to the fingerprint. */
+/* Adds text, or a number, to the fingerprint. */
 void compile_hash(struct compiling *c, andiron_str text);
+void compile_hash_number(struct compiling *c, uint64_t number);
 
 void list_add(struct compiling *c, struct list *list, const void *item);
 /* Adds a literal name unless it is there. */
@@ -156,8 +159,22 @@ int results_finish(struct compiling *c, struct results *r, const struct search_t
 
 /* ---- narrow.c ---- */
 
-/* Narrowings of the request for a type: NULL if there are none. */
-int narrow(struct compiling *c, const struct search_type *type, const struct andiron_filter **ret);
+/* A limit (request.h) that was compiled once, as search parameters were then. */
+struct andiron_prepared {
+    uint64_t generation; /* of the model */
+    uint64_t hash;       /* of the expressions */
+    const struct andiron_filter *filter;
+};
+
+/* Narrowings of the request for an access to a type: NULL if there are none. */
+int narrow(struct compiling *c, const struct search_type *type, enum andiron_access access,
+           const struct andiron_filter **ret);
+
+/* prepare() and select() of search/1. */
+const struct andiron_prepared *narrow_prepare(struct compiling *c, andiron_str type,
+                                              const char *const *any_of);
+int narrow_select(struct compiling *c, andiron_str type, andiron_str criteria,
+                  const struct andiron_filter **ret);
 
 /* "_compartment=Patient/12". */
 int compartment_filter(struct compiling *c, const struct search_type *type, andiron_str value,

@@ -197,12 +197,19 @@ int values_filter(struct compiling *c, const struct operand *o, andiron_str valu
 
 /* ---- chains ------------------------------------------------------------------ */
 
+/* The caller must be allowed to search what the caller's chains look into, not what narrows it. */
+static void add_type(struct compiling *c, const char *name)
+{
+    if (c->narrowing_depth == 0)
+        list_add_name(c, &c->types, name);
+}
+
 /* inner, and what of that type may be seen. */
 static int narrowed(struct compiling *c, const struct search_type *type,
                     const struct andiron_filter *inner, const struct andiron_filter **ret)
 {
     const struct andiron_filter *narrowing = NULL;
-    if (narrow(c, type, &narrowing) != 0)
+    if (narrow(c, type, ANDIRON_ACCESS_SEARCH, &narrowing) != 0)
         return -1;
     *ret = inner;
     if (narrowing != NULL) {
@@ -228,7 +235,7 @@ static int chain_to(struct compiling *c, const struct fhir_param *param,
     chain->term.param = param->code;
     chain->term.kind = ANDIRON_TERM_REFERENCE;
     chain->type = target->name;
-    list_add_name(c, &c->types, target->name);
+    add_type(c, target->name);
     *ret = chain;
     return 0;
 }
@@ -341,7 +348,7 @@ static int has(struct compiling *c, const struct search_type *type, andiron_str 
     f->term.param = param.code;
     f->term.kind = ANDIRON_TERM_REFERENCE;
     f->type = source.name;
-    list_add_name(c, &c->types, source.name);
+    add_type(c, source.name);
     *ret = f;
     return 0;
 }

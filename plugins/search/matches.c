@@ -226,9 +226,20 @@ static bool satisfies(const struct subject *s, const struct andiron_filter *f)
     }
 }
 
+bool matches_can_judge(const struct andiron_filter *f)
+{
+    if (f->op == ANDIRON_FILTER_CHAIN || f->op == ANDIRON_FILTER_HAS)
+        return false;
+    for (size_t i = 0; i < f->arg_count; i++)
+        if (!matches_can_judge(f->args[i]))
+            return false;
+    return true;
+}
+
+/* A chain that is not satisfied must not become a match inside of a NOT: asked first. */
 bool matches_filter(const struct andiron_filter *filter, const char *type, andiron_str id,
                     const struct andiron_term *terms, size_t count)
 {
     struct subject s = { .type = type, .id = id, .terms = terms, .count = count };
-    return filter == NULL || satisfies(&s, filter);
+    return filter == NULL || (matches_can_judge(filter) && satisfies(&s, filter));
 }

@@ -32,6 +32,7 @@ struct search_type {
 
 struct model {
     const struct platform_type *platform; /* a list, or NULL */
+    uint64_t generation; /* another one whenever a search expression may mean something else */
 };
 
 /* false if there is no such type. */

@@ -8,6 +8,7 @@
 #include "common/fhir/ids.h"
 #include "common/fhir/types.h"
 #include "compile.h"
+#include "matches.h"
 #include "text.h"
 
 /* ---- compartments ------------------------------------------------------------ */
@@ -75,50 +76,77 @@ int compartment_filter(struct compiling *c, const struct search_type *type, andi
 
 /* ---- narrowings of the request ----------------------------------------------- */
 
-/* All criteria of one expression, strictly read. */
+/* All criteria of one expression, strictly read. NULL: there are none. */
 static int expression_filter(struct compiling *c, const struct search_type *type,
-                             const char *expression, const struct andiron_filter **ret)
+                             andiron_str expression, const struct andiron_filter **ret)
 {
     struct list all = { NULL };
-    andiron_str rest = andiron_str_of(expression), name, value;
+    andiron_str name, value;
 
-    compile_hash(c, rest);
-    while (text_next_pair(&rest, &name, &value)) {
+    *ret = NULL;
+    while (text_next_pair(&expression, &name, &value)) {
         const struct andiron_filter *one;
         if (text_decode(c->arena, name, &name) != 0 || text_decode(c->arena, value, &value) != 0)
-            return -1;
+            return compile_fail(c, "a condition is not percent-encoded UTF-8");
         if (criterion(c, type, name, value, 0, &one) != 0)
             return -1;
         list_add(c, &all, one);
     }
-    *ret = filter_of(c, ANDIRON_FILTER_AND, &all);
+    if (all.count > 0)
+        *ret = filter_of(c, ANDIRON_FILTER_AND, &all);
     return 0;
 }
 
+/* At least one of the expressions; an empty one is met by everything. */
 static int any_filter(struct compiling *c, const struct search_type *type,
                       const char *const *any_of, const struct andiron_filter **ret)
 {
     struct list any = { NULL };
     for (; *any_of != NULL; any_of++) {
         const struct andiron_filter *one;
-        if (expression_filter(c, type, *any_of, &one) != 0) {
-            c->is_unknown = false;
-            return andiron_error_set(c->err, ANDIRON_E_FORBIDDEN, "",
-                                     "access to %s is limited by a condition that cannot be "
-                                     "applied to it",
-                                     type->name);
-        }
-        list_add(c, &any, one);
+        if (expression_filter(c, type, andiron_str_of(*any_of), &one) != 0)
+            return -1;
+        list_add(c, &any, one != NULL ? one : filter_new(c, ANDIRON_FILTER_AND));
     }
     *ret = filter_of(c, ANDIRON_FILTER_OR, &any);
     return 0;
 }
 
+static uint64_t hash_of(const char *const *any_of)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *any_of != NULL; any_of++) {
+        for (const char *at = *any_of; *at != '\0'; at++)
+            hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+        hash *= UINT64_C(0x100000001b3); /* as for a NUL between texts */
+    }
+    return hash;
+}
+
+static int limit_filter(struct compiling *c, const struct search_type *type,
+                        const struct andiron_limit *limit, const struct andiron_filter **ret)
+{
+    const struct andiron_prepared *prepared = limit->prepared;
+
+    if (prepared != NULL && prepared->generation == c->model->generation) {
+        compile_hash_number(c, prepared->hash);
+        *ret = prepared->filter;
+        return 0;
+    }
+    compile_hash_number(c, hash_of(limit->any_of));
+    if (any_filter(c, type, limit->any_of, ret) == 0)
+        return 0;
+    c->is_unknown = false;
+    return andiron_error_set(c->err, ANDIRON_E_FORBIDDEN, "",
+                             "access to %s is limited by a condition that cannot be applied to it",
+                             type->name);
+}
+
 static int narrow_one(struct compiling *c, const struct search_type *type,
-                      const struct andiron_filter **ret)
+                      enum andiron_access access, const struct andiron_filter **ret)
 {
     struct list all = { NULL };
-    const char *const *any_of;
+    const struct andiron_limit *limit;
     size_t pos = 0;
     int failed = 0;
 
@@ -126,10 +154,10 @@ static int narrow_one(struct compiling *c, const struct search_type *type,
     if (c->narrowing == NULL || c->narrowing_depth > 0)
         return 0;
     c->narrowing_depth++;
-    while (failed == 0 &&
-           (any_of = c->narrowing(c->narrowing_of, &pos, andiron_str_of(type->name))) != NULL) {
+    while (failed == 0 && (limit = c->narrowing(c->narrowing_of, &pos, andiron_str_of(type->name),
+                                                access)) != NULL) {
         const struct andiron_filter *one = NULL;
-        failed = any_filter(c, type, any_of, &one);
+        failed = limit_filter(c, type, limit, &one);
         if (failed == 0)
             list_add(c, &all, one);
     }
@@ -139,10 +167,11 @@ static int narrow_one(struct compiling *c, const struct search_type *type,
     return failed;
 }
 
-int narrow(struct compiling *c, const struct search_type *type, const struct andiron_filter **ret)
+int narrow(struct compiling *c, const struct search_type *type, enum andiron_access access,
+           const struct andiron_filter **ret)
 {
     if (type->several_count == 0)
-        return narrow_one(c, type, ret);
+        return narrow_one(c, type, access, ret);
 
     struct list any = { NULL };
     bool is_narrowed = false;
@@ -150,11 +179,59 @@ int narrow(struct compiling *c, const struct search_type *type, const struct and
         struct search_type one = { .name = fhir_type_name(type->several[i]),
                                    .r4 = type->several[i] };
         const struct andiron_filter *f;
-        if (narrow_one(c, &one, &f) != 0)
+        if (narrow_one(c, &one, access, &f) != 0)
             return -1;
         is_narrowed = is_narrowed || f != NULL;
         list_add(c, &any, of_type(c, one.r4, f));
     }
     *ret = is_narrowed ? filter_of(c, ANDIRON_FILTER_OR, &any) : NULL;
+    return 0;
+}
+
+/* ---- outside of searches ------------------------------------------------------- */
+
+static int named_type(struct compiling *c, andiron_str name, struct search_type *ret)
+{
+    if (model_type(c->model, name, ret))
+        return 0;
+    return compile_fail(c, "there is no resource type \"%.*s\"", SHOWN(name));
+}
+
+const struct andiron_prepared *narrow_prepare(struct compiling *c, andiron_str type_name,
+                                              const char *const *any_of)
+{
+    struct andiron_prepared *prepared = andiron_new(c->arena, struct andiron_prepared);
+    struct search_type type;
+
+    c->is_strict = true;
+    c->narrowing = NULL;
+    if (named_type(c, type_name, &type) != 0 || any_filter(c, &type, any_of, &prepared->filter) != 0)
+        return NULL;
+    if (!matches_can_judge(prepared->filter)) {
+        (void)compile_fail(c, "chains and _has look into other resources, and cannot be used here");
+        return NULL;
+    }
+    prepared->generation = c->model->generation;
+    prepared->hash = hash_of(any_of);
+    return prepared;
+}
+
+int narrow_select(struct compiling *c, andiron_str type_name, andiron_str criteria,
+                  const struct andiron_filter **ret)
+{
+    const struct andiron_filter *wanted, *narrowing;
+    struct search_type type;
+
+    if (named_type(c, type_name, &type) != 0 ||
+        expression_filter(c, &type, criteria, &wanted) != 0 ||
+        narrow(c, &type, c->access, &narrowing) != 0)
+        return -1;
+    *ret = wanted != NULL ? wanted : narrowing;
+    if (wanted != NULL && narrowing != NULL) {
+        struct list both = { NULL };
+        list_add(c, &both, wanted);
+        list_add(c, &both, narrowing);
+        *ret = filter_of(c, ANDIRON_FILTER_AND, &both);
+    }
     return 0;
 }

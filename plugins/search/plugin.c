@@ -97,27 +97,53 @@ static const struct andiron_directive directives[] = {
 
 /* ---- the service ------------------------------------------------------------- */
 
-static const char *const *narrowing_of(const void *req, size_t *pos, andiron_str type)
+static const struct andiron_limit *narrowing_of(const void *req, size_t *pos, andiron_str type,
+                                                enum andiron_access access)
 {
-    return andiron_request_narrowing(req, pos, type);
+    return andiron_request_limit(req, pos, type, access);
+}
+
+/* req NULL: outside of requests, where only a configured base-url is known. */
+static struct compiling begin(const struct search *search, struct andiron_request *req,
+                              struct andiron_arena *arena, struct andiron_error *err)
+{
+    return (struct compiling){
+        .model = &search->model,
+        .limits = &search->limits,
+        .arena = arena,
+        .base = req != NULL ? andiron_request_base(req) : search->extract.base,
+        .err = err,
+        .narrowing = req != NULL ? narrowing_of : NULL,
+        .narrowing_of = req,
+    };
 }
 
 static int compile(void *self, struct andiron_request *req, andiron_str type,
                    andiron_str expression, bool strict, struct andiron_search_plan *ret,
                    struct andiron_error *err)
 {
-    const struct search *search = self;
-    struct compiling c = {
-        .model = &search->model,
-        .limits = &search->limits,
-        .arena = andiron_request_arena(req),
-        .base = andiron_request_base(req),
-        .is_strict = strict,
-        .err = err,
-        .narrowing = narrowing_of,
-        .narrowing_of = req,
-    };
+    struct compiling c = begin(self, req, andiron_request_arena(req), err);
+    c.is_strict = strict;
     return search_compile(&c, type, expression, ret);
+}
+
+static const struct andiron_prepared *prepare(void *self, struct andiron_arena *arena,
+                                              andiron_str type, const char *const *any_of,
+                                              struct andiron_error *err)
+{
+    struct andiron_error unread;
+    struct compiling c = begin(self, NULL, arena, err != NULL ? err : &unread);
+    return narrow_prepare(&c, type, any_of);
+}
+
+static int select_by(void *self, struct andiron_request *req, andiron_str type,
+                     andiron_str criteria, enum andiron_access access,
+                     const struct andiron_filter **ret, struct andiron_error *err)
+{
+    struct compiling c = begin(self, req, andiron_request_arena(req), err);
+    c.is_strict = true;
+    c.access = access;
+    return narrow_select(&c, type, criteria, ret);
 }
 
 static int extract(void *self, struct andiron_arena *arena, andiron_json resource,
@@ -149,6 +175,8 @@ static const struct andiron_search service = {
     .compile = compile,
     .extract = extract,
     .matches = matches,
+    .prepare = prepare,
+    .select = select_by,
 };
 
 static const struct andiron_service provides[] = {

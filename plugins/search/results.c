@@ -305,7 +305,7 @@ static int set_visible(struct compiling *c, struct andiron_query *query)
         visible[i].type = reached.names.items[i];
         if (!model_type(c->model, andiron_str_of(visible[i].type), &type))
             continue;
-        if (narrow(c, &type, &visible[i].filter) != 0)
+        if (narrow(c, &type, ANDIRON_ACCESS_SEARCH, &visible[i].filter) != 0)
             return -1;
     }
     query->visible = visible;

@@ -30,16 +30,22 @@ static struct andiron_search_plan plan;
 static const char *const lab[] = { "category=laboratory", NULL };
 static const char *const of_patient[] = { "_compartment=Patient/12", NULL };
 static const char *const impossible[] = { "nonsense=1", NULL };
+static const char *const chained[] = { "subject:Patient.gender:not=male", NULL };
 static const char *const *narrow_to;
+static const struct andiron_prepared *narrow_by; /* the same, prepared; or NULL */
 static const char *narrow_type;
 
-static const char *const *narrowing(const void *of, size_t *pos, andiron_str type)
+static const struct andiron_limit *narrowing(const void *of, size_t *pos, andiron_str type,
+                                             enum andiron_access access)
 {
+    static struct andiron_limit limit;
     (void)of;
-    if (narrow_to == NULL || *pos > 0 || !andiron_str_eq(type, andiron_str_of(narrow_type)))
+    if (narrow_to == NULL || *pos > 0 || access != ANDIRON_ACCESS_SEARCH ||
+        !andiron_str_eq(type, andiron_str_of(narrow_type)))
         return NULL;
     (*pos)++;
-    return narrow_to;
+    limit = (struct andiron_limit){ .any_of = narrow_to, .prepared = narrow_by };
+    return &limit;
 }
 
 static int compile_as(const char *type, const char *expression, bool is_strict)
@@ -558,6 +564,98 @@ static void a_narrowing_that_cannot_be_read_refuses(void **state)
     narrow_to = NULL;
 }
 
+static struct compiling outside(void)
+{
+    return (struct compiling){ .model = &model,
+                               .limits = &limits,
+                               .arena = arena,
+                               .err = &failure,
+                               .narrowing = narrowing };
+}
+
+static const struct andiron_prepared *prepared(const char *const *any_of)
+{
+    struct compiling c = outside();
+    return narrow_prepare(&c, ANDIRON_STR("Observation"), any_of);
+}
+
+static void what_is_prepared_serves_until_parameters_change(void **state)
+{
+    (void)state;
+    narrow_type = "Observation";
+    narrow_to = of_patient;
+    narrow_by = prepared(lab); /* another expression, to tell which of the two was used */
+    assert_non_null(narrow_by);
+    assert_string_equal(compiled("Observation", ""), "category:token:eq'laboratory'");
+    uint64_t fingerprint = plan.query.fingerprint;
+    narrow_to = lab;
+    model.generation++;
+    assert_string_equal(compiled("Observation", ""), "category:token:eq'laboratory'");
+    assert_true(plan.query.fingerprint == fingerprint);
+    narrow_to = of_patient;
+    assert_string_equal(compiled("Observation", ""),
+                        "(or subject:ref:eq[Patient|]'12' performer:ref:eq[Patient|]'12')");
+    assert_true(plan.query.fingerprint != fingerprint);
+    narrow_to = NULL;
+    narrow_by = NULL;
+}
+
+static void only_criteria_without_chains_can_be_prepared(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "nonsense=1",
+                                         "subject.name=x",
+                                         "subject:Patient.gender:not=male",
+                                         "_has:Provenance:target:agent=x",
+                                         "_count=1",
+                                         "_include=Observation:subject",
+                                         "_sort=date",
+                                         "_filter=x",
+                                         "code",
+                                         "code=",
+                                         "code:nope=1",
+                                         "date=yesterday",
+                                         "code=%zz",
+                                         "code=%00" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const char *const any_of[] = { "status=final", wrong[i], NULL };
+        print_message("%s\n", wrong[i]);
+        assert_null(prepared(any_of));
+    }
+    static const char *const nothing[] = { NULL };
+    assert_non_null(prepared(nothing));
+}
+
+static void select_joins_criteria_and_narrowing(void **state)
+{
+    (void)state;
+    struct compiling c = outside();
+    narrow_type = "Observation";
+    narrow_to = lab;
+    assert_int_equal(narrow_select(&c, ANDIRON_STR("Observation"), ANDIRON_STR("_id=1"),
+                                   &plan.query.filter),
+                     0);
+    text_len = 0;
+    put_filter(plan.query.filter);
+    assert_string_equal(text, "(and (id 1) category:token:eq'laboratory')");
+    c.access = ANDIRON_ACCESS_READ; /* which is not narrowed here */
+    assert_int_equal(
+        narrow_select(&c, ANDIRON_STR("Observation"), (andiron_str){ NULL, 0 }, &plan.query.filter),
+        0);
+    assert_null(plan.query.filter);
+    narrow_to = NULL;
+}
+
+static void chains_of_a_narrowing_are_not_the_callers(void **state)
+{
+    (void)state;
+    narrow_type = "Observation";
+    narrow_to = chained;
+    assert_int_equal(compile_as("Observation", "", true), 0);
+    assert_null(plan.types);
+    narrow_to = NULL;
+}
+
 static void compartments_include_their_owner(void **state)
 {
     (void)state;
@@ -645,6 +743,10 @@ int main(void)
         cmocka_unit_test(a_cursor_serves_only_its_own_query),
         cmocka_unit_test(narrowings_reach_every_corner),
         cmocka_unit_test(a_narrowing_that_cannot_be_read_refuses),
+        cmocka_unit_test(what_is_prepared_serves_until_parameters_change),
+        cmocka_unit_test(only_criteria_without_chains_can_be_prepared),
+        cmocka_unit_test(select_joins_criteria_and_narrowing),
+        cmocka_unit_test(chains_of_a_narrowing_are_not_the_callers),
         cmocka_unit_test(compartments_include_their_owner),
         cmocka_unit_test(system_level_has_what_all_types_have),
         cmocka_unit_test(platform_types_are_searched_alike),
