@@ -1,6 +1,7 @@
 #include "access.h"
 
 #include "answer.h"
+#include "versions.h"
 
 /* Finer names of operations (seed-semantics 1.1): platform types have their own, below both bases. */
 static const struct refinement {
@@ -129,47 +130,51 @@ enum andiron_step access_types(struct andiron_request *req, const char *const *t
     return type_asked(req, q);
 }
 
-bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type)
+bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type,
+                      enum andiron_access access)
 {
-    const char *const *any_of;
-    for (size_t pos = 0; (any_of = andiron_request_narrowing(req, &pos, type->str)) != NULL;)
-        if (any_of[0] == NULL)
+    const struct andiron_limit *limit;
+    for (size_t pos = 0; (limit = andiron_request_limit(req, &pos, type->str, access)) != NULL;)
+        if (limit->any_of[0] == NULL)
             return true;
     return false;
 }
 
-bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type)
+bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type,
+                        enum andiron_access access)
 {
     size_t pos = 0;
-    return andiron_request_narrowing(req, &pos, type->str) != NULL;
+    return andiron_request_limit(req, &pos, type->str, access) != NULL;
 }
 
 /* ---- asking the store ---------------------------------------------------------------- */
 
+/* Whether a resource is within the narrowing: a search for its id. */
 struct asking {
     const struct fhir *fhir;
     const struct resource_type *type;
     andiron_str id;
+    struct access_bound *bound;
     andiron_step_fn then;
     void *state;
-    struct andiron_search_plan plan;
+    struct andiron_query query;
     struct andiron_rows rows;
     struct andiron_ref ref;
     struct andiron_rows current;
 };
 
-static enum andiron_step ask(const struct fhir *fhir, struct andiron_request *req,
-                             struct andiron_request *judged, struct asking *a, andiron_step_fn then)
+static enum andiron_step ask(struct andiron_request *req, struct andiron_request *judged,
+                             struct asking *a, enum andiron_access access, andiron_step_fn then)
 {
     struct andiron_error err;
-    andiron_str expression = andiron_str_of(andiron_printf(
-        andiron_request_arena(req), "_id=%.*s&_count=1", (int)a->id.len, a->id.data));
+    andiron_str criteria = andiron_str_of(
+        andiron_printf(andiron_request_arena(req), "_id=%.*s", (int)a->id.len, a->id.data));
 
-    if (fhir->search->compile(fhir->search_self, judged, a->type->str, expression, true, &a->plan,
-                              &err) != 0)
+    a->query = (struct andiron_query){ .type = a->type->name, .limit = 1 };
+    if (a->fhir->search->select(a->fhir->search_self, judged, a->type->str, criteria, access,
+                                &a->query.filter, &err) != 0)
         return andiron_fail_with(req, &err);
-    a->plan.query.total = ANDIRON_TOTAL_NONE;
-    return fhir->store->search(fhir->store_self, req, &a->plan.query, &a->rows, then, a);
+    return a->fhir->store->search(a->fhir->store_self, req, &a->query, &a->rows, then, a);
 }
 
 static struct asking *asking_new(const struct fhir *fhir, struct andiron_request *req,
@@ -181,6 +186,35 @@ static struct asking *asking_new(const struct fhir *fhir, struct andiron_request
     return a;
 }
 
+static enum andiron_step read_current(struct andiron_request *req, struct asking *a,
+                                      andiron_step_fn then)
+{
+    a->ref = (struct andiron_ref){ .type = a->type->str, .id = a->id };
+    return a->fhir->store->read(a->fhir->store_self, req, &a->ref, 1, &a->current, then, a);
+}
+
+static enum andiron_step deletion_judged(struct andiron_request *req, void *state)
+{
+    struct asking *a = state;
+
+    if (a->current.count == 0)
+        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", a->type->name,
+                            (int)a->id.len, a->id.data);
+    return a->then(req, a->state);
+}
+
+/* A search finds no deleted resource: was it one that could be seen? */
+static enum andiron_step unseen_read(struct andiron_request *req, void *state)
+{
+    struct asking *a = state;
+
+    if (a->current.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &a->current.error);
+    if (!a->current.rows[0].deleted)
+        a->current.count = 0; /* none, or one that may not be seen */
+    return versions_keep(a->fhir, req, ANDIRON_ACCESS_READ, &a->current, deletion_judged, a);
+}
+
 static enum andiron_step seen(struct andiron_request *req, void *state)
 {
     struct asking *a = state;
@@ -188,8 +222,7 @@ static enum andiron_step seen(struct andiron_request *req, void *state)
     if (a->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->rows.error);
     if (a->rows.count == 0)
-        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", a->type->name,
-                            (int)a->id.len, a->id.data);
+        return read_current(req, a, unseen_read);
     return a->then(req, a->state);
 }
 
@@ -197,9 +230,9 @@ enum andiron_step access_see(const struct fhir *fhir, struct andiron_request *re
                              const struct resource_type *type, andiron_str id, andiron_step_fn then,
                              void *state)
 {
-    if (!access_is_narrowed(req, type))
+    if (!access_is_narrowed(req, type, ANDIRON_ACCESS_READ))
         return then(req, state);
-    return ask(fhir, req, req, asking_new(fhir, req, type, id, then, state), seen);
+    return ask(req, req, asking_new(fhir, req, type, id, then, state), ANDIRON_ACCESS_READ, seen);
 }
 
 static enum andiron_step current_read(struct andiron_request *req, void *state)
@@ -220,34 +253,39 @@ static enum andiron_step found(struct andiron_request *req, void *state)
 
     if (a->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->rows.error);
-    if (a->rows.count > 0)
-        return a->then(req, a->state);
-    a->ref = (struct andiron_ref){ .type = a->type->str, .id = a->id };
-    return a->fhir->store->read(a->fhir->store_self, req, &a->ref, 1, &a->current, current_read, a);
+    if (a->rows.count == 0)
+        return read_current(req, a, current_read);
+    a->bound->version = a->rows.rows[0].ref.version;
+    return a->then(req, a->state);
 }
 
 enum andiron_step access_change(const struct fhir *fhir, struct andiron_request *req,
                                 struct andiron_request *judged, const struct resource_type *type,
-                                andiron_str id, andiron_step_fn then, void *state)
+                                andiron_str id, enum andiron_access access,
+                                struct access_bound *ret_bound, andiron_step_fn then, void *state)
 {
-    if (!access_is_narrowed(judged, type))
+    *ret_bound = (struct access_bound){ .is_bound = access_is_narrowed(judged, type, access) };
+    if (!ret_bound->is_bound)
         return then(req, state);
-    return ask(fhir, req, judged, asking_new(fhir, req, type, id, then, state), found);
+    struct asking *a = asking_new(fhir, req, type, id, then, state);
+    a->bound = ret_bound;
+    return ask(req, judged, a, access, found);
 }
 
 int access_result(const struct fhir *fhir, struct andiron_request *judged,
-                  const struct resource_type *type, andiron_str id,
+                  const struct resource_type *type, andiron_str id, enum andiron_access access,
                   const struct andiron_term *terms, size_t count, struct andiron_error *err)
 {
-    struct andiron_search_plan plan = { 0 };
+    const struct andiron_filter *filter;
 
-    if (!access_is_narrowed(judged, type))
+    if (!access_is_narrowed(judged, type, access))
         return 0;
-    if (fhir->search->compile(fhir->search_self, judged, type->str, ANDIRON_STR(""), true, &plan,
-                              err) != 0)
+    if (fhir->search->select(fhir->search_self, judged, type->str, (andiron_str){ NULL, 0 }, access,
+                             &filter, err) != 0)
         return -1;
-    if (plan.query.filter == NULL ||
-        fhir->search->matches(fhir->search_self, plan.query.filter, id, terms, count))
+    terms = versions_with_time(andiron_request_arena(judged), terms, count, andiron_now());
+    if (filter == NULL ||
+        fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
         return 0;
     return andiron_error_set(err, ANDIRON_E_FORBIDDEN, "", "Forbidden");
 }

@@ -26,19 +26,27 @@ enum andiron_step access_type(struct andiron_request *req, const char *type,
 enum andiron_step access_insight(struct andiron_request *req, struct andiron_request **ret_sub,
                                  andiron_step_fn then, void *state);
 
-/* Whether the request may see nothing at all of the type: a scope that names other types. */
-bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type);
+/* Whether the request may do that with nothing at all of the type: a scope that names other types. */
+bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type,
+                      enum andiron_access access);
 
 /* Whether anything narrows what req may see or write of the type. */
-bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type);
+bool access_is_narrowed(const struct andiron_request *req, const struct resource_type *type,
+                        enum andiron_access access);
 
 /*
- * Goes on with then(req, state) if the stored resource is one that req may see; 404 if it is
- * not or is not there. Without narrowing nothing is asked.
+ * Goes on with then(req, state) if the resource is one that req may read, or was one before it
+ * was deleted; 404 if it is not or is not there. Without narrowing nothing is asked.
  */
 enum andiron_step access_see(const struct fhir *fhir, struct andiron_request *req,
                              const struct resource_type *type, andiron_str id, andiron_step_fn then,
                              void *state);
+
+/* What a write that was judged by the stored version must be bound to. */
+struct access_bound {
+    bool is_bound;    /* there is a narrowing, so another version may lie outside of it */
+    uint64_t version; /* 0: there was no resource, or a deleted one */
+};
 
 /*
  * Goes on with then(req, state) if a write to the resource is within the narrowing of `judged`
@@ -46,11 +54,12 @@ enum andiron_step access_see(const struct fhir *fhir, struct andiron_request *re
  */
 enum andiron_step access_change(const struct fhir *fhir, struct andiron_request *req,
                                 struct andiron_request *judged, const struct resource_type *type,
-                                andiron_str id, andiron_step_fn then, void *state);
+                                andiron_str id, enum andiron_access access,
+                                struct access_bound *ret_bound, andiron_step_fn then, void *state);
 
 /* Whether a resource with these terms may be written: 0, or -1 and err (403). */
 int access_result(const struct fhir *fhir, struct andiron_request *judged,
-                  const struct resource_type *type, andiron_str id,
+                  const struct resource_type *type, andiron_str id, enum andiron_access access,
                   const struct andiron_term *terms, size_t count, struct andiron_error *err);
 
 #endif

@@ -9,6 +9,8 @@
 
 struct removing {
     struct writing *w;
+    struct andiron_query outside; /* of what was found: what may not be deleted */
+    struct andiron_rows rows;
     struct andiron_commit commit;
 };
 
@@ -24,28 +26,65 @@ static enum andiron_step removed_all(struct andiron_request *req, void *state)
     return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
 }
 
-/* conditional-delete-multiple: all matches, in one commit, each as it was found. */
-static enum andiron_step remove_all(struct andiron_request *req, struct writing *w)
+static enum andiron_step remove_found(struct andiron_request *req, struct removing *r)
 {
-    struct removing *r = andiron_new(andiron_request_arena(req), struct removing);
+    struct writing *w = r->w;
     struct andiron_write *writes =
         andiron_alloc(andiron_request_arena(req), w->found.count * sizeof(writes[0]));
 
-    if (w->found.count > (size_t)w->fhir->config->max_bundle_entries)
-        return andiron_fail(req, ANDIRON_E_MULTIPLE_MATCHES,
-                            "more than %lld resources match; delete fewer at a time",
-                            (long long)w->fhir->config->max_bundle_entries);
     for (size_t i = 0; i < w->found.count; i++)
         writes[i] =
             (struct andiron_write){ .ref = { .type = w->type->str, .id = w->found.rows[i].ref.id },
                                     .remove = true,
                                     .if_version = w->found.rows[i].ref.version };
-    r->w = w;
     r->commit =
         (struct andiron_commit){ .writes = writes,
                                  .count = w->found.count,
                                  .check_references = w->fhir->config->referential_integrity };
     return w->fhir->store->commit(w->fhir->store_self, req, &r->commit, removed_all, r);
+}
+
+static enum andiron_step outside_found(struct andiron_request *req, void *state)
+{
+    struct removing *r = state;
+
+    if (r->rows.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &r->rows.error);
+    if (r->rows.count > 0 || r->rows.cursor.data != NULL)
+        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    return remove_found(req, r);
+}
+
+/* conditional-delete-multiple: all matches, in one commit, each as it was found. */
+static enum andiron_step remove_all(struct andiron_request *req, struct writing *w)
+{
+    struct andiron_arena *arena = andiron_request_arena(req);
+    struct removing *r = andiron_new(arena, struct removing);
+    struct andiron_filter *both = andiron_new(arena, struct andiron_filter);
+    struct andiron_filter *outside = andiron_new(arena, struct andiron_filter);
+    const struct andiron_filter **args = andiron_alloc(arena, 3 * sizeof(args[0]));
+    struct andiron_error err;
+
+    if (w->found.count > (size_t)w->fhir->config->max_bundle_entries)
+        return andiron_fail(req, ANDIRON_E_MULTIPLE_MATCHES,
+                            "more than %lld resources match; delete fewer at a time",
+                            (long long)w->fhir->config->max_bundle_entries);
+    r->w = w;
+    if (!access_is_narrowed(req, w->type, ANDIRON_ACCESS_DELETE))
+        return remove_found(req, r);
+    if (w->fhir->search->select(w->fhir->search_self, req, w->type->str,
+                                (andiron_str){ NULL, 0 }, ANDIRON_ACCESS_DELETE, &args[2],
+                                &err) != 0)
+        return andiron_fail_with(req, &err);
+    *outside = (struct andiron_filter){ .op = ANDIRON_FILTER_NOT,
+                                        .args = &args[2],
+                                        .arg_count = 1 };
+    args[0] = w->match.query.filter;
+    args[1] = outside;
+    *both = (struct andiron_filter){ .op = ANDIRON_FILTER_AND, .args = args, .arg_count = 2 };
+    r->outside = (struct andiron_query){ .type = w->type->name, .filter = both, .limit = 1 };
+    return w->fhir->store->search(w->fhir->store_self, req, &r->outside, &r->rows, outside_found,
+                                  r);
 }
 
 static bool removes_all(const struct writing *w)
@@ -69,7 +108,7 @@ static enum andiron_step none_found(struct andiron_request *req, struct writing 
     w->repeats = w->if_none ? w->repeats + 1 : 0;
     w->if_none = true;
     w->id = w->body_id.len > 0 ? w->body_id : uuid_new(andiron_request_arena(req));
-    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+    return write_begun(req, w);
 }
 
 static enum andiron_step one_found(struct andiron_request *req, struct writing *w)
@@ -88,7 +127,7 @@ static enum andiron_step one_found(struct andiron_request *req, struct writing *
     w->id = id;
     if (w->demands_version)
         return write_demand_version(req, w);
-    return write_changeable(req, w); /* the search kept to what the request may see */
+    return write_begun(req, w); /* what may be found may not always be changed */
 }
 
 static enum andiron_step found(struct andiron_request *req, void *state)

@@ -116,11 +116,11 @@ static const struct andiron_filter *filter_of(struct andiron_request *req,
                                               andiron_str expression, struct andiron_error *err)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
-    struct andiron_search_plan plan;
+    const struct andiron_filter *selected;
     const char *name = fhir_type_name(type);
 
-    if (e->fhir->search->compile(e->fhir->search_self, req, andiron_str_of(name), expression, true,
-                                 &plan, err) != 0)
+    if (e->fhir->search->select(e->fhir->search_self, req, andiron_str_of(name), expression,
+                                ANDIRON_ACCESS_SEE, &selected, err) != 0)
         return NULL;
     struct andiron_filter *of_type = andiron_new(arena, struct andiron_filter);
     struct andiron_filter *both = andiron_new(arena, struct andiron_filter);
@@ -128,10 +128,10 @@ static const struct andiron_filter *filter_of(struct andiron_request *req,
     of_type->op = ANDIRON_FILTER_TYPE;
     of_type->type = name;
     args[0] = of_type;
-    args[1] = plan.query.filter;
+    args[1] = selected;
     both->op = ANDIRON_FILTER_AND;
     both->args = args;
-    both->arg_count = plan.query.filter != NULL ? 2 : 1;
+    both->arg_count = selected != NULL ? 2 : 1;
     return both;
 }
 
@@ -162,13 +162,13 @@ static int add_shared(struct andiron_request *req, struct everything *e, struct 
 
     for (size_t i = 0; i < SHARED; i++) {
         const struct resource_type *type = types_find(e->fhir->types, andiron_str_of(shared[i]));
-        if (!is_asked(e, shared[i]) || type == NULL || access_is_hidden(req, type))
+        if (!is_asked(e, shared[i]) || type == NULL || access_is_hidden(req, type, ANDIRON_ACCESS_SEE))
             continue;
         const struct andiron_filter *filter =
-            access_is_narrowed(req, type)
+            access_is_narrowed(req, type, ANDIRON_ACCESS_SEE)
                 ? filter_of(req, e, fhir_type(type->str), ANDIRON_STR(""), err)
                 : NULL;
-        if (filter == NULL && access_is_narrowed(req, type))
+        if (filter == NULL && access_is_narrowed(req, type, ANDIRON_ACCESS_SEE))
             return -1;
         visible[q->visible_count++] =
             (struct andiron_visible){ .type = shared[i], .filter = filter };
@@ -201,7 +201,7 @@ static int compile(struct andiron_request *req, struct everything *e, struct and
         const char *name = fhir_type_name(type);
         const struct resource_type *served = types_find(e->fhir->types, andiron_str_of(name));
         if ((type != own && !fhir_compartment_has(own, type)) || !is_asked(e, name) ||
-            served == NULL || access_is_hidden(req, served))
+            served == NULL || access_is_hidden(req, served, ANDIRON_ACCESS_SEE))
             continue;
         args[count] = own_filter(req, e, type, err);
         if (args[count] == NULL)
@@ -291,7 +291,7 @@ static int take_types(struct andiron_request *req, struct everything *e, andiron
                                (int)(len < 60 ? len : 60), value.data);
             return -1;
         }
-        if (access_is_hidden(req, type)) {
+        if (access_is_hidden(req, type, ANDIRON_ACCESS_SEE)) {
             (void)andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
             return -1;
         }

@@ -9,6 +9,7 @@
 #include "operations.h"
 #include "searchset.h"
 #include "text.h"
+#include "versions.h"
 
 #include "common/fhir/dates.h"
 
@@ -22,12 +23,22 @@ struct historying {
     struct andiron_walk walk;
     andiron_usec since, at; /* 0: not given */
     bool in_second;
-    struct andiron_rows rows, second;
+    enum andiron_access access;
+    size_t limit; /* of the page */
+    struct andiron_rows rows; /* of the page so far */
+
+    bool is_narrowed; /* some of the versions may be left out */
+    struct andiron_rows walked, place;
+    const struct andiron_row *all; /* of walked, before some were left out */
+    unsigned walks;
     struct text query; /* of the links: what was applied */
     struct parts *parts;
 };
 
 static const char second_part[] = "at.";
+
+/* Where a narrowing leaves versions out, a page is made of several walks: at most so many, each so long. */
+enum { WALKS_MAX = 8, WALK_LEAST = 250 };
 
 /* ---- answer --------------------------------------------------------------------------------- */
 
@@ -70,60 +81,115 @@ static andiron_str second_cursor(struct andiron_request *req, andiron_str cursor
                                          (int)cursor.len, cursor.len > 0 ? cursor.data : ""));
 }
 
+/* Adds what has been walked to the page. */
 static void join(struct andiron_request *req, struct historying *h)
 {
-    size_t count = h->rows.count + h->second.count;
-    struct andiron_row *rows =
-        andiron_alloc(andiron_request_arena(req), (count + 1) * sizeof(rows[0]));
+    size_t count = h->rows.count + h->walked.count;
+    struct andiron_row *rows = h->walked.rows;
 
-    if (h->rows.count > 0)
+    if (h->rows.count > 0 && h->walked.count > 0) {
+        rows = andiron_alloc(andiron_request_arena(req), count * sizeof(rows[0]));
         memcpy(rows, h->rows.rows, h->rows.count * sizeof(rows[0]));
-    if (h->second.count > 0)
-        memcpy(rows + h->rows.count, h->second.rows, h->second.count * sizeof(rows[0]));
-    h->rows.rows = rows;
+        memcpy(rows + h->rows.count, h->walked.rows, h->walked.count * sizeof(rows[0]));
+    }
+    if (h->walked.count > 0)
+        h->rows.rows = rows;
     h->rows.count = count;
-    if (h->second.cursor.data != NULL)
-        h->rows.cursor = second_cursor(req, h->second.cursor);
+    h->rows.cursor = h->walked.cursor;
 }
 
-static enum andiron_step second_walked(struct andiron_request *req, void *state)
-{
-    struct historying *h = state;
-
-    if (h->second.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &h->second.error);
-    join(req, h);
-    return answer(req, h);
-}
+static enum andiron_step walk_on(struct andiron_request *req, struct historying *h);
 
 /* Of each resource the version that was current when the time began. */
-static enum andiron_step walk_second(struct andiron_request *req, struct historying *h,
-                                     size_t limit)
+static enum andiron_step walk_second(struct andiron_request *req, struct historying *h)
 {
+    h->in_second = true;
     h->walk.since = h->since;
     h->walk.until = h->at - 1;
     h->walk.latest_only = true;
-    h->walk.limit = limit;
-    return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->second, second_walked, h);
+    return walk_on(req, h);
+}
+
+static enum andiron_step part_done(struct andiron_request *req, struct historying *h)
+{
+    andiron_str none = { NULL, 0 };
+
+    if (h->in_second) {
+        if (h->rows.cursor.data != NULL)
+            h->rows.cursor = second_cursor(req, h->rows.cursor);
+        return answer(req, h);
+    }
+    if (h->rows.count == 0 && h->id.data != NULL && h->cursor.len == 0 && h->since == 0 &&
+        h->at == 0 && h->limit > 0 && h->rows.cursor.data == NULL)
+        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", h->type->name,
+                            (int)h->id.len, h->id.data);
+    if (h->at == 0 || h->rows.cursor.data != NULL || h->limit == 0)
+        return answer(req, h);
+    if (h->rows.count == h->limit) {
+        h->rows.cursor = second_cursor(req, none);
+        return answer(req, h);
+    }
+    h->walk.cursor = none;
+    return walk_second(req, h);
+}
+
+/* A page from which much was left out is filled up, within bounds: it may be short, and go on. */
+static enum andiron_step page_grown(struct andiron_request *req, struct historying *h)
+{
+    join(req, h);
+    if (h->rows.cursor.data == NULL || h->rows.count >= h->limit || ++h->walks >= WALKS_MAX)
+        return part_done(req, h);
+    h->walk.cursor = h->rows.cursor;
+    return walk_on(req, h);
+}
+
+static enum andiron_step place_found(struct andiron_request *req, void *state)
+{
+    struct historying *h = state;
+
+    if (h->place.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &h->place.error);
+    h->walked.cursor = h->place.cursor;
+    return page_grown(req, h);
+}
+
+static bool is_version(const struct andiron_row *a, const struct andiron_row *b)
+{
+    return a->ref.version == b->ref.version && andiron_str_eq(a->ref.id, b->ref.id) &&
+           andiron_str_eq(a->ref.type, b->ref.type);
+}
+
+/* More was walked than the page takes: the same walk once more, as far as its last row. */
+static enum andiron_step kept(struct andiron_request *req, void *state)
+{
+    struct historying *h = state;
+    size_t room = h->limit - h->rows.count, last = 0;
+
+    if (h->walked.count <= room)
+        return page_grown(req, h);
+    while (!is_version(&h->all[last], &h->walked.rows[room - 1]))
+        last++;
+    h->walked.count = room;
+    h->walk.limit = last + 1;
+    return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->place, place_found, h);
 }
 
 static enum andiron_step walked(struct andiron_request *req, void *state)
 {
     struct historying *h = state;
 
-    if (h->rows.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &h->rows.error);
-    if (h->rows.count == 0 && h->id.data != NULL && h->cursor.len == 0 && h->since == 0 &&
-        h->at == 0 && h->walk.limit > 0)
-        return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", h->type->name,
-                            (int)h->id.len, h->id.data);
-    if (h->at == 0 || h->rows.cursor.data != NULL || h->walk.limit == 0)
-        return answer(req, h);
-    if (h->rows.count == h->walk.limit) {
-        h->rows.cursor = second_cursor(req, (andiron_str){ NULL, 0 });
-        return answer(req, h);
-    }
-    return walk_second(req, h, h->walk.limit - h->rows.count);
+    if (h->walked.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &h->walked.error);
+    h->all = h->walked.rows;
+    return versions_keep(h->fhir, req, h->access, &h->walked, kept, h);
+}
+
+static enum andiron_step walk_on(struct andiron_request *req, struct historying *h)
+{
+    h->walk.limit = h->limit - h->rows.count;
+    if (h->is_narrowed && h->walk.limit > 0 && h->walk.limit < WALK_LEAST)
+        h->walk.limit = WALK_LEAST;
+    return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->walked, walked, h);
 }
 
 /* ---- parameters ------------------------------------------------------------------------------- */
@@ -154,10 +220,10 @@ static int take_count(struct andiron_request *req, struct historying *h, andiron
                            (long long)h->fhir->config->max_count);
         return -1;
     }
-    h->walk.limit =
+    h->limit =
         (size_t)(count < h->fhir->config->max_count ? count : h->fhir->config->max_count);
     note(h, ANDIRON_STR("_count"),
-         andiron_str_of(andiron_printf(andiron_request_arena(req), "%zu", h->walk.limit)));
+         andiron_str_of(andiron_printf(andiron_request_arena(req), "%zu", h->limit)));
     return 0;
 }
 
@@ -187,7 +253,7 @@ static int parameters(struct andiron_request *req, struct historying *h)
     struct andiron_error err;
 
     text_init(&h->query, andiron_request_arena(req), 64);
-    h->walk.limit = (size_t)h->fhir->config->default_count;
+    h->limit = (size_t)h->fhir->config->default_count;
     for (size_t pos = 0; andiron_request_param(req, &pos, &name, &value);) {
         if (andiron_str_eq(name, ANDIRON_STR("_count"))) {
             if (take_count(req, h, value) != 0)
@@ -233,9 +299,9 @@ static enum andiron_step walk(struct andiron_request *req, void *state)
 
     take_cursor(h);
     if (h->in_second)
-        return walk_second(req, h, h->walk.limit);
+        return walk_second(req, h);
     h->walk.since = h->at > h->since ? h->at : h->since;
-    return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->rows, walked, h);
+    return walk_on(req, h);
 }
 
 static struct historying *begin(struct andiron_request *req, const struct fhir *fhir)
@@ -244,6 +310,7 @@ static struct historying *begin(struct andiron_request *req, const struct fhir *
 
     h->fhir = fhir;
     h->rows.total = -1;
+    h->access = ANDIRON_ACCESS_SEARCH;
     return negotiate(req, &h->wanted) == 0 && parameters(req, h) == 0 ? h : NULL;
 }
 
@@ -275,22 +342,22 @@ enum andiron_step fhir_history_instance(struct andiron_request *req, void *self)
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", h->type->name,
                             (int)h->id.len, h->id.data);
     h->walk.id = h->id;
+    h->access = ANDIRON_ACCESS_READ;
+    h->is_narrowed = access_is_narrowed(req, h->type, h->access);
     return access_see(h->fhir, req, h->type, h->id, walk, h);
 }
 
-/* Old versions have no index, so a narrowed request cannot be answered with some of them. */
 enum andiron_step fhir_history_type(struct andiron_request *req, void *self)
 {
     struct historying *h = begin(req, self);
 
     if (h == NULL || take_type(req, h) != 0)
         return ANDIRON_DONE;
-    if (access_is_narrowed(req, h->type))
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    h->is_narrowed = access_is_narrowed(req, h->type, h->access);
     return walk(req, h);
 }
 
-/* FHIR's own types, without those that the request may see only in part. */
+/* FHIR's own types, without those that the request may not see. */
 enum andiron_step fhir_history_system(struct andiron_request *req, void *self)
 {
     struct historying *h = begin(req, self);
@@ -303,9 +370,12 @@ enum andiron_step fhir_history_system(struct andiron_request *req, void *self)
         count++;
     const char **names = andiron_alloc(andiron_request_arena(req), (count + 1) * sizeof(names[0]));
     count = 0;
-    for (size_t i = 0; (type = types_at(h->fhir->types, i)) != NULL; i++)
-        if (!type->platform && !access_is_narrowed(req, type))
-            names[count++] = type->name;
+    for (size_t i = 0; (type = types_at(h->fhir->types, i)) != NULL; i++) {
+        if (type->platform || access_is_hidden(req, type, h->access))
+            continue;
+        h->is_narrowed |= access_is_narrowed(req, type, h->access);
+        names[count++] = type->name;
+    }
     h->walk.types = names;
     return walk(req, h);
 }

@@ -6,6 +6,7 @@
 #include "binary.h"
 #include "operations.h"
 #include "part.h"
+#include "versions.h"
 
 struct reading {
     const struct fhir *fhir;
@@ -48,6 +49,28 @@ static enum andiron_step visible(struct andiron_request *req, void *state)
     return r->fhir->store->read(r->fhir->store_self, req, &r->ref, 1, &r->rows, row_read, r);
 }
 
+/* One that the narrowing leaves out is as good as one that never was. */
+static enum andiron_step version_kept(struct andiron_request *req, void *state)
+{
+    struct reading *r = state;
+    static struct andiron_row none;
+
+    if (r->rows.count == 0) {
+        r->rows.rows = &none;
+        r->rows.count = 1;
+    }
+    return row_read(req, r);
+}
+
+static enum andiron_step version_read(struct andiron_request *req, void *state)
+{
+    struct reading *r = state;
+
+    if (r->rows.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &r->rows.error);
+    return versions_keep(r->fhir, req, ANDIRON_ACCESS_READ, &r->rows, version_kept, r);
+}
+
 /* The version in a URL; 0 for what cannot be one. */
 static uint64_t version_of(andiron_str s)
 {
@@ -86,6 +109,9 @@ static enum andiron_step begin(struct andiron_request *req, void *self, andiron_
                             version.data != NULL ? version.data : "");
     if (parts_read(r->fhir, req, &r->parts, &err) != 0)
         return andiron_fail_with(req, &err);
+    if (r->ref.version != 0)
+        return r->fhir->store->read(r->fhir->store_self, req, &r->ref, 1, &r->rows, version_read,
+                                    r);
     return access_see(r->fhir, req, r->type, r->ref.id, visible, r);
 }
 

@@ -68,6 +68,10 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
 
     if (s->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &s->rows.error);
+    /* Said by what was asked for, never by what there is: that would tell of hidden resources. */
+    s->rows.suppressed = false;
+    for (size_t i = 0; i < s->plan.query.visible_count; i++)
+        s->suppressed |= s->plan.query.visible[i].filter != NULL;
     struct searchset set = {
         .fhir = s->fhir,
         .plan = &s->plan,
@@ -263,7 +267,7 @@ static int check_named_types(struct andiron_request *req, const struct searching
             andiron_str one = { value.data,
                                 comma != NULL ? (size_t)(comma - value.data) : value.len };
             const struct resource_type *type = types_find(s->fhir->types, one);
-            if (type != NULL && access_is_hidden(req, type)) {
+            if (type != NULL && access_is_hidden(req, type, ANDIRON_ACCESS_SEARCH)) {
                 (void)andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
                 return -1;
             }
@@ -285,7 +289,7 @@ static void add_visible_types(struct andiron_request *req, struct searching *s)
     for (size_t i = 0; (type = types_at(s->fhir->types, i)) != NULL; i++) {
         if (type->platform)
             continue;
-        if (access_is_hidden(req, type)) {
+        if (access_is_hidden(req, type, ANDIRON_ACCESS_SEARCH)) {
             any_hidden = true;
             continue;
         }

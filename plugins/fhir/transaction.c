@@ -19,8 +19,6 @@
 #include "access.h"
 #include "text.h"
 
-static enum andiron_step read_befores(struct andiron_request *req, struct transaction *t);
-
 void transaction_refuse(struct transaction *t, const struct entry *e, enum andiron_code code,
                         const char *member, const char *message)
 {
@@ -183,8 +181,10 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
         (item->bound ? transaction_tries_again(t) : ++t->tries < TRIES))
         return transaction_plan(req, t); /* the criteria match another resource now */
     bool moved = item->bound && err->code == ANDIRON_E_PRECONDITION;
-    if (moved && transaction_tries_again(t))
-        return read_befores(req, t);
+    if (moved && transaction_tries_again(t)) {
+        t->at = 0;
+        return transaction_planned(req, t);
+    }
     if (moved)
         return busy(req, item->entry);
     if (raced && transaction_demands_version(t, item)) {
@@ -252,6 +252,12 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         w->if_version = w->if_absent ? 0 : t->befores.rows[item->before].ref.version;
         item->bound = true;
     }
+    bool is_free = item->if_match == 0 || item->if_match == NEGOTIATE_LOOK;
+    if (item->seen.is_bound && is_free && !item->if_none) {
+        w->if_version = item->seen.version;
+        w->if_absent |= item->seen.version == 0 && !w->remove;
+        item->bound = true;
+    }
 }
 
 static enum andiron_step commit(struct andiron_request *req, struct transaction *t)
@@ -287,6 +293,15 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
 
 /* ---- preparation ---------------------------------------------------------------------------------- */
 
+static enum andiron_access access_of(const struct entry *e)
+{
+    static const enum andiron_access accesses[] = { [VERB_DELETE] = ANDIRON_ACCESS_DELETE,
+                                                    [VERB_POST] = ANDIRON_ACCESS_CREATE,
+                                                    [VERB_PUT] = ANDIRON_ACCESS_UPDATE,
+                                                    [VERB_PATCH] = ANDIRON_ACCESS_UPDATE };
+    return accesses[e->verb]; /* items are writes */
+}
+
 /* What became of an item; -1: the transaction has been failed. */
 static int item_prepared(struct andiron_request *req, struct transaction *t, struct item *item)
 {
@@ -301,8 +316,8 @@ static int item_prepared(struct andiron_request *req, struct transaction *t, str
     for (size_t i = 0; i < issues->count; i++)
         issues_add_error(&t->issues, &issues->list[i]);
     if (issues->count > 0 || item->preparing.same || item->judged == NULL ||
-        access_result(t->fhir, item->judged, item->type, item->id, item->preparing.terms,
-                      item->preparing.term_count, &err) == 0)
+        access_result(t->fhir, item->judged, item->type, item->id, access_of(item->entry),
+                      item->preparing.terms, item->preparing.term_count, &err) == 0)
         return 0;
     (void)transaction_fail_at(req, item->entry, &err);
     return -1;
@@ -412,7 +427,8 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
             continue;
         }
         if (item->entry->verb == VERB_DELETE) {
-            item->preparing.same = item->is_void || (item->before != NOWHERE && !is_live(t, item));
+            item->preparing.same = item->is_void || (item->before != NOWHERE && !is_live(t, item)) ||
+                                   (item->seen.is_bound && item->seen.version == 0);
             continue;
         }
         if (check_before(t, item, &err) != 0)
@@ -465,14 +481,15 @@ enum andiron_step transaction_planned(struct andiron_request *req, void *state)
 
     while (t->at < t->item_count) {
         struct item *item = &t->items[t->at++];
+        enum andiron_access access = access_of(item->entry);
         if (item->left || item->is_void || item->judged == NULL ||
-            !access_is_narrowed(item->judged, item->type))
+            !access_is_narrowed(item->judged, item->type, access))
             continue;
         if (!t->bundle->is_transaction)
             transaction_leave(item);
         else if (item->entry->verb != VERB_POST)
-            return access_change(t->fhir, req, item->judged, item->type, item->id,
-                                 transaction_planned, t);
+            return access_change(t->fhir, req, item->judged, item->type, item->id, access,
+                                 &item->seen, transaction_planned, t);
     }
     return ask_befores(req, t);
 }

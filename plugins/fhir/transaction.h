@@ -5,6 +5,7 @@
 #ifndef FHIR_TRANSACTION_H
 #define FHIR_TRANSACTION_H
 
+#include "access.h"
 #include "bundle.h"
 #include "match.h"
 #include "prepare.h"
@@ -33,6 +34,7 @@ struct item {
     struct rewrites rewrites;
     struct preparing preparing;
     size_t before; /* in befores: current version, then the first; NOWHERE: not asked */
+    struct access_bound seen; /* by what the entry's request is narrowed to */
     bool bound;    /* the commit fails if the current version is no longer the one looked at */
     bool left;     /* of a batch: taken out of the commit */
 };

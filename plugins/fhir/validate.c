@@ -28,6 +28,7 @@ struct judging {
     struct andiron_error error; /* of the request itself: it fails as a whole */
     struct preparing preparing;
 
+    struct access_bound bound;
     struct andiron_ref ref;
     struct andiron_rows rows;
 };
@@ -98,7 +99,9 @@ static enum andiron_step judged(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &j->error);
     bool writes = j->mode == MODE_CREATE || j->mode == MODE_UPDATE;
     if (writes && p->issues.count == 0 &&
-        access_result(j->fhir, req, j->type, p->id, p->terms, p->term_count, &err) != 0)
+        access_result(j->fhir, req, j->type, p->id,
+                      j->mode == MODE_CREATE ? ANDIRON_ACCESS_CREATE : ANDIRON_ACCESS_UPDATE,
+                      p->terms, p->term_count, &err) != 0)
         issues_add_error(&p->issues, &err);
     return answer(req, j, &p->issues);
 }
@@ -230,6 +233,15 @@ static enum andiron_step read_stored(struct andiron_request *req, void *state)
     return j->fhir->store->read(j->fhir->store_self, req, &j->ref, 1, &j->rows, stored_read, j);
 }
 
+/* As far as the write itself would come. Without a right to it not even so far as to say what exists. */
+static enum andiron_step as_write(struct andiron_request *req, struct judging *j,
+                                  enum andiron_access access, andiron_step_fn then)
+{
+    if (access_is_hidden(req, j->type, access))
+        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    return access_change(j->fhir, req, req, j->type, j->id, access, &j->bound, then, j);
+}
+
 static enum andiron_step worked(struct andiron_request *req, void *state)
 {
     struct judging *j = state;
@@ -240,7 +252,7 @@ static enum andiron_step worked(struct andiron_request *req, void *state)
         return andiron_fail(req, ANDIRON_E_INVALID,
                             "mode=delete needs the id of a resource: /fhir/%s/ID/$validate",
                             j->type->name);
-    return access_change(j->fhir, req, req, j->type, j->id, read_stored, j);
+    return as_write(req, j, ANDIRON_ACCESS_DELETE, read_stored);
 }
 
 static enum andiron_step body_judged(struct andiron_request *req, void *state)
@@ -301,6 +313,6 @@ enum andiron_step fhir_operation_validate(struct andiron_request *req, void *sel
         return andiron_fail(req, ANDIRON_E_INVALID,
                             "a resource is needed: as the body, or as the parameter 'resource'");
     if (j->id.len > 0 && j->mode == MODE_UPDATE)
-        return access_change(j->fhir, req, req, j->type, j->id, body_judged, j);
+        return as_write(req, j, ANDIRON_ACCESS_UPDATE, body_judged);
     return body_judged(req, j);
 }

@@ -77,7 +77,8 @@ static enum andiron_step answer_unchanged(struct andiron_request *req, struct wr
 /* Whether the commit was bound to the version that was looked at by nobody but ourselves. */
 static bool is_free(const struct writing *w)
 {
-    return w->needs_before && !w->if_none && (w->if_match == 0 || w->if_match == NEGOTIATE_LOOK);
+    return (w->needs_before || w->bound.is_bound) && !w->if_none &&
+           (w->if_match == 0 || w->if_match == NEGOTIATE_LOOK);
 }
 
 static enum andiron_step refused(struct andiron_request *req, struct writing *w)
@@ -97,7 +98,7 @@ static enum andiron_step refused(struct andiron_request *req, struct writing *w)
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     /* Somebody wrote between our read and our commit; only our own condition failed. */
     if (moved && ++w->tries < WRITE_TRIES)
-        return write_changeable(req, w);
+        return write_begun(req, w);
     if (moved)
         return andiron_fail(req, ANDIRON_E_CONFLICT,
                             "others change %s/%.*s all the time; try again later", w->type->name,
@@ -155,6 +156,22 @@ static void bind_to_before(struct writing *w)
         w->write.if_version = row->ref.version;
 }
 
+static enum andiron_access access_of(const struct writing *w)
+{
+    return w->is_delete   ? ANDIRON_ACCESS_DELETE
+           : w->is_update ? ANDIRON_ACCESS_UPDATE
+                          : ANDIRON_ACCESS_CREATE;
+}
+
+/* What the store finds at the commit must be what the narrowing was compared with. */
+static void bind_to_seen(struct writing *w)
+{
+    if (!w->bound.is_bound || (w->if_match != 0 && w->if_match != NEGOTIATE_LOOK))
+        return;
+    w->write.if_version = w->bound.version;
+    w->write.if_absent |= w->bound.version == 0 && !w->write.remove;
+}
+
 static enum andiron_step prepared(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
@@ -166,8 +183,8 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         return prepare_fail(req, &w->preparing.issues);
     if (w->preparing.same)
         return answer_unchanged(req, w);
-    if (access_result(w->fhir, req, w->type, w->id, w->preparing.terms, w->preparing.term_count,
-                      &err) != 0)
+    if (access_result(w->fhir, req, w->type, w->id, access_of(w), w->preparing.terms,
+                      w->preparing.term_count, &err) != 0)
         return andiron_fail_with(req, &err);
     w->write = (struct andiron_write){
         .ref = { .type = w->type->str, .id = w->id },
@@ -181,8 +198,9 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         .stamp = compose_stamp,
         .stamp_state = &w->preparing.draft,
     };
-    if (is_free(w) && !w->if_none_exist && !w->demands_version)
+    if (w->needs_before && is_free(w) && !w->if_none_exist && !w->demands_version)
         bind_to_before(w);
+    bind_to_seen(w);
     return commit(req, w);
 }
 
@@ -250,13 +268,15 @@ static enum andiron_step remove_bound(struct andiron_request *req, struct writin
 {
     const struct andiron_row *row = &w->before.rows[0];
 
-    if (row->ref.id.len == 0 || row->deleted)
+    bool came_since = w->bound.is_bound && w->bound.version == 0;
+    if (row->ref.id.len == 0 || row->deleted || came_since)
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
                                        .remove = true,
                                        .if_version = row->ref.version,
                                        .match = w->is_conditional ? &w->match.query : NULL,
                                        .match_is_ref = w->is_conditional };
+    bind_to_seen(w);
     return commit(req, w);
 }
 
@@ -311,16 +331,27 @@ enum andiron_step write_demand_version(struct andiron_request *req, const struct
                         w->type->name, (int)w->id.len, w->id.data);
 }
 
+enum andiron_step write_begun(struct andiron_request *req, struct writing *w)
+{
+    return access_change(w->fhir, req, req, w->type, w->id, access_of(w), &w->bound,
+                         write_changeable, w);
+}
+
 enum andiron_step write_changeable(struct andiron_request *req, void *state)
 {
     struct writing *w = state;
 
+    /* There was nothing when it was judged; what comes meanwhile may lie outside. */
+    if (w->is_delete && w->bound.is_bound && w->bound.version == 0 && w->if_match == 0 &&
+        !w->needs_before)
+        return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     if (w->is_delete && !w->needs_before) {
         w->write = (struct andiron_write){ .ref = { .type = w->type->str, .id = w->id },
                                            .remove = true,
                                            .if_version = w->if_match,
                                            .match = w->is_conditional ? &w->match.query : NULL,
                                            .match_is_ref = w->is_conditional };
+        bind_to_seen(w);
         return commit(req, w);
     }
     if (!w->needs_before)

@@ -7,6 +7,7 @@
 #ifndef FHIR_WRITE_H
 #define FHIR_WRITE_H
 
+#include "access.h"
 #include "negotiate.h"
 #include "patch.h"
 #include "prepare.h"
@@ -38,6 +39,7 @@ struct writing {
     struct andiron_search_plan match;
     struct andiron_rows found;
     unsigned repeats; /* how often the criteria led to the same resource again */
+    struct access_bound bound; /* by what the request is narrowed to */
 
     /* what is stored now */
     bool needs_before;
@@ -53,6 +55,9 @@ struct writing {
     struct andiron_commit commit;
     struct andiron_rows matched; /* what if_none_exist found */
 };
+
+/* Asks whether the stored resource is one that the request may change, and goes on if so. */
+enum andiron_step write_begun(struct andiron_request *req, struct writing *w);
 
 /* The write is within what the request may change. */
 enum andiron_step write_changeable(struct andiron_request *req, void *state);

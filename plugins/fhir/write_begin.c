@@ -99,7 +99,7 @@ enum andiron_step fhir_update(struct andiron_request *req, void *self)
     if (needs_id(req, w) != 0 || conditions(req, w) != 0)
         return ANDIRON_DONE;
     w->needs_before |= prepare_needs_before(w->fhir, w->type, req);
-    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+    return write_begun(req, w);
 }
 
 /* POST to a platform type honours the id in the body (CL-2). */
@@ -163,7 +163,7 @@ enum andiron_step fhir_delete(struct andiron_request *req, void *self)
     if (!types_is_id(w->id))
         return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
     w->needs_before |= w->type->platform;
-    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+    return write_begun(req, w);
 }
 
 /* ---- patch ---------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ enum andiron_step fhir_patch(struct andiron_request *req, void *self)
     if (!types_is_id(w->id))
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", w->type->name,
                             (int)w->id.len, w->id.data);
-    return access_change(w->fhir, req, req, w->type, w->id, write_changeable, w);
+    return write_begun(req, w);
 }
 
 /* POST of Parameters with the parameter meta: a patch of that one element. */
@@ -219,7 +219,7 @@ static enum andiron_step change_meta(struct andiron_request *req, const struct f
     w->patch.max_operations = (size_t)fhir->config->max_patch_operations;
     if (needs_id(req, w) != 0 || conditions(req, w) != 0)
         return ANDIRON_DONE;
-    return access_change(fhir, req, req, w->type, w->id, write_changeable, w);
+    return write_begun(req, w);
 }
 
 enum andiron_step fhir_operation_meta_add(struct andiron_request *req, void *self)
