@@ -105,8 +105,8 @@ static int scope_principal(const struct bearing *b, struct token *token)
     token->principal.scopes = keep_scopes(token->arena, scope);
     if (scopes == NULL)
         return -1;
-    return scopes->compile(b->auth->scopes.self, token->arena, token->principal.scopes,
-                           &token->principal.scope_set, NULL);
+    return scopes->compile_in(b->auth->scopes.self, token->arena, token->principal.scopes,
+                              token->principal.jwt, &token->principal.scope_set, NULL);
 }
 
 static enum andiron_step admit(struct andiron_request *req, struct bearing *b)

@@ -5,15 +5,7 @@
 
 #include "common/fhir/types.h"
 #include "scope.h"
-
-/*
- * Letters by type, of the contexts that need no patient. patient/ scopes hold nothing: no
- * principal of this kind has a patient in context (SC-16).
- */
-struct scope_set {
-    uint8_t any;     /* letters of "*" */
-    uint8_t types[]; /* one for each index of common/fhir/types.h */
-};
+#include "set.h"
 
 /* Where the type that an operation touches is named. */
 enum target {
@@ -59,33 +51,6 @@ static const struct need needs[] = {
     { "FhirValidate", TARGET_TYPE, SCOPE_R }, /* it may show what is stored, and changes nothing */
 };
 
-int enforce_compile(struct andiron_arena *arena, const char *const *scopes, const void **ret_set,
-                    struct andiron_error *err)
-{
-    size_t types = (size_t)FHIR_TYPE_COUNT;
-    struct scope_set *set = andiron_alloc(arena, sizeof(*set) + types);
-
-    for (; *scopes != NULL; scopes++) {
-        struct scope scope;
-        const char *why = NULL;
-        enum scope_kind kind = scope_parse(andiron_str_of(*scopes), &scope, &why);
-        if (kind == SCOPE_MALFORMED)
-            return andiron_error_set(err, ANDIRON_E_CREDENTIALS, "scope", "\"%s\": %s", *scopes,
-                                     why);
-        /* A query would narrow the scope: unenforced, it must open nothing. */
-        if (kind == SCOPE_OTHER || scope.context == SCOPE_PATIENT || scope.query.data != NULL)
-            continue;
-        if (scope.type == SCOPE_ANY_TYPE)
-            set->any |= (uint8_t)scope.letters;
-        else
-            set->types[scope.type] |= (uint8_t)scope.letters;
-    }
-    for (size_t i = 0; i < types; i++)
-        set->types[i] |= set->any;
-    *ret_set = set;
-    return 0;
-}
-
 /* What an operation is known by in the table. */
 static andiron_str key_of(const struct andiron_request *req)
 {
@@ -123,14 +88,14 @@ static unsigned letters_held(const struct scope_set *set, const struct need *nee
 {
     *ret_type = ANDIRON_STR("*");
     if (is_system_level(need, req)) {
-        for (size_t i = 0; i < (size_t)FHIR_TYPE_COUNT; i++)
-            if ((set->types[i] & need->letters) == need->letters)
-                return set->types[i];
+        for (int type = 0; type < FHIR_TYPE_COUNT; type++)
+            if ((set_letters(set, type) & need->letters) == need->letters)
+                return need->letters;
         return 0;
     }
     *ret_type = andiron_request_var(req, "type");
     int type = fhir_type(*ret_type);
-    return type >= 0 ? set->types[type] : 0; /* SC-12: platform types are in no set */
+    return type >= 0 ? set_letters(set, type) : 0; /* SC-12: platform types are in no set */
 }
 
 static bool covers(const struct andiron_request *req, const struct andiron_principal *principal,
@@ -165,21 +130,16 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
         return ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\"");
     andiron_str scope = scope_text(
         arena, SCOPE_SYSTEM, !is_system && need->target == TARGET_TYPE ? index : SCOPE_ANY_TYPE,
-        need->letters, false);
+        need->letters, false, (andiron_str){ NULL, 0 });
     return andiron_str_of(andiron_printf(
         arena, "Bearer realm=\"andiron\", error=\"insufficient_scope\", scope=\"%.*s\"",
         (int)scope.len, scope.data));
 }
 
-/* SC-14: at system level, types that are not covered have no resources for this request. */
-static void hide_uncovered(struct andiron_request *req, const struct scope_set *set,
-                           unsigned any_of)
+/* SC-14: of several types, those that are not covered have no resources for the request. */
+static bool is_of_several_types(const struct need *need, const struct andiron_request *req)
 {
-    static const char *const nothing[] = { NULL };
-
-    for (size_t i = 0; i < (size_t)FHIR_TYPE_COUNT; i++)
-        if ((set->types[i] & any_of) == 0)
-            andiron_request_narrow(req, fhir_type_name((int)i), nothing);
+    return is_system_level(need, req) || strcmp(need->operation, "$everything") == 0;
 }
 
 enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
@@ -192,10 +152,10 @@ enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
     if (principal->scopes == NULL)
         return ANDIRON_NEXT;
     if (covers(req, principal, &need, &type)) {
-        if (is_system_level(need, req)) /* these need a single letter */
-            hide_uncovered(req, principal->scope_set, need->letters);
-        else if (strcmp(need->operation, "$everything") == 0)
-            hide_uncovered(req, principal->scope_set, SCOPE_R | SCOPE_S);
+        /* Otherwise each type that a request looks into is asked for, and held as a whole. */
+        const struct scope_set *set = principal->scope_set;
+        if (set_is_limited(set) || is_of_several_types(need, req))
+            andiron_request_narrow_with(req, set_narrowing(set));
         return ANDIRON_NEXT;
     }
     andiron_reply_header(req, "WWW-Authenticate", challenge(req, need, type));

@@ -7,10 +7,6 @@
 
 #include <andiron/auth.h>
 
-/* Prepared form of a token's scopes; see compile() of struct andiron_scopes. */
-int enforce_compile(struct andiron_arena *arena, const char *const *scopes, const void **ret_set,
-                    struct andiron_error *err);
-
 /* Whether the principal is limited by scopes and they cover the request. */
 bool enforce_covered(const struct andiron_request *req);
 

@@ -22,6 +22,7 @@ struct granting {
     size_t allowed_count;
     andiron_json others; /* the client's whole list */
     struct list full, claim;
+    size_t queried; /* scopes with a query in them */
 };
 
 static void list_init(struct list *list, struct andiron_arena *arena)
@@ -52,15 +53,18 @@ static void list_add(struct list *list, enum scope_context context, int type, un
     if ((list->seen[bit / 8] & 1u << bit % 8) != 0)
         return;
     list->seen[bit / 8] |= (uint8_t)(1u << bit % 8);
-    list_append(list, scope_text(list->arena, context, type, letters, v1));
+    andiron_str none = { NULL, 0 };
+    list_append(list, scope_text(list->arena, context, type, letters, v1, none));
 }
 
-static void list_add_other(struct list *list, andiron_str text)
+/* Whether it was not there yet. */
+static bool list_add_other(struct list *list, andiron_str text)
 {
     for (size_t i = 0; i < list->count; i++)
         if (andiron_str_eq(list->items[i], text))
-            return;
+            return false;
     list_append(list, text);
+    return true;
 }
 
 static andiron_str list_text(const struct list *list)
@@ -88,35 +92,91 @@ static void put(struct granting *g, enum scope_context context, int type, unsign
         list_add(&g->full, context, g->settings->wildcard_types[i], letters, v1);
 }
 
-/* Letters of `wanted` that the client's scopes allow for exactly `type` (or any, by "*"). */
+/* Scopes with a query are told apart by their text, and never stand for others. */
+static void put_queried(struct granting *g, enum scope_context context, int type, unsigned letters,
+                        andiron_str query)
+{
+    if (query_check(g->settings->search, g->full.arena, type, query, NULL) != 0)
+        return; /* SC-3 */
+    andiron_str text = scope_text(g->full.arena, context, type, letters, false, query);
+    if (!list_add_other(&g->full, text))
+        return;
+    (void)list_add_other(&g->claim, text);
+    g->queried++;
+}
+
+/* Letters of `wanted` that the client's scopes allow without a query for `type` (or any, by "*"). */
 static unsigned allowed_letters(const struct granting *g, const struct scope *wanted, int type)
 {
     unsigned letters = 0;
     for (size_t i = 0; i < g->allowed_count; i++) {
         const struct scope *a = &g->allowed[i];
-        if (a->context == wanted->context && (a->type == type || a->type == SCOPE_ANY_TYPE))
+        if (a->query.data == NULL && a->context == wanted->context &&
+            (a->type == type || a->type == SCOPE_ANY_TYPE))
             letters |= a->letters & wanted->letters;
     }
     return letters;
 }
 
-/* SC-4: same context, the narrower type, the letters in common. */
-static void grant_resource(struct granting *g, const struct scope *wanted)
+/* Whether a wildcard that is put stands for the type, too. */
+static bool is_in_wildcard(const struct granting *g, int type)
+{
+    for (size_t i = 0; i < g->settings->wildcard_count; i++)
+        if (g->settings->wildcard_types[i] == type)
+            return true;
+    return !g->settings->expand;
+}
+
+/* What the client has under a query, and not without one already: `given`. */
+static void grant_queried(struct granting *g, const struct scope *wanted, const struct scope *a,
+                          unsigned given)
+{
+    unsigned letters = a->letters & wanted->letters & ~given;
+    if (letters != 0 && g->queried <= g->settings->max_scopes)
+        put_queried(g, wanted->context, a->type, letters,
+                    query_join(g->full.arena, a->query, wanted->query));
+}
+
+/* SC-4: same context, the narrower type, the letters in common, both queries. */
+static void grant_type(struct granting *g, const struct scope *wanted)
 {
     unsigned letters = allowed_letters(g, wanted, wanted->type);
-    if (letters != 0)
+    if (letters != 0 && wanted->query.data != NULL)
+        put_queried(g, wanted->context, wanted->type, letters, wanted->query);
+    else if (letters != 0)
         put(g, wanted->context, wanted->type, letters, wanted->v1);
-    if (wanted->type != SCOPE_ANY_TYPE)
-        return;
-    /* A wildcard also asks for the single types that the client has beside or instead of one. */
+    for (size_t i = 0; i < g->allowed_count; i++) {
+        const struct scope *a = &g->allowed[i];
+        if (a->query.data != NULL && a->context == wanted->context && a->type == wanted->type)
+            grant_queried(g, wanted, a, letters);
+    }
+}
+
+/* A wildcard also asks for the single types that the client has beside or instead of one. */
+static void grant_any_type(struct granting *g, const struct scope *wanted)
+{
+    unsigned letters = allowed_letters(g, wanted, SCOPE_ANY_TYPE);
+    if (letters != 0)
+        put(g, wanted->context, SCOPE_ANY_TYPE, letters, wanted->v1);
     for (size_t i = 0; i < g->allowed_count; i++) {
         const struct scope *a = &g->allowed[i];
         if (a->context != wanted->context || a->type == SCOPE_ANY_TYPE)
             continue;
         unsigned more = allowed_letters(g, wanted, a->type);
-        if (more != 0 && more != letters)
+        unsigned given = more != letters || is_in_wildcard(g, a->type) ? more : 0;
+        if (a->query.data != NULL)
+            grant_queried(g, wanted, a, given);
+        else if (more != 0 && more != letters)
             put(g, wanted->context, a->type, more, wanted->v1);
     }
+}
+
+static void grant_resource(struct granting *g, const struct scope *wanted)
+{
+    if (wanted->type == SCOPE_ANY_TYPE)
+        grant_any_type(g, wanted);
+    else
+        grant_type(g, wanted);
 }
 
 static void grant_other(struct granting *g, andiron_str text)
@@ -125,8 +185,8 @@ static void grant_other(struct granting *g, andiron_str text)
     while (andiron_json_next(&it)) {
         if (!andiron_str_eq(andiron_json_str(it.value), text))
             continue;
-        list_add_other(&g->full, text);
-        list_add_other(&g->claim, text);
+        (void)list_add_other(&g->full, text);
+        (void)list_add_other(&g->claim, text);
         return;
     }
 }
@@ -144,10 +204,8 @@ int grant_scopes(const struct grant_settings *settings, struct andiron_arena *ar
     list_init(&g.full, arena);
     list_init(&g.claim, arena);
     g.allowed = andiron_alloc(arena, (andiron_json_count(allowed) + 1) * sizeof(*g.allowed));
-    /* Scopes with a query are not enforced yet: neither allowing nor granting them is safe. */
     while (andiron_json_next(&it))
-        if (scope_parse(andiron_json_str(it.value), &scope, NULL) == SCOPE_RESOURCE &&
-            scope.query.data == NULL)
+        if (scope_parse(andiron_json_str(it.value), &scope, NULL) == SCOPE_RESOURCE)
             g.allowed[g.allowed_count++] = scope;
 
     while (scope_next_token(&requested, &token)) {
@@ -156,10 +214,14 @@ int grant_scopes(const struct grant_settings *settings, struct andiron_arena *ar
                                      "at most %zu scopes may be requested at once",
                                      settings->max_scopes);
         enum scope_kind kind = scope_parse(token, &scope, NULL);
-        if (kind == SCOPE_RESOURCE && scope.query.data == NULL)
+        if (kind == SCOPE_RESOURCE)
             grant_resource(&g, &scope);
         else if (kind == SCOPE_OTHER)
             grant_other(&g, token);
+        if (g.queried > settings->max_scopes)
+            return andiron_error_set(err, ANDIRON_E_INVALID, "scope",
+                                     "more than %zu scopes with a query come of this request",
+                                     settings->max_scopes);
     }
     ret->scope = list_text(&g.full);
     ret->claim = ret->scope.len > CLAIM_MAX ? list_text(&g.claim) : ret->scope;

@@ -7,11 +7,14 @@
 
 #include <andiron/auth.h>
 
+#include "query.h"
+
 struct grant_settings {
     bool expand;               /* wildcard = expand */
     const int *wildcard_types; /* indexes of common/fhir/types.h, by type name */
     size_t wildcard_count;
-    size_t max_scopes; /* in one request */
+    size_t max_scopes; /* in one request; and of those granted, with a query */
+    const struct query_search *search;
 };
 
 /* As in struct andiron_scopes. */

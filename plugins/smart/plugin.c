@@ -13,15 +13,19 @@
 #include "enforce.h"
 #include "grant.h"
 #include "scope.h"
+#include "set.h"
 
 struct config {
     int wildcard; /* index into wildcard_choices */
     const char *const *wildcard_types;
+    const char *const *shared_types;
     int64_t max_scopes;
 };
 
 struct smart {
     struct grant_settings settings;
+    struct set_settings set;
+    struct query_search search;
     struct discovery *discovery;
 };
 
@@ -45,13 +49,18 @@ static const struct andiron_directive directives[] = {
       .offset = offsetof(struct config, wildcard_types),
       .fallback = SEED_TYPES,
       .help = "types that a wildcard stands for; \"all\" is every FHIR R4 type" },
+    { .name = "patient-shared-types",
+      .type = ANDIRON_LIST,
+      .offset = offsetof(struct config, shared_types),
+      .fallback = "Organization Practitioner PractitionerRole Location Medication",
+      .help = "types outside of every Patient's compartment that patient/ scopes may let read" },
     { .name = "max-scopes",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, max_scopes),
       .fallback = "256",
       .min = 1,
       .max = 4096,
-      .help = "most scopes that one token request may name" },
+      .help = "most scopes that one token request may name, and most with a query that it gets" },
     { .name = NULL }
 };
 
@@ -59,6 +68,28 @@ static int compare_ints(const void *a, const void *b)
 {
     const int *x = a, *y = b;
     return (*x > *y) - (*x < *y);
+}
+
+/* "smart.<directive>" names a type that there is not. */
+static int no_type(const char *directive, const char *name, struct andiron_error *err)
+{
+    return andiron_error_set(err, ANDIRON_E_INVALID, directive,
+                             "\"%s\" is no FHIR R4 resource type", name);
+}
+
+static int shared_types(const struct config *config, struct andiron_arena *arena,
+                        struct set_settings *settings, struct andiron_error *err)
+{
+    bool *is_shared = andiron_alloc(arena, (size_t)FHIR_TYPE_COUNT * sizeof(is_shared[0]));
+
+    for (const char *const *name = config->shared_types; *name != NULL; name++) {
+        int type = fhir_type(andiron_str_of(*name));
+        if (type < 0)
+            return no_type("smart.patient-shared-types", *name, err);
+        is_shared[type] = true;
+    }
+    settings->is_shared = is_shared;
+    return 0;
 }
 
 /* Types are indexed by name order, so sorting the indexes sorts the names (SC-6: ascending). */
@@ -75,9 +106,7 @@ static int wildcard_types(const struct config *config, struct andiron_arena *are
     for (size_t i = 0; i < named; i++) {
         int type = all ? (int)i : fhir_type(andiron_str_of(config->wildcard_types[i]));
         if (type < 0)
-            return andiron_error_set(err, ANDIRON_E_INVALID, "smart.wildcard-types",
-                                     "\"%s\" is no FHIR R4 resource type",
-                                     config->wildcard_types[i]);
+            return no_type("smart.wildcard-types", config->wildcard_types[i], err);
         types[count++] = type;
     }
     qsort(types, count, sizeof(*types), compare_ints);
@@ -95,7 +124,11 @@ static int init(struct andiron_host *host, const void *values, void **ret_self,
 
     smart->settings.expand = config->wildcard == 0;
     smart->settings.max_scopes = (size_t)config->max_scopes;
-    if (wildcard_types(config, arena, &smart->settings, err) != 0)
+    smart->settings.search = smart->set.search = &smart->search;
+    const char *base = andiron_host_setting(host, "http.base-url");
+    smart->set.base = andiron_str_of(base != NULL && base[0] != '\0' ? base : NULL);
+    if (wildcard_types(config, arena, &smart->settings, err) != 0 ||
+        shared_types(config, arena, &smart->set, err) != 0)
         return -1;
     *ret_self = smart;
     return 0;
@@ -104,6 +137,12 @@ static int init(struct andiron_host *host, const void *values, void **ret_self,
 static int start(struct andiron_host *host, void *self, struct andiron_error *err)
 {
     struct smart *smart = self;
+    struct andiron_service_ref search;
+    const char *name;
+    size_t pos = 0;
+
+    if (andiron_service_find(host, ANDIRON_SEARCH, &pos, &search, &name))
+        smart->search = (struct query_search){ .table = search.table, .self = search.self };
     smart->discovery = discovery_new(host, err);
     return smart->discovery != NULL ? 0 : -1;
 }
@@ -116,9 +155,21 @@ static bool covered(void *self, const struct andiron_request *req)
     return enforce_covered(req);
 }
 
+static int check_query(const struct smart *smart, const struct scope *scope,
+                       struct andiron_error *err)
+{
+    struct andiron_arena *arena = andiron_arena_new(0);
+    struct andiron_error why;
+    int failed = query_check(&smart->search, arena, scope->type, scope->query, &why);
+    andiron_arena_free(arena);
+    return failed == 0 ? 0
+                       : andiron_error_set(err, ANDIRON_E_VALUE, "", "\"?%.*s\": %s",
+                                           (int)(scope->query.len < 100 ? scope->query.len : 100),
+                                           scope->query.data, why.message);
+}
+
 static int check(void *self, andiron_str text, struct andiron_error *err)
 {
-    (void)self;
     struct scope scope;
     const char *why = NULL;
     switch (scope_parse(text, &scope, &why)) {
@@ -126,12 +177,7 @@ static int check(void *self, andiron_str text, struct andiron_error *err)
         return andiron_error_set(err, ANDIRON_E_VALUE, "", "\"%.*s\" cannot be granted: %s",
                                  (int)(text.len < 100 ? text.len : 100), text.data, why);
     case SCOPE_RESOURCE:
-        if (scope.query.data != NULL)
-            return andiron_error_set(
-                err, ANDIRON_E_VALUE, "",
-                "scopes with a query are not enforced yet: leave out \"?%.*s\"",
-                (int)(scope.query.len < 100 ? scope.query.len : 100), scope.query.data);
-        return 0;
+        return scope.query.data != NULL ? check_query(self, &scope, err) : 0;
     case SCOPE_OTHER:
     default:
         return 0;
@@ -145,11 +191,22 @@ static int grant(void *self, struct andiron_arena *arena, andiron_str requested,
     return grant_scopes(&smart->settings, arena, requested, allowed, ret, err);
 }
 
+static int compile_in(void *self, struct andiron_arena *arena, const char *const *scopes,
+                      andiron_json context, const void **ret_set, struct andiron_error *err)
+{
+    const struct smart *smart = self;
+    const struct scope_set *set;
+
+    if (set_compile(&smart->set, arena, scopes, context, &set, err) != 0)
+        return -1;
+    *ret_set = set;
+    return 0;
+}
+
 static int compile(void *self, struct andiron_arena *arena, const char *const *scopes,
                    const void **ret_set, struct andiron_error *err)
 {
-    (void)self;
-    return enforce_compile(arena, scopes, ret_set, err);
+    return compile_in(self, arena, scopes, (andiron_json){ NULL, 0 }, ret_set, err);
 }
 
 static const struct andiron_scopes scopes_service = {
@@ -158,6 +215,7 @@ static const struct andiron_scopes scopes_service = {
     .check = check,
     .grant = grant,
     .compile = compile,
+    .compile_in = compile_in,
 };
 
 static enum andiron_step serve_configuration(struct andiron_request *req, void *self)
@@ -169,6 +227,7 @@ static enum andiron_step serve_configuration(struct andiron_request *req, void *
 static const struct andiron_service provides[] = { { ANDIRON_SCOPES, &scopes_service },
                                                    { NULL, NULL } };
 static const char *const wants[] = { ANDIRON_DISCOVERY, NULL };
+static const char *const uses[] = { ANDIRON_SEARCH, NULL }; /* once requests run */
 static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_AUTHORIZE, enforce_authorize },
                                              { 0, NULL } };
 static const struct andiron_route routes[] = { { .method = "GET",
@@ -186,4 +245,4 @@ static const struct andiron_route routes[] = { { .method = "GET",
 ANDIRON_PLUGIN(.name = "smart", .version = "0.1.0",
                .summary = "SMART scopes: granting, enforcement, smart-configuration",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
-               .wants = wants, .routes = routes, .hooks = hooks, .init = init, .start = start);
+               .wants = wants, .uses = uses, .routes = routes, .hooks = hooks, .init = init, .start = start);

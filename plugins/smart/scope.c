@@ -77,6 +77,61 @@ static enum scope_kind malformed(const char **ret_why, const char *why)
     return SCOPE_MALFORMED;
 }
 
+bool scope_next_pair(andiron_str *query, andiron_str *ret)
+{
+    if (query->data == NULL)
+        return false;
+    if (!split(query, '&', ret)) {
+        *ret = *query;
+        *query = (andiron_str){ NULL, 0 };
+    }
+    return true;
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+}
+
+/* "category", "code:in": neither chains, which have a '.', nor _has, which has more than one ':'. */
+static bool is_name(andiron_str name)
+{
+    andiron_str parameter = name;
+    if (split(&name, ':', &parameter) && name.len == 0)
+        return false;
+    if (name.data == parameter.data)
+        name.len = 0; /* no modifier */
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_name_char(name.data[i]))
+            return false;
+    for (size_t i = 0; i < parameter.len; i++)
+        if (!is_name_char(parameter.data[i]))
+            return false;
+    return parameter.len > 0;
+}
+
+/* SC-2. NULL, or what is wrong. */
+static const char *query_wrong(const struct scope *scope)
+{
+    andiron_str rest = scope->query, pair, name;
+
+    if (scope->v1)
+        return "a query needs v2 permissions, such as rs";
+    if (scope->type == SCOPE_ANY_TYPE)
+        return "a query needs a type, not *";
+    while (scope_next_pair(&rest, &pair)) {
+        if (!split(&pair, '=', &name) || pair.len == 0)
+            return "a query is name=value, joined by &";
+        if (!is_name(name))
+            return "the names of a query are search parameters, perhaps with a modifier: no chains, "
+                   "no _has";
+        if (andiron_str_eq(name, ANDIRON_STR("_compartment")))
+            return "_compartment is no search parameter";
+    }
+    return NULL;
+}
+
 enum scope_kind scope_parse(andiron_str text, struct scope *ret, const char **ret_why)
 {
     if (!is_token(text))
@@ -112,9 +167,9 @@ enum scope_kind scope_parse(andiron_str text, struct scope *ret, const char **re
     if (scope.letters == 0)
         return malformed(ret_why,
                          "its permissions are read, write, * or some of \"cruds\" in that order");
-    if (scope.query.data != NULL &&
-        (scope.v1 || scope.type == SCOPE_ANY_TYPE || scope.query.len == 0))
-        return malformed(ret_why, "a query needs one type and v2 permissions");
+    const char *wrong = scope.query.data != NULL ? query_wrong(&scope) : NULL;
+    if (wrong != NULL)
+        return malformed(ret_why, wrong);
     *ret = scope;
     return SCOPE_RESOURCE;
 }
@@ -130,16 +185,18 @@ static size_t write_letters(unsigned letters, char *perm)
 }
 
 andiron_str scope_text(struct andiron_arena *arena, enum scope_context context, int type,
-                       unsigned letters, bool v1)
+                       unsigned letters, bool v1, andiron_str query)
 {
     char written[8];
     andiron_str perm = { written, write_letters(letters, written) };
-    for (size_t i = 0; v1 && i < V1_NAMES; i++)
+    for (size_t i = 0; v1 && query.len == 0 && i < V1_NAMES; i++)
         if (v1_names[i].letters == letters)
             perm = v1_names[i].name;
     andiron_str name = andiron_str_of(type == SCOPE_ANY_TYPE ? "*" : fhir_type_name(type));
-    return andiron_str_of(andiron_printf(arena, "%s/%.*s.%.*s", contexts[context].data,
-                                         (int)name.len, name.data, (int)perm.len, perm.data));
+    return andiron_str_of(andiron_printf(arena, "%s/%.*s.%.*s%s%.*s", contexts[context].data,
+                                         (int)name.len, name.data, (int)perm.len, perm.data,
+                                         query.len > 0 ? "?" : "", (int)query.len,
+                                         query.len > 0 ? query.data : ""));
 }
 
 bool scope_next_token(andiron_str *list, andiron_str *ret)

@@ -2,7 +2,8 @@
  * SMART App Launch 2.2 scopes, one at a time: text to parts and back.
  *
  * A resource scope is context "/" type "." permissions, v1 (read, write, *) or v2 (a
- * subsequence of "cruds"). No state, any thread.
+ * subsequence of "cruds"), the latter perhaps with a "?" and search parameters. Whether the
+ * type has these is for query.h to say. No state, any thread.
  */
 #ifndef SMART_SCOPE_H
 #define SMART_SCOPE_H
@@ -40,9 +41,15 @@ enum { SCOPE_ANY_TYPE = -1 };
 /* For SCOPE_MALFORMED, *ret_why (may be NULL) says what is wrong. */
 enum scope_kind scope_parse(andiron_str text, struct scope *ret, const char **ret_why);
 
-/* "system/Observation.rs", in v1 syntax if v1 and the letters have a v1 name. In arena. */
+/*
+ * "system/Observation.rs", in v1 syntax if v1 and the letters have a v1 name; with a query (absent:
+ * none) always in v2. In arena.
+ */
 andiron_str scope_text(struct andiron_arena *arena, enum scope_context context, int type,
-                       unsigned letters, bool v1);
+                       unsigned letters, bool v1, andiron_str query);
+
+/* Takes the next "name=value" off *query; false at the end. */
+bool scope_next_pair(andiron_str *query, andiron_str *ret);
 
 /* Walks blank-separated tokens of *list; false at the end. */
 bool scope_next_token(andiron_str *list, andiron_str *ret);
