@@ -75,9 +75,9 @@ const comparable = (server, r) => {
   if (json.type === 'history') for (const e of json.entry ?? []) { delete e.request.method; e.response = { deleted: e.response.status === '204' }; }
   const body = bare(json);
   for (const e of body.entry ?? []) if (e.resource?.meta && !Object.keys(e.resource.meta).length) delete e.resource.meta;
-  // Included rows have no order that means anything.
-  const rank = (e) => (e.search?.mode === 'include' ? `${e.resource.resourceType}/${e.resource.id}` : '');
-  if (json.type === 'searchset') body.entry?.sort((a, b) => (rank(a) && rank(b) ? (rank(a) < rank(b) ? -1 : 1) : 0));
+  // Included rows have no order that means anything; they stand behind the matches.
+  const included = (e) => e.search?.mode === 'include', name = (e) => `${e.resource.resourceType}/${e.resource.id}`;
+  if (json.type === 'searchset' && body.entry) body.entry = [...body.entry.filter((e) => !included(e)), ...body.entry.filter(included).sort((x, y) => (name(x) < name(y) ? -1 : 1))];
   return { status: r.status, body };
 };
 // Ids of each page, total and links: what an answer comes to, for messages.

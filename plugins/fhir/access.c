@@ -284,8 +284,7 @@ int access_result(const struct fhir *fhir, struct andiron_request *judged,
                              &filter, err) != 0)
         return -1;
     terms = versions_with_time(andiron_request_arena(judged), terms, count, andiron_now());
-    if (filter == NULL ||
-        fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
+    if (filter == NULL || fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
         return 0;
     return andiron_error_set(err, ANDIRON_E_FORBIDDEN, "", "Forbidden");
 }

@@ -72,13 +72,11 @@ static enum andiron_step remove_all(struct andiron_request *req, struct writing 
     r->w = w;
     if (!access_is_narrowed(req, w->type, ANDIRON_ACCESS_DELETE))
         return remove_found(req, r);
-    if (w->fhir->search->select(w->fhir->search_self, req, w->type->str,
-                                (andiron_str){ NULL, 0 }, ANDIRON_ACCESS_DELETE, &args[2],
-                                &err) != 0)
+    if (w->fhir->search->select(w->fhir->search_self, req, w->type->str, (andiron_str){ NULL, 0 },
+                                ANDIRON_ACCESS_DELETE, &args[2], &err) != 0)
         return andiron_fail_with(req, &err);
-    *outside = (struct andiron_filter){ .op = ANDIRON_FILTER_NOT,
-                                        .args = &args[2],
-                                        .arg_count = 1 };
+    *outside =
+        (struct andiron_filter){ .op = ANDIRON_FILTER_NOT, .args = &args[2], .arg_count = 1 };
     args[0] = w->match.query.filter;
     args[1] = outside;
     *both = (struct andiron_filter){ .op = ANDIRON_FILTER_AND, .args = args, .arg_count = 2 };

@@ -162,7 +162,8 @@ static int add_shared(struct andiron_request *req, struct everything *e, struct 
 
     for (size_t i = 0; i < SHARED; i++) {
         const struct resource_type *type = types_find(e->fhir->types, andiron_str_of(shared[i]));
-        if (!is_asked(e, shared[i]) || type == NULL || access_is_hidden(req, type, ANDIRON_ACCESS_SEE))
+        if (!is_asked(e, shared[i]) || type == NULL ||
+            access_is_hidden(req, type, ANDIRON_ACCESS_SEE))
             continue;
         const struct andiron_filter *filter =
             access_is_narrowed(req, type, ANDIRON_ACCESS_SEE)

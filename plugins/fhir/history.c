@@ -24,7 +24,7 @@ struct historying {
     andiron_usec since, at; /* 0: not given */
     bool in_second;
     enum andiron_access access;
-    size_t limit; /* of the page */
+    size_t limit;             /* of the page */
     struct andiron_rows rows; /* of the page so far */
 
     bool is_narrowed; /* some of the versions may be left out */
@@ -220,8 +220,7 @@ static int take_count(struct andiron_request *req, struct historying *h, andiron
                            (long long)h->fhir->config->max_count);
         return -1;
     }
-    h->limit =
-        (size_t)(count < h->fhir->config->max_count ? count : h->fhir->config->max_count);
+    h->limit = (size_t)(count < h->fhir->config->max_count ? count : h->fhir->config->max_count);
     note(h, ANDIRON_STR("_count"),
          andiron_str_of(andiron_printf(andiron_request_arena(req), "%zu", h->limit)));
     return 0;

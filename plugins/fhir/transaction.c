@@ -427,7 +427,8 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
             continue;
         }
         if (item->entry->verb == VERB_DELETE) {
-            item->preparing.same = item->is_void || (item->before != NOWHERE && !is_live(t, item)) ||
+            item->preparing.same = item->is_void ||
+                                   (item->before != NOWHERE && !is_live(t, item)) ||
                                    (item->seen.is_bound && item->seen.version == 0);
             continue;
         }

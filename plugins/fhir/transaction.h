@@ -20,7 +20,7 @@ struct item {
     const struct resource_type *type;
     struct andiron_request *judged; /* inner request that was allowed */
     andiron_str id;
-    uint64_t if_match; /* 0: none; NEGOTIATE_LOOK: match_tags */
+    uint64_t if_match;                 /* 0: none; NEGOTIATE_LOOK: match_tags */
     andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
     bool if_none;
     bool is_conditional; /* ifNoneExist: the id is known only at the commit */
@@ -33,10 +33,10 @@ struct item {
     struct rewrite_target target, identity;
     struct rewrites rewrites;
     struct preparing preparing;
-    size_t before; /* in befores: current version, then the first; NOWHERE: not asked */
+    size_t before;            /* in befores: current version, then the first; NOWHERE: not asked */
     struct access_bound seen; /* by what the entry's request is narrowed to */
-    bool bound;    /* the commit fails if the current version is no longer the one looked at */
-    bool left;     /* of a batch: taken out of the commit */
+    bool bound; /* the commit fails if the current version is no longer the one looked at */
+    bool left;  /* of a batch: taken out of the commit */
 };
 
 /* A reference by search, "Patient?identifier=x", wherever it stands. */

@@ -28,9 +28,9 @@ struct writing {
     bool answers_meta; /* $meta-add, $meta-delete */
 
     /* conditions of the client */
-    uint64_t if_match; /* 0: none; NEGOTIATE_LOOK: match_tags */
+    uint64_t if_match;                 /* 0: none; NEGOTIATE_LOOK: match_tags */
     andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
-    bool if_none; /* If-None-Match: *, or a create under the client's id */
+    bool if_none;                      /* If-None-Match: *, or a create under the client's id */
     bool if_none_exist;
     bool is_conditional;  /* the resource is the one that the criteria match */
     bool demands_version; /* versioned-updates: what exists may not be updated without If-Match */
@@ -38,7 +38,7 @@ struct writing {
     bool only_new;        /* If-None-Match: * of a conditional update */
     struct andiron_search_plan match;
     struct andiron_rows found;
-    unsigned repeats; /* how often the criteria led to the same resource again */
+    unsigned repeats;          /* how often the criteria led to the same resource again */
     struct access_bound bound; /* by what the request is narrowed to */
 
     /* what is stored now */

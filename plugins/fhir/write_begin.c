@@ -24,8 +24,9 @@ static int conditions(struct andiron_request *req, struct writing *w)
     if (w->if_match == NEGOTIATE_LOOK)
         w->match_tags = match;
     if (none.len > 0 && negotiate_if_match(none, &named) != 0) {
-        (void)andiron_fail(req, ANDIRON_E_INVALID,
-                           "If-None-Match must be ETags such as W/\"3\", separated by commas, or *");
+        (void)andiron_fail(
+            req, ANDIRON_E_INVALID,
+            "If-None-Match must be ETags such as W/\"3\", separated by commas, or *");
         return -1;
     }
     if (andiron_str_eq(none, ANDIRON_STR("*")) && w->is_update)

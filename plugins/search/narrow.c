@@ -205,7 +205,8 @@ const struct andiron_prepared *narrow_prepare(struct compiling *c, andiron_str t
 
     c->is_strict = true;
     c->narrowing = NULL;
-    if (named_type(c, type_name, &type) != 0 || any_filter(c, &type, any_of, &prepared->filter) != 0)
+    if (named_type(c, type_name, &type) != 0 ||
+        any_filter(c, &type, any_of, &prepared->filter) != 0)
         return NULL;
     if (!matches_can_judge(prepared->filter)) {
         (void)compile_fail(c, "chains and _has look into other resources, and cannot be used here");

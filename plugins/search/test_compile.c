@@ -566,11 +566,9 @@ static void a_narrowing_that_cannot_be_read_refuses(void **state)
 
 static struct compiling outside(void)
 {
-    return (struct compiling){ .model = &model,
-                               .limits = &limits,
-                               .arena = arena,
-                               .err = &failure,
-                               .narrowing = narrowing };
+    return (struct compiling){
+        .model = &model, .limits = &limits, .arena = arena, .err = &failure, .narrowing = narrowing
+    };
 }
 
 static const struct andiron_prepared *prepared(const char *const *any_of)
@@ -632,9 +630,8 @@ static void select_joins_criteria_and_narrowing(void **state)
     struct compiling c = outside();
     narrow_type = "Observation";
     narrow_to = lab;
-    assert_int_equal(narrow_select(&c, ANDIRON_STR("Observation"), ANDIRON_STR("_id=1"),
-                                   &plan.query.filter),
-                     0);
+    assert_int_equal(
+        narrow_select(&c, ANDIRON_STR("Observation"), ANDIRON_STR("_id=1"), &plan.query.filter), 0);
     text_len = 0;
     put_filter(plan.query.filter);
     assert_string_equal(text, "(and (id 1) category:token:eq'laboratory')");

@@ -245,4 +245,5 @@ static const struct andiron_route routes[] = { { .method = "GET",
 ANDIRON_PLUGIN(.name = "smart", .version = "0.1.0",
                .summary = "SMART scopes: granting, enforcement, smart-configuration",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
-               .wants = wants, .uses = uses, .routes = routes, .hooks = hooks, .init = init, .start = start);
+               .wants = wants, .uses = uses, .routes = routes, .hooks = hooks, .init = init,
+               .start = start);

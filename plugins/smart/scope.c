@@ -124,7 +124,8 @@ static const char *query_wrong(const struct scope *scope)
         if (!split(&pair, '=', &name) || pair.len == 0)
             return "a query is name=value, joined by &";
         if (!is_name(name))
-            return "the names of a query are search parameters, perhaps with a modifier: no chains, "
+            return "the names of a query are search parameters, perhaps with a modifier: no "
+                   "chains, "
                    "no _has";
         if (andiron_str_eq(name, ANDIRON_STR("_compartment")))
             return "_compartment is no search parameter";

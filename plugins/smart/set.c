@@ -20,7 +20,7 @@ struct type_limits {
 struct scope_set {
     struct andiron_narrowing narrowing;
     bool is_limited;
-    uint8_t *held, *free; /* letters by type */
+    uint8_t *held, *free;              /* letters by type */
     const struct type_limits **limits; /* by type; NULL: none */
 };
 
@@ -42,9 +42,9 @@ struct preparing {
 
 /* Any of these letters is enough for the access. */
 static const uint8_t letters_for[ANDIRON_ACCESSES] = {
-    [ANDIRON_ACCESS_SEARCH] = SCOPE_S, [ANDIRON_ACCESS_READ] = SCOPE_R,
+    [ANDIRON_ACCESS_SEARCH] = SCOPE_S,        [ANDIRON_ACCESS_READ] = SCOPE_R,
     [ANDIRON_ACCESS_SEE] = SCOPE_R | SCOPE_S, [ANDIRON_ACCESS_CREATE] = SCOPE_C,
-    [ANDIRON_ACCESS_UPDATE] = SCOPE_U, [ANDIRON_ACCESS_DELETE] = SCOPE_D,
+    [ANDIRON_ACCESS_UPDATE] = SCOPE_U,        [ANDIRON_ACCESS_DELETE] = SCOPE_D,
 };
 
 static const char *const none[] = { NULL };

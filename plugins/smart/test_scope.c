@@ -122,10 +122,11 @@ static const char *granted(struct andiron_arena *arena, bool expand, const char 
     static int types[2];
     types[0] = fhir_type(ANDIRON_STR("Observation"));
     types[1] = fhir_type(ANDIRON_STR("Patient"));
-    struct grant_settings settings = {
-        .expand = expand, .wildcard_types = types, .wildcard_count = 2, .max_scopes = 8,
-        .search = &test_search
-    };
+    struct grant_settings settings = { .expand = expand,
+                                       .wildcard_types = types,
+                                       .wildcard_count = 2,
+                                       .max_scopes = 8,
+                                       .search = &test_search };
     struct andiron_scope_grant ret;
     struct andiron_error err;
     andiron_json list;
@@ -164,7 +165,8 @@ static void grants_are_what_both_sides_hold(void **state)
         { true, "[\"system/*.*\"]", "system/Patient.sr system/Nope.read", "" },
         { true, "[\"system/*.*\"]", "system/Patient.rs?nope=x", "" },
         { true, "[\"system/Patient.rs?nope=x\"]", "system/Patient.rs", "" },
-        { true, "[\"system/*.*\"]", "system/Patient.rs?a.b=x system/Patient.r", "system/Patient.r" },
+        { true, "[\"system/*.*\"]", "system/Patient.rs?a.b=x system/Patient.r",
+          "system/Patient.r" },
         /* SC-4: both queries; no letter under a query that is held without one */
         { true, "[\"system/*.*\"]", "system/Patient.rs?a=1", "system/Patient.rs?a=1" },
         { true, "[\"system/Patient.rs?a=1\"]", "system/Patient.cruds", "system/Patient.rs?a=1" },
@@ -191,8 +193,7 @@ static void grants_are_what_both_sides_hold(void **state)
           "system/Observation.r system/Patient.r system/Coverage.rs?a=1" },
         { false, "[\"system/*.r\",\"system/Coverage.rs?a=1\"]", "system/*.rs",
           "system/*.r system/Coverage.s?a=1" },
-        { true,
-          "[\"system/Patient.r?a=1\",\"system/Patient.r?a=2\",\"system/Patient.r?a=3\"]",
+        { true, "[\"system/Patient.r?a=1\",\"system/Patient.r?a=2\",\"system/Patient.r?a=3\"]",
           "system/Patient.r system/Patient.r?b=1 system/Patient.r?b=2", "error" },
         /* SC-9: as requested, once */
         { true, "[\"system/*.read\",\"x\"]", "x system/Patient.read x system/Patient.read",

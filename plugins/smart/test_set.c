@@ -56,8 +56,11 @@ static void letters_are_held_apart(void **state)
 {
     (void)state;
     static const char *const scopes[] = { "system/Observation.rs?category=laboratory",
-                                          "system/Observation.s", "system/Patient.cu",
-                                          "system/Patient.d?active=false", "openid", NULL };
+                                          "system/Observation.s",
+                                          "system/Patient.cu",
+                                          "system/Patient.d?active=false",
+                                          "openid",
+                                          NULL };
     const struct scope_set *set = compiled_in("{}", scopes);
     assert_non_null(set);
     assert_true(set_is_limited(set));
