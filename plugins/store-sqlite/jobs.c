@@ -252,6 +252,7 @@ int index_compare(struct store *store, struct db *db, struct andiron_arena *aren
             continue;
         if (keys_pack(&source, arena, type, items[i].terms, items[i].term_count, &given, err) != 0)
             return err->code != ANDIRON_OK ? -1 : db_error(db, err);
+        stored = keys_join(arena, stored, (andiron_str){ NULL, 0 }); /* may be of an older format */
         items[i].differs = source.incomplete || !andiron_str_eq(stored, given);
     }
     return 0;

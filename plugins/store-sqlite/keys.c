@@ -154,7 +154,8 @@ struct keys_cursor keys_begin(andiron_str keys)
     if (keys.len == 0)
         return c;
     c.end = c.at + keys.len;
-    if (*c.at++ != KEYS_FORMAT) {
+    c.begin = c.at + 1;
+    if (*c.at == 0 || *c.at++ > KEYS_FORMAT) {
         c.at = c.end;
         c.broken = true;
     }
@@ -210,8 +211,34 @@ static bool take_payload(struct keys_cursor *c, struct keys_entry *e)
     }
 }
 
+/* From the kind on. */
+static bool take_entry(struct keys_cursor *c, struct keys_entry *e)
+{
+    const uint8_t *from = c->at;
+    uint64_t n;
+
+    if (c->at == c->end)
+        return false;
+    e->kind = (enum keys_kind)(*c->at & 0x0f);
+    e->flags = *c->at++ & 0xf0u;
+    e->group = e->part = 0;
+    if ((e->flags & KEYS_GROUPED) != 0) {
+        if (!take_varint(c, &n))
+            return false;
+        e->group = (uint32_t)n;
+        if (!take_varint(c, &n))
+            return false;
+        e->part = (uint32_t)n;
+    }
+    if (!take_payload(c, e))
+        return false;
+    e->packed = (andiron_str){ (const char *)from, (size_t)(c->at - from) };
+    return true;
+}
+
 bool keys_next(struct keys_cursor *c, struct keys_entry *ret)
 {
+    const uint8_t *from = c->at;
     uint64_t n;
 
     if (c->at == c->end)
@@ -219,19 +246,17 @@ bool keys_next(struct keys_cursor *c, struct keys_entry *ret)
     if (!take_varint(c, &n) || c->at == c->end)
         goto broken;
     ret->p = (int64_t)n;
-    ret->kind = (enum keys_kind)(*c->at & 0x0f);
-    ret->flags = *c->at++ & 0xf0u;
-    ret->group = ret->part = 0;
-    if ((ret->flags & KEYS_GROUPED) != 0) {
-        if (!take_varint(c, &n))
+    if (*c->at == KEYS_SAME) {
+        c->at++;
+        if (!take_varint(c, &n) || n > (uint64_t)(from - c->begin))
             goto broken;
-        ret->group = (uint32_t)n;
-        if (!take_varint(c, &n))
-            goto broken;
-        ret->part = (uint32_t)n;
-    }
-    if (take_payload(c, ret))
+        /* An earlier entry, whole, and itself no SAME: take_payload() does not know that. */
+        struct keys_cursor earlier = { .at = from - n, .end = from };
+        if (take_entry(&earlier, ret))
+            return true;
+    } else if (take_entry(c, ret)) {
         return true;
+    }
 broken:
     c->broken = true;
     c->at = c->end;
@@ -438,21 +463,57 @@ static int compare_places(const void *a, const void *b, void *bytes)
     return x->len < y->len ? -1 : x->len > y->len;
 }
 
+/* Where entries lie that others may be the same as: the last one of each hash. */
+enum { SEEN = 64, SAME_WORTH = 6 /* bytes: shorter ones gain nothing */ };
+
+struct seen {
+    uint32_t at[SEEN]; /* behind p, in the list; 0: none */
+    uint32_t len[SEEN];
+};
+
+/* The place in the list of an entry that has the same bytes behind p, or 0. Notes this one. */
+static size_t find_same(struct seen *seen, const uint8_t *list, size_t at, const uint8_t *packed,
+                        size_t len)
+{
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ packed[i]) * 16777619u;
+    size_t slot = (h ^ h >> 16) % SEEN, found = seen->at[slot];
+    if (found != 0 && seen->len[slot] == len && memcmp(list + found, packed, len) == 0)
+        return found;
+    seen->at[slot] = (uint32_t)at;
+    seen->len[slot] = (uint32_t)len;
+    return 0;
+}
+
 static andiron_str finish(struct packer *k)
 {
-    uint8_t *out = andiron_alloc(k->arena, k->len + 1);
-    size_t len = 0;
+    struct packer out = { .arena = k->arena };
+    struct seen seen = { .at = { 0 } };
 
     if (k->count > 1)
         qsort_r(k->places, k->count, sizeof(k->places[0]), compare_places, k->bytes);
-    out[len++] = KEYS_FORMAT;
+    reserve(&out, k->len + 1);
+    put_byte(&out, KEYS_FORMAT);
     for (size_t i = 0; i < k->count; i++) {
+        const uint8_t *entry = k->bytes + k->places[i].at;
+        size_t len = k->places[i].len, p_len = 1, from = out.len;
         if (i > 0 && compare_places(&k->places[i - 1], &k->places[i], k->bytes) == 0)
             continue;
-        memcpy(out + len, k->bytes + k->places[i].at, k->places[i].len);
-        len += k->places[i].len;
+        while (entry[p_len - 1] >= 0x80)
+            p_len++;
+        size_t same = len - p_len < SAME_WORTH ? 0
+                                               : find_same(&seen, out.bytes, from + p_len,
+                                                           entry + p_len, len - p_len);
+        reserve(&out, len + 16); /* SAME and the longest distance take less than 16 */
+        memcpy(out.bytes + from, entry, same != 0 ? p_len : len);
+        out.len += same != 0 ? p_len : len;
+        if (same != 0) {
+            put_byte(&out, KEYS_SAME);
+            put_varint(&out, from - same);
+        }
     }
-    return (andiron_str){ (const char *)out, len };
+    return (andiron_str){ (const char *)out.bytes, out.len };
 }
 
 int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t type,
@@ -501,17 +562,16 @@ andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)
     size_t total = a.len + b.len;
 
     k.places = andiron_alloc(arena, (total / 2 + 2) * sizeof(k.places[0]));
-    reserve(&k, total);
     for (int i = 0; i < 2; i++) {
         struct keys_cursor c = keys_begin(both[i]);
         struct keys_entry e;
-        const uint8_t *from = c.at;
         while (keys_next(&c, &e)) {
-            size_t len = (size_t)(c.at - from);
-            k.places[k.count++] = (struct place){ k.len, len };
-            memcpy(k.bytes + k.len, from, len);
-            k.len += len;
-            from = c.at;
+            size_t at = k.len;
+            reserve(&k, e.packed.len + 16);
+            put_varint(&k, (uint64_t)e.p);
+            memcpy(k.bytes + k.len, e.packed.data, e.packed.len);
+            k.len += e.packed.len;
+            k.places[k.count++] = (struct place){ at, k.len - at };
         }
     }
     return finish(&k);

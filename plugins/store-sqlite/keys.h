@@ -18,7 +18,10 @@
  *     QUANTITY  [8 bytes hash of system and code] [8 of code] [8 of unit] 8 low, 8 high
  *     URI       text
  *     PRESENT
+ *     SAME      varint distance: back from the start of this entry to the kind of another one,
+ *               which is that of this one with all behind it (code and combo-code, say)
  * text is varint length and bytes; texts that are too long are cut, with their hash behind.
+ * Format 1 had no SAME.
  */
 #ifndef STORE_SQLITE_KEYS_H
 #define STORE_SQLITE_KEYS_H
@@ -28,7 +31,7 @@
 #include "hash.h"
 #include "names.h"
 
-enum { KEYS_FORMAT = 1, KEYS_MAX = 100000, KEYS_CODE_MAX = 255, KEYS_TEXT_MAX = 4096 };
+enum { KEYS_FORMAT = 2, KEYS_MAX = 100000, KEYS_CODE_MAX = 255, KEYS_TEXT_MAX = 4096 };
 
 enum keys_kind {
     KEYS_TOKEN = 1,
@@ -42,6 +45,9 @@ enum keys_kind {
     KEYS_URI,
     KEYS_PRESENT
 };
+
+/* In lists in place of a kind; never in an entry that was read. */
+enum { KEYS_SAME = 11 };
 
 enum keys_flags {
     KEYS_GROUPED = 1 << 4,
@@ -61,10 +67,11 @@ struct keys_entry {
     int64_t type, rid;
     andiron_usec low, high;
     double number_low, number_high;
+    andiron_str packed; /* what lies behind p, and is the same for equal terms */
 };
 
 struct keys_cursor {
-    const uint8_t *at, *end;
+    const uint8_t *begin, *at, *end;
     bool broken; /* the list is damaged */
 };
 
@@ -98,7 +105,7 @@ ANDIRON_MUST_CHECK int keys_pack(struct keys_source *source, struct andiron_aren
                                  int64_t type, const struct andiron_term *terms, size_t count,
                                  andiron_str *ret, struct andiron_error *err);
 
-/* Both lists as one. */
+/* Both lists as one; one of them may be absent, which makes the present format of an older one. */
 andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b);
 
 /*

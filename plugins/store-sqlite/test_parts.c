@@ -122,6 +122,60 @@ static void packed_terms_are_sorted_and_unique(void **state)
     andiron_arena_free(arena);
 }
 
+/* Entries that differ in their parameter only are there once, and come back as they were. */
+static void equal_terms_of_parameters_share_their_bytes(void **state)
+{
+    (void)state;
+    struct hash_key key = { 3, 4 };
+    struct keys_source source = any_source(&key);
+    struct andiron_arena *arena = andiron_arena_new(0);
+    struct andiron_error err;
+    andiron_str once, twice, none = { NULL, 0 };
+    struct andiron_term terms[] = { kit_string("a", "hemoglobin in blood", "Hemoglobin in Blood"),
+                                    kit_token("a", "s", "4548-4"),
+                                    kit_string("b", "hemoglobin in blood", "Hemoglobin in Blood"),
+                                    kit_token("b", "s", "4548-4") };
+    assert_int_equal(keys_pack(&source, arena, 1, terms, 2, &once, &err), 0);
+    assert_int_equal(keys_pack(&source, arena, 1, terms, 4, &twice, &err), 0);
+    assert_in_range(twice.len - once.len, 2 * 4, 2 * 5);
+    assert_true(andiron_str_eq(keys_join(arena, twice, none), twice));
+    assert_true(andiron_str_eq(keys_join(arena, once, twice), twice));
+    struct keys_cursor c = keys_begin(twice);
+    struct keys_entry e;
+    unsigned seen = 0;
+    while (keys_next(&c, &e)) {
+        unsigned second = e.p == 1000 + 'b';
+        if (e.kind == KEYS_STRING &&
+            andiron_str_eq(e.text, ANDIRON_STR("hemoglobin in blood")) &&
+            e.hash[0] == keys_hash_exact(&key, ANDIRON_STR("Hemoglobin in Blood")))
+            seen |= 1u << second;
+        if (e.kind == KEYS_TOKEN && andiron_str_eq(e.text, ANDIRON_STR("4548-4")))
+            seen |= 4u << second;
+    }
+    assert_false(c.broken);
+    assert_int_equal(seen, 15);
+    andiron_arena_free(arena);
+}
+
+static void entries_never_lead_outside_of_their_list(void **state)
+{
+    (void)state;
+    static const uint8_t lists[][8] = {
+        { 6, KEYS_FORMAT, 1, KEYS_SAME, 0, 1, KEYS_PRESENT }, /* itself */
+        { 4, KEYS_FORMAT, 1, KEYS_SAME, 1 },                  /* the format */
+        { 4, KEYS_FORMAT, 1, KEYS_SAME, 9 },                  /* before the list */
+        { 7, KEYS_FORMAT, 1, KEYS_SAME, 0, 1, KEYS_SAME, 2 }  /* another of its kind */
+    };
+    struct keys_entry e;
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct keys_cursor c =
+            keys_begin((andiron_str){ (const char *)lists[i] + 1, (size_t)lists[i][0] });
+        assert_false(keys_next(&c, &e));
+        assert_true(c.broken);
+    }
+}
+
 static void cut_or_changed_keys_are_never_read_past(void **state)
 {
     (void)state;
@@ -134,12 +188,13 @@ static void cut_or_changed_keys_are_never_read_past(void **state)
                                     kit_date("d", 1, 100000),
                                     kit_number("n", 1, 2),
                                     kit_token("c", "s", "code"),
+                                    kit_token("e", "s", "code"),
                                     { .param = "q",
                                       .kind = ANDIRON_TERM_QUANTITY,
                                       .text = ANDIRON_STR("mg"),
                                       .system = ANDIRON_STR("u"),
                                       .exact = ANDIRON_STR("milli") } };
-    assert_int_equal(keys_pack(&source, arena, 1, terms, 5, &keys, &err), 0);
+    assert_int_equal(keys_pack(&source, arena, 1, terms, 6, &keys, &err), 0);
     for (size_t len = 0; len <= keys.len; len++) {
         for (size_t at = 0; at <= len; at++) {
             uint8_t *copy = malloc(len + 1); /* the sanitizer watches its end */
@@ -218,6 +273,8 @@ int main(void)
         cmocka_unit_test(hash_does_not_depend_on_how_bytes_are_added),
         cmocka_unit_test(packed_terms_come_back),
         cmocka_unit_test(packed_terms_are_sorted_and_unique),
+        cmocka_unit_test(equal_terms_of_parameters_share_their_bytes),
+        cmocka_unit_test(entries_never_lead_outside_of_their_list),
         cmocka_unit_test(cut_or_changed_keys_are_never_read_past),
         cmocka_unit_test(strings_are_cut_between_characters),
         cmocka_unit_test(names_are_found_however_many),
