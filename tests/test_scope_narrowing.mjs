@@ -3,21 +3,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { basic, call, start } from './lib/server.mjs';
+import { call, start } from './lib/server.mjs';
+import { scopedToken } from './lib/smart.mjs';
 
-const secret = 'a secret of some length';
 const scopes = ['system/Patient.cruds?active=true', 'system/Observation.cruds?category=laboratory', 'system/Observation.cruds?status=amended', 'system/Condition.cruds?clinical-status=active', 'system/Encounter.cruds?status=finished', 'system/Practitioner.cruds', 'system/DiagnosticReport.cruds', 'system/Organization.cruds?_tag:not=Hidden'];
-
-// Client `id` with these scopes, allowed by a policy, and a token of it.
-const tokenFor = async (server, id, list, asked = list.join(' ')) => {
-  const put = (url, body) => call('PUT', server.base + url, body, server.admin);
-  const r = await put(`/Client/${id}`, { grant_types: ['client_credentials'], secret, scope: list, auth: { client_credentials: { token_format: 'jwt' } } });
-  assert.ok(r.status < 300, r.text);
-  assert.ok((await put(`/AccessPolicy/${id}`, { engine: 'allow', link: [{ resourceType: 'Client', id }] })).status < 300);
-  const t = await call('POST', `${server.base}/auth/token`, new URLSearchParams({ grant_type: 'client_credentials', scope: asked }).toString(), { authorization: basic(id, secret), 'content-type': 'application/x-www-form-urlencoded' });
-  assert.equal(t.status, 200, t.text);
-  return { headers: { authorization: `Bearer ${t.json.access_token}` }, scope: t.json.scope };
-};
 
 // xorshift32: the same data and queries in every run; ANDIRON_SEED asks for others.
 let seed = Number(process.env.ANDIRON_SEED ?? 20260101);
@@ -150,7 +139,7 @@ describe('answers do not depend on what is out of sight', () => {
       assert.ok(r.status < 300, `${s.type}/${s.id}: ${r.status} ${r.text}`);
     }
     tokens = new Map();
-    for (const server of [all, part]) tokens.set(server, (await tokenFor(server, 'narrow', scopes)).headers);
+    for (const server of [all, part]) tokens.set(server, (await scopedToken(server, 'narrow', scopes)).headers);
   });
   after(async () => { for (const s of [all, part]) { await s?.stop(); s?.remove(); } });
 

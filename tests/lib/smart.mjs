@@ -2,7 +2,7 @@
 // place, the token request, and a server for key sets. Knows nothing of Andiron's code.
 import http from 'node:http';
 import { constants, createHmac, generateKeyPairSync, randomUUID, sign as signBytes } from 'node:crypto';
-import { call } from './server.mjs';
+import { basic, call } from './server.mjs';
 
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 export const seedTypes = 'AllergyIntolerance CarePlan CareTeam Condition Device DiagnosticReport DocumentReference Encounter Goal Group Immunization Location MedicationRequest Observation Organization Patient Practitioner Procedure Provenance'.split(' ');
@@ -64,6 +64,15 @@ export const getToken = async (server, id, key, scope = 'system/*.read') => {
   const r = await postToken(server, tokenRequest(assertion(server, id, key), { scope }));
   if (r.status !== 200) throw new Error(`token for ${id}: ${r.status} ${r.text}`);
   return r.json.access_token;
+};
+// A token, by secret, of Client `id`, which gets these scopes and a policy that allows it everything.
+export const scopedToken = async (server, id, scope, asked = scope.join(' ')) => {
+  const secret = 'a secret of some length';
+  await putClient(server, id, { grant_types: ['client_credentials'], secret, scope, auth: { client_credentials: { token_format: 'jwt' } } });
+  await allow(server, id);
+  const r = await postForm(server, { grant_type: 'client_credentials', scope: asked }, { authorization: basic(id, secret) });
+  if (r.status !== 200) throw new Error(`token for ${id}: ${r.status} ${r.text}`);
+  return { headers: bearer(r.json.access_token), scope: r.json.scope };
 };
 export const bearer = (token) => ({ authorization: `Bearer ${token}` });
 export const claimsOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
