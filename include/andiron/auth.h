@@ -48,7 +48,7 @@ struct andiron_keys {
                               andiron_str *ret_jws, struct andiron_error *ret_error,
                               andiron_step_fn then, void *state);
 
-    /* Checks a JWS made by sign(), with any key that is still published. */
+    /* Checks a JWS made by sign(), with any key that is still published and not revoked. */
     enum andiron_step (*verify)(void *self, struct andiron_request *req, andiron_str jws,
                                 andiron_json *ret_claims, struct andiron_error *ret_error,
                                 andiron_step_fn then, void *state);
@@ -66,6 +66,18 @@ struct andiron_keys {
     enum andiron_step (*fetch)(void *self, struct andiron_request *req, andiron_str url, bool renew,
                                andiron_str *ret_set, struct andiron_error *ret_error,
                                andiron_step_fn then, void *state);
+
+    /*
+     * Says how long what is made by sign() lives at most: a retired key stays published for as
+     * long. From start(). Check size before use, as for watch().
+     */
+    void (*token_life)(void *self, int64_t longest_ms);
+
+    /*
+     * Calls revoked(arg), from any thread, when a key is no longer trusted: whoever keeps what
+     * verify() said must ask again. At most 8 watchers; from start().
+     */
+    void (*watch)(void *self, void (*revoked)(void *arg), void *arg);
 };
 
 /*
