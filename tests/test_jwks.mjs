@@ -82,7 +82,7 @@ describe('our own key set', () => {
 });
 
 describe('signing keys', () => {
-  test('stay over restarts; another token-alg adds one, and old tokens still verify', async () => {
+  test('stay over restarts', async () => {
     let server = await start();
     const key = await keyPair('k');
     await call('PUT', `${server.base}/Client/c`, { grant_types: ['client_credentials'], scope: ['system/*.read'], jwks: [key.jwk], auth: { client_credentials: { token_format: 'jwt' } } }, admin);
@@ -90,14 +90,10 @@ describe('signing keys', () => {
     const one = (await ask(server, 'c', key)).json.access_token;
     const before = (await call('GET', `${server.base}/.well-known/jwks.json`)).json;
     await clean(server);
-    const conf = path.join(server.etc, 'plugins.d/20-jwks.conf');
-    fs.appendFileSync(conf, '\ntoken-alg = ES256\n');
     server = await start({ at: server });
     const set = (await call('GET', `${server.base}/.well-known/jwks.json`)).json;
-    assert.equal(set.keys.length, 2);
-    assert.ok(set.keys.some((k) => k.kid === before.keys[0].kid && k.n === before.keys[0].n));
+    assert.deepEqual(set, before);
     const two = (await ask(server, 'c', key)).json.access_token;
-    assert.equal(jose.decodeProtectedHeader(two).alg, 'ES256');
     const { payload } = await jose.jwtVerify(two, jose.createLocalJWKSet(set), { issuer: server.base });
     assert.equal(payload.sub, 'c');
     for (const token of [one, two]) assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, { authorization: `Bearer ${token}` })).status, 200);
@@ -125,14 +121,15 @@ describe('signing keys', () => {
   });
   test('are known to every server over one store', async () => {
     const one = await start();
+    await call('GET', `${one.base}/.well-known/jwks.json`); // its key is made: the other one takes it from the store
     const two = await start({ init: false, plugins: { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') } }, core: { http: { 'base-url': one.base } } });
     const key = await keyPair('k');
     await call('PUT', `${one.base}/Client/c`, { grant_types: ['client_credentials'], scope: ['system/*.read'], jwks: [key.jwk], auth: { client_credentials: { token_format: 'jwt' } } }, admin);
     await call('PUT', `${one.base}/AccessPolicy/c`, { engine: 'allow', link: [{ resourceType: 'Client', id: 'c' }] }, admin);
     await sleep(1500);
     const [a, b] = await Promise.all([one, two].map(async (s) => (await call('GET', `http://127.0.0.1:${s.port}/.well-known/jwks.json`)).json));
-    assert.deepEqual(new Set(a.keys.map((k) => k.kid)), new Set(b.keys.map((k) => k.kid)));
-    assert.equal(a.keys.length, 2);
+    assert.deepEqual(a.keys, b.keys);
+    assert.equal(a.keys.length, 1);
     const token = (await ask(one, 'c', key)).json.access_token;
     const read = () => call('GET', `http://127.0.0.1:${two.port}/fhir/Patient`, undefined, { authorization: `Bearer ${token}` });
     assert.equal((await read()).status, 200);
@@ -234,6 +231,14 @@ describe('key sets of clients', () => {
     refused(await ask(server, c.id, other));
     assert.equal(c.hits(), 1);
     assert.equal((await ask(server, c.id, key)).status, 200);
+    assert.equal(c.hits(), 2);
+  });
+  test('fetched for a request are not fetched again for it, as nothing newer can be had', async () => {
+    const [key, other] = await Promise.all([keyPair('a'), keyPair('b')]);
+    const c = await fresh(set([key.jwk]));
+    refused(await ask(server, c.id, other));
+    assert.equal(c.hits(), 1);
+    refused(await ask(server, c.id, other)); // this one found a set that is kept: the early fetch
     assert.equal(c.hits(), 2);
   });
   test('that `max-fetches` kept from being fetched are fetched as soon as there is room', async () => {

@@ -43,6 +43,7 @@ static const struct command {
     { "stop", KIND_CONTROL, cmd_stop, "", "finishes requests, then ends" },
     { "drain", KIND_CONTROL, cmd_drain, "[--off]",
       "/health/ready says no, for balancers; everything is still served" },
+    { "keys", KIND_CONTROL, cmd_keys, NULL, "lists, rotates and retires the keys of tokens" },
     { "client", KIND_REMOTE, cmd_client, NULL, "registers, lists, shows and deletes Clients" },
     { "token", KIND_REMOTE, cmd_token, NULL, "an access token by a signed assertion" },
     { "import", KIND_REMOTE, cmd_import, NULL, "loads NDJSON, resources and Bundles" },

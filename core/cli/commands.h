@@ -22,6 +22,7 @@ int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 
 /* over HTTP */
 int cmd_client(int argc, char **argv);

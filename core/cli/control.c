@@ -30,13 +30,15 @@ static const char *socket_path(struct andiron_arena *arena)
     return path;
 }
 
-static int perform(const char *path, const char *method, const char *target, struct buffer *body,
-                   long *ret_status)
+static int perform(const char *path, const char *method, const char *target, andiron_str sent,
+                   struct buffer *body, long *ret_status)
 {
     char url[512];
     CURL *curl = curl_easy_init();
+    /* Not curl's own, which makes a form of it. */
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
 
-    if (curl == NULL)
+    if (curl == NULL || headers == NULL)
         return cli_fail(EXIT_INTERNAL, NULL, "cannot start libcurl");
     (void)snprintf(url, sizeof(url), "http://localhost%s", target);
     CURLcode code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path);
@@ -44,6 +46,12 @@ static int perform(const char *path, const char *method, const char *target, str
         code = curl_easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    if (code == CURLE_OK && sent.len != 0)
+        code = curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)sent.len);
+    if (code == CURLE_OK && sent.len != 0)
+        code = curl_easy_setopt(curl, CURLOPT_POSTFIELDS, sent.data);
+    if (code == CURLE_OK && sent.len != 0)
+        code = curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     if (code == CURLE_OK)
@@ -55,6 +63,7 @@ static int perform(const char *path, const char *method, const char *target, str
     if (code == CURLE_OK)
         code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
     curl_easy_cleanup(curl);
+    curl_slist_free_all(headers);
     if (code == CURLE_OK)
         return 0;
     return cli_fail(EXIT_UNREACHABLE,
@@ -66,13 +75,20 @@ static int perform(const char *path, const char *method, const char *target, str
 int control_call(struct andiron_arena *arena, const char *method, const char *target,
                  long *ret_status, andiron_str *ret_body, andiron_json *ret_json)
 {
+    return control_send(arena, method, target, (andiron_str){ NULL, 0 }, ret_status, ret_body,
+                        ret_json);
+}
+
+int control_send(struct andiron_arena *arena, const char *method, const char *target,
+                 andiron_str sent, long *ret_status, andiron_str *ret_body, andiron_json *ret_json)
+{
     struct buffer body;
     const char *path = socket_path(arena);
 
     if (path[0] == '\0')
         return cli_fail(EXIT_CONFIG, "set admin.control-socket", "there is no control socket");
     buffer_init(&body, ANSWER_MAX);
-    int status = perform(path, method, target, &body, ret_status);
+    int status = perform(path, method, target, sent, &body, ret_status);
     if (status == 0) {
         *ret_body = (andiron_str){ andiron_copy(arena, buffer_str(&body)), body.len };
         if (andiron_json_parse(arena, *ret_body, ret_json, NULL) != 0)

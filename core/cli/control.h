@@ -13,6 +13,10 @@
 int control_call(struct andiron_arena *arena, const char *method, const char *target,
                  long *ret_status, andiron_str *ret_body, andiron_json *ret_json);
 
+/* The same with a body; Content-Type says nothing of it. */
+int control_send(struct andiron_arena *arena, const char *method, const char *target,
+                 andiron_str sent, long *ret_status, andiron_str *ret_body, andiron_json *ret_json);
+
 /* `reload` as the command does it, told on stdout or stderr; returns the exit status. */
 int control_reload(void);
 

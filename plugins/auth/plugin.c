@@ -239,6 +239,21 @@ static void session_changed(void *arg, andiron_str type, andiron_str id)
     raise(auth->session_epochs, SESSION_EPOCHS, auth_session_epoch(auth, id), id);
 }
 
+/* Tokens that were verified with it are verified again. */
+static void key_revoked(void *arg)
+{
+    session_changed(arg, ANDIRON_STR("Session"), (andiron_str){ NULL, 0 });
+}
+
+static void watch_keys(struct auth *auth)
+{
+    const struct andiron_keys *keys = auth->keys.table;
+    if (keys->size < offsetof(struct andiron_keys, watch) + sizeof(keys->watch))
+        return; /* an older provider */
+    keys->token_life(auth->keys.self, auth->config->max_ttl);
+    keys->watch(auth->keys.self, key_revoked, auth);
+}
+
 static int start(struct andiron_host *host, void *self, struct andiron_error *err)
 {
     struct auth *auth = self;
@@ -248,6 +263,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     (void)andiron_service_find(host, ANDIRON_STORE, NULL, &auth->store, NULL);
     (void)andiron_service_find(host, ANDIRON_KEYS, NULL, &auth->keys, NULL);
     (void)andiron_service_find(host, ANDIRON_SCOPES, NULL, &auth->scopes, NULL);
+    watch_keys(auth);
     const struct andiron_store *store = auth->store.table;
     if (store->watch(auth->store.self, loop, "Client", client_changed, auth, err) != 0)
         return -1;

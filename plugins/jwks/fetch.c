@@ -27,7 +27,13 @@ struct fetcher {
     struct event *timer;
     struct resolver resolver;
     struct transfer *transfers;
+    struct fetch_wait *fetched; /* requests that began fetches and live */
 };
+
+struct fetch_wait **fetcher_fetched(struct fetcher *fetcher)
+{
+    return &fetcher->fetched;
+}
 
 struct transfer {
     struct transfer *next;
@@ -477,6 +483,8 @@ void fetcher_free(struct fetcher *f)
         return;
     while (f->transfers != NULL)
         transfer_free(f->transfers);
+    for (struct fetch_wait *w = f->fetched; w != NULL; w = w->next)
+        w->home = NULL; /* requests that a drain cut off */
     resolver_stop(&f->resolver);
     if (f->multi != NULL)
         (void)curl_multi_cleanup(f->multi);

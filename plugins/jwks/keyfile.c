@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -14,7 +15,7 @@
 
 #include <gnutls/gnutls.h>
 
-enum { PEM_MAX = 64 * 1024, NAME_MAX_BYTES = 128 };
+enum { PEM_MAX = 64 * 1024 };
 
 static const char assertion_prefix[] = "assertion-";
 
@@ -71,64 +72,83 @@ static int read_text(int fd, const char *path, char text[PEM_MAX], size_t *ret_l
     return 0;
 }
 
-/* The algorithm in front of the name's '-', if it is one that fits; else RS256 or the curve's. */
-static const struct jose_alg *alg_of_name(const char *name, const struct jose_private *key)
+/*
+ * The algorithm in front of the name's '-', if it is one that fits; else the one that tokens are
+ * to be signed with; else RS256 or the curve's.
+ */
+static const struct jose_alg *alg_of_name(const char *name, const struct jose_alg *wanted,
+                                          const struct jose_private *key)
 {
     size_t len = strcspn(name, "-");
     const struct jose_alg *alg = jose_alg_find((andiron_str){ name, len });
     if (alg != NULL && jose_private_fits(key, alg))
         return alg;
+    if (jose_private_fits(key, wanted))
+        return wanted;
     alg = jose_alg_find(ANDIRON_STR("RS256"));
     return jose_private_fits(key, alg) ? alg : jose_private_alg(key);
 }
 
-static int describe(struct keyfile *file, const char *name, andiron_usec created,
-                    struct andiron_error *err)
+/* Fills in all but the key. */
+static int describe(struct keyfile *file, const char *name, const struct jose_alg *wanted,
+                    andiron_usec created, struct andiron_error *err)
 {
+    (void)snprintf(file->name, sizeof(file->name), "%s", name); /* names are shorter than 256 */
     file->for_assertions = strncmp(name, assertion_prefix, sizeof(assertion_prefix) - 1) == 0;
     if (file->for_assertions)
         name += sizeof(assertion_prefix) - 1;
-    file->alg = alg_of_name(name, file->key);
+    file->alg = alg_of_name(name, wanted, file->key);
     file->created = created;
     return jose_thumbprint(jose_private_public(file->key), file->kid, err);
 }
 
-static int read_file(int folder_fd, const char *folder, const char *name, struct keyfile *ret,
-                     struct andiron_error *err)
+/* The key in an open file; fd is closed. */
+static int read_key(int fd, const char *path, struct jose_private **ret, andiron_usec *ret_created,
+                    struct andiron_error *err)
 {
-    char path[sizeof(err->where)], text[PEM_MAX];
+    char text[PEM_MAX];
     struct stat st;
     struct andiron_error inner = { .code = ANDIRON_OK };
     size_t len = 0;
     int status = -1;
 
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return fault(err, path, "cannot be opened");
     if (read_text(fd, path, text, &len, err) != 0)
         goto out;
-    if (fstat(fd, &st) != 0 ||
-        jose_private_read((andiron_str){ text, len }, &ret->key, &inner) != 0) {
+    status = fstat(fd, &st) != 0 ? -1 : jose_private_read((andiron_str){ text, len }, ret, &inner);
+    if (status != 0)
         (void)andiron_error_set(err, ANDIRON_E_INTERNAL, path, "cannot be used: %s", inner.message);
-        goto out;
-    }
-    status = describe(ret, name,
-                      (andiron_usec)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000, err);
-    if (status != 0) {
-        jose_private_free(ret->key);
-        ret->key = NULL;
-    }
+    else
+        *ret_created = (andiron_usec)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
 out:
     gnutls_memset(text, 0, sizeof(text));
     (void)close(fd); /* nothing was written */
     return status;
 }
 
-static int newest_first(const void *a, const void *b)
+static int read_file(int folder_fd, const char *folder, const char *name,
+                     const struct jose_alg *wanted, struct keyfile *ret, struct andiron_error *err)
+{
+    char path[PATH_MAX + KEYFILE_NAME];
+    andiron_usec created = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return fault(err, path, "cannot be opened");
+    if (read_key(fd, path, &ret->key, &created, err) != 0)
+        return -1;
+    int status = describe(ret, name, wanted, created, err);
+    if (status != 0) {
+        jose_private_free(ret->key);
+        ret->key = NULL;
+    }
+    return status;
+}
+
+static int oldest_first(const void *a, const void *b)
 {
     const struct keyfile *x = a, *y = b;
-    return x->created != y->created ? (x->created < y->created ? 1 : -1) : strcmp(x->kid, y->kid);
+    return x->created != y->created ? (x->created < y->created ? -1 : 1) : strcmp(x->kid, y->kid);
 }
 
 /* A test key that was made once is left alone, and unread, while it is not wanted. */
@@ -139,8 +159,8 @@ static bool is_wanted(const char *name, bool test_key)
            (test_key || strncmp(name, assertion_prefix, sizeof(assertion_prefix) - 1) != 0);
 }
 
-static int read_all(int folder_fd, const char *folder, bool test_key, struct keyfiles *keys,
-                    struct andiron_error *err)
+static int read_all(int folder_fd, const char *folder, const struct jose_alg *wanted, bool test_key,
+                    struct keyfiles *keys, struct andiron_error *err)
 {
     int again = dup(folder_fd);
     DIR *dir = again >= 0 ? fdopendir(again) : NULL;
@@ -160,12 +180,13 @@ static int read_all(int folder_fd, const char *folder, bool test_key, struct key
                 andiron_error_set(err, ANDIRON_E_INTERNAL, folder,
                                   "holds more than %d key files; remove the oldest", KEYFILE_MAX);
         else
-            status = read_file(folder_fd, folder, entry->d_name, &keys->files[keys->count], err);
+            status =
+                read_file(folder_fd, folder, entry->d_name, wanted, &keys->files[keys->count], err);
         if (status == 0)
             keys->count++;
     }
     (void)closedir(dir);
-    qsort(keys->files, keys->count, sizeof(keys->files[0]), newest_first);
+    qsort(keys->files, keys->count, sizeof(keys->files[0]), oldest_first);
     return status;
 }
 
@@ -206,38 +227,27 @@ static int write_file(int folder_fd, const char *folder, const char *name, andir
     return 0;
 }
 
-static int make(int folder_fd, const char *folder, const struct jose_alg *alg, unsigned bits,
-                const char *prefix, struct keyfiles *keys, struct andiron_error *err)
+static int write_key(int folder_fd, const char *folder, const char *name,
+                     const struct jose_private *key, struct andiron_error *err)
 {
-    struct keyfile *file = &keys->files[keys->count];
-    char name[NAME_MAX_BYTES];
     andiron_str pem;
 
-    if (keys->count == KEYFILE_MAX)
-        return andiron_error_set(err, ANDIRON_E_INTERNAL, folder,
-                                 "holds %d key files and none for %s; remove the oldest",
-                                 KEYFILE_MAX, alg->name);
-    if (jose_private_generate(alg, bits, &file->key, err) != 0)
+    if (jose_private_pem(key, &pem, err) != 0)
         return -1;
-    keys->count++;
-    keys->made++;
-    (void)snprintf(name, sizeof(name), "%s%s-", prefix, alg->name);
-    if (describe(file, name, andiron_now(), err) != 0 ||
-        jose_private_pem(file->key, &pem, err) != 0)
-        return -1;
-    (void)snprintf(name, sizeof(name), "%s%s-%s.pem", prefix, alg->name, file->kid);
     int status = write_file(folder_fd, folder, name, pem, err);
     jose_pem_free(pem);
-    qsort(keys->files, keys->count, sizeof(keys->files[0]), newest_first);
     return status;
 }
 
-const struct keyfile *keyfiles_active(const struct keyfiles *keys, const struct jose_alg *alg)
+static int name_of(const struct jose_private *key, const char *prefix, const struct jose_alg *alg,
+                   char name[KEYFILE_NAME], struct andiron_error *err)
 {
-    for (size_t i = 0; i < keys->count; i++)
-        if (!keys->files[i].for_assertions && keys->files[i].alg == alg)
-            return &keys->files[i];
-    return NULL;
+    char kid[JOSE_THUMBPRINT];
+
+    if (jose_thumbprint(jose_private_public(key), kid, err) != 0)
+        return -1;
+    (void)snprintf(name, KEYFILE_NAME, "%s%s-%.*s.pem", prefix, alg->name, JOSE_THUMBPRINT, kid);
+    return 0;
 }
 
 static bool has_test_key(const struct keyfiles *keys)
@@ -248,37 +258,57 @@ static bool has_test_key(const struct keyfiles *keys)
     return false;
 }
 
-static int load_locked(int folder_fd, const char *folder, const struct jose_alg *alg, unsigned bits,
-                       bool test_key, struct keyfiles *keys, struct andiron_error *err)
+static int make_test_key(int folder_fd, const char *folder, struct keyfiles *keys,
+                         struct andiron_error *err)
 {
-    struct stat st;
+    const struct jose_alg *alg = jose_alg_find(ANDIRON_STR("RS384"));
+    char name[KEYFILE_NAME];
 
-    if (flock(folder_fd, LOCK_EX) != 0 || fstat(folder_fd, &st) != 0)
-        return fault(err, folder, "cannot be locked");
-    if (check_private(&st, folder, err) != 0 ||
-        read_all(folder_fd, folder, test_key, keys, err) != 0)
+    if (keys->count == KEYFILE_MAX)
+        return andiron_error_set(err, ANDIRON_E_INTERNAL, folder,
+                                 "holds %d key files and no test key; remove the oldest",
+                                 KEYFILE_MAX);
+    struct keyfile *file = &keys->files[keys->count];
+    if (jose_private_generate(alg, JOSE_RSA_MIN_BITS, &file->key, err) != 0)
         return -1;
-    if (keyfiles_active(keys, alg) == NULL &&
-        make(folder_fd, folder, alg, bits, "", keys, err) != 0)
+    keys->count++;
+    if (name_of(file->key, assertion_prefix, alg, name, err) != 0 ||
+        describe(file, name, alg, andiron_now(), err) != 0)
         return -1;
-    if (test_key && !has_test_key(keys) &&
-        make(folder_fd, folder, jose_alg_find(ANDIRON_STR("RS384")), JOSE_RSA_MIN_BITS,
-             assertion_prefix, keys, err) != 0)
-        return -1;
-    return 0;
+    return write_key(folder_fd, folder, name, file->key, err);
 }
 
-int keyfiles_load(const char *folder, const struct jose_alg *alg, unsigned bits, bool test_key,
-                  struct keyfiles *ret, struct andiron_error *err)
+/* ---- the folder --------------------------------------------------------------------- */
+
+/* A locked descriptor of the folder, or -1; closing it ends the lock. */
+static int open_folder(const char *folder, struct andiron_error *err)
 {
-    struct keyfiles keys = { .count = 0 };
+    struct stat st;
 
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         return fault(err, folder, "cannot be made");
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return fault(err, folder, "cannot be opened");
-    int status = load_locked(fd, folder, alg, bits, test_key, &keys, err);
+    if (flock(fd, LOCK_EX) != 0 || fstat(fd, &st) != 0)
+        (void)fault(err, folder, "cannot be locked");
+    else if (check_private(&st, folder, err) == 0)
+        return fd;
+    (void)close(fd); /* nothing was written */
+    return -1;
+}
+
+int keyfiles_load(const char *folder, const struct jose_alg *alg, bool test_key,
+                  struct keyfiles *ret, struct andiron_error *err)
+{
+    struct keyfiles keys = { .count = 0 };
+
+    int fd = open_folder(folder, err);
+    if (fd < 0)
+        return -1;
+    int status = read_all(fd, folder, alg, test_key, &keys, err);
+    if (status == 0 && test_key && !has_test_key(&keys))
+        status = make_test_key(fd, folder, &keys, err);
     (void)close(fd); /* ends the lock */
     if (status != 0) {
         keyfiles_free(&keys);
@@ -293,4 +323,49 @@ void keyfiles_free(struct keyfiles *keys)
     for (size_t i = 0; i < keys->count; i++)
         jose_private_free(keys->files[i].key);
     keys->count = 0;
+}
+
+int keyfile_write(const char *folder, const struct jose_private *key, const struct jose_alg *alg,
+                  char ret_name[KEYFILE_NAME], struct andiron_error *err)
+{
+    if (name_of(key, "", alg, ret_name, err) != 0)
+        return -1;
+    int fd = open_folder(folder, err);
+    if (fd < 0)
+        return -1;
+    int status = write_key(fd, folder, ret_name, key, err);
+    (void)close(fd); /* synced already */
+    return status;
+}
+
+int keyfile_find(const char *folder, const struct jose_alg *alg, andiron_str kid,
+                 struct jose_private **ret_key, char ret_name[KEYFILE_NAME],
+                 struct andiron_error *err)
+{
+    struct keyfiles keys;
+
+    *ret_key = NULL;
+    if (keyfiles_load(folder, alg, false, &keys, err) != 0)
+        return -1;
+    for (size_t i = 0; i < keys.count && *ret_key == NULL; i++) {
+        if (!andiron_str_eq(andiron_str_of(keys.files[i].kid), kid))
+            continue;
+        *ret_key = keys.files[i].key;
+        keys.files[i].key = NULL;
+        memcpy(ret_name, keys.files[i].name, KEYFILE_NAME);
+    }
+    keyfiles_free(&keys);
+    return 0;
+}
+
+int keyfile_remove(const char *folder, const char *name, struct andiron_error *err)
+{
+    int fd = open_folder(folder, err), status = 0;
+
+    if (fd < 0)
+        return -1;
+    if ((unlinkat(fd, name, 0) != 0 && errno != ENOENT) || fsync(fd) != 0)
+        status = fault(err, folder, "a key file cannot be removed");
+    (void)close(fd); /* synced already */
+    return status;
 }

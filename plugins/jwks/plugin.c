@@ -7,6 +7,10 @@
 #include <curl/curl.h>
 
 #include "jwks.h"
+#include "seal.h"
+
+/* Until auth says how long tokens live: the most that it can be set to. */
+#define LONGEST_TOKEN_US ((andiron_usec)24 * 3600 * 1000000)
 
 static const char *const token_algs[] = { "RS256", "RS384", "RS512", "PS256", "PS384",
                                           "ES256", "ES384", "EdDSA", NULL };
@@ -105,6 +109,11 @@ static const struct andiron_directive directives[] = {
       .offset = offsetof(struct config, ca_file),
       .fallback = "",
       .help = "PEM file of authorities for https; empty: the system's" },
+    { .name = "seal-key",
+      .type = ANDIRON_SECRET,
+      .offset = offsetof(struct config, seal_key),
+      .fallback = "",
+      .help = "secret that seals private keys in the store, for several nodes; empty: key files" },
     { .name = NULL }
 };
 
@@ -121,8 +130,13 @@ static void count_in(struct jwks *jwks)
 
 static double key_age(void *self)
 {
-    const struct jwks *jwks = self;
-    return (double)(andiron_now() - jwks->active->created) / 1e6;
+    struct jwks *jwks = self;
+    struct ring *ring = keyring_hold(&jwks->ring);
+    andiron_usec now = andiron_now();
+    const struct ring_key *active = ring != NULL ? ring_active(ring, now) : NULL;
+    double age = active != NULL ? (double)(now - active->created) / 1e6 : 0;
+    ring_drop(ring);
+    return age;
 }
 
 static int read_allow(struct jwks *jwks, struct andiron_arena *arena, struct andiron_error *err)
@@ -147,23 +161,6 @@ static int read_allow(struct jwks *jwks, struct andiron_arena *arena, struct and
     return 0;
 }
 
-/* A first ring of our own keys; the store's are added once loops run. */
-static int make_ring(struct jwks *jwks, struct andiron_error *err)
-{
-    struct ring *ring = ring_new();
-    for (size_t i = 0; i < jwks->files.count; i++)
-        if (ring_add_file(ring, &jwks->files.files[i], err) != 0) {
-            ring_drop(ring);
-            return -1;
-        }
-    if (ring_finish(ring, err) != 0) {
-        ring_drop(ring);
-        return -1;
-    }
-    jwks->ring.now = ring;
-    return 0;
-}
-
 static bool is_on(const char *setting)
 {
     return setting != NULL && (strcmp(setting, "on") == 0 || strcmp(setting, "yes") == 0);
@@ -173,22 +170,21 @@ static int load_keys(struct jwks *jwks, struct andiron_error *err)
 {
     struct andiron_arena *arena = andiron_host_arena(jwks->host);
     const char *state_dir = andiron_host_setting(jwks->host, "core.state-dir");
-    const struct jose_alg *alg = jose_alg_find(andiron_str_of(token_algs[jwks->config->token_alg]));
+    size_t sealing = strlen(jwks->config->seal_key);
 
     if (state_dir == NULL || state_dir[0] == '\0')
         return andiron_error_set(err, ANDIRON_E_INVALID, "core.state-dir",
                                  "must be set: the signing keys are kept below it");
-    if (keyfiles_load(
-            andiron_printf(arena, "%s/keys", state_dir), alg, (unsigned)jwks->config->key_bits,
-            is_on(andiron_host_setting(jwks->host, "dev.assertion-key")), &jwks->files, err) != 0)
-        return -1;
-    jwks->active = keyfiles_active(&jwks->files, alg);
-    jwks->header = jose_jws_header(arena, alg, andiron_str_of(jwks->active->kid));
-    jwks->signs_slowly = alg->kty == JOSE_RSA;
-    if (jwks->files.made != 0)
-        andiron_log(jwks->host, ANDIRON_LOG_INFO, "keys.made", "made a new key for %s in %s/keys",
-                    alg->name, state_dir);
-    return make_ring(jwks, err);
+    if (sealing != 0 && sealing < SEAL_MIN_SECRET)
+        return andiron_error_set(err, ANDIRON_E_INVALID, "jwks.seal-key",
+                                 "must have %d characters at least; make one by: openssl rand "
+                                 "-base64 32",
+                                 SEAL_MIN_SECRET);
+    jwks->token_alg = jose_alg_find(andiron_str_of(token_algs[jwks->config->token_alg]));
+    jwks->folder = andiron_printf(arena, "%s/keys", state_dir);
+    return keyfiles_load(jwks->folder, jwks->token_alg,
+                         is_on(andiron_host_setting(jwks->host, "dev.assertion-key")), &jwks->files,
+                         err);
 }
 
 static andiron_str own_url(struct jwks *jwks)
@@ -211,7 +207,9 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     jwks->host = host;
     jwks->config = config;
+    atomic_init(&jwks->life, LONGEST_TOKEN_US);
     (void)pthread_mutex_init(&jwks->ring.lock, NULL); /* cannot fail with default attributes */
+    (void)pthread_mutex_init(&jwks->wait_lock, NULL);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "libcurl cannot be set up");
     if (read_allow(jwks, arena, err) != 0 || load_keys(jwks, err) != 0)
@@ -233,7 +231,7 @@ static void changed(void *arg, andiron_str type, andiron_str id)
 {
     (void)type;
     (void)id;
-    jwks_publish(arg);
+    jwks_tend(arg);
 }
 
 static int start(struct andiron_host *host, void *self, struct andiron_error *err)
@@ -244,7 +242,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     const struct andiron_store *store = jwks->store.table;
     if (store->watch(jwks->store.self, andiron_host_loop(host, 0), "_Key", changed, jwks, err) != 0)
         return -1;
-    jwks_publish(jwks);
+    jwks_tend(jwks);
     return 0;
 }
 
@@ -266,22 +264,60 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *local)
 static void stop(void *self)
 {
     struct jwks *jwks = self;
+    struct ring *ring;
     setcache_free(jwks->sets);
-    keyring_replace(&jwks->ring, NULL);
+    keyring_replace(&jwks->ring, NULL, &ring);
+    ring_drop(ring);
     keyfiles_free(&jwks->files);
     curl_global_cleanup();
 }
 
 /* ---- services ------------------------------------------------------------------------- */
 
+/* Whether a key has passed its end, and is to be removed. */
+static bool has_ended(const struct ring *ring, andiron_usec now)
+{
+    for (size_t i = 0; i < ring->count; i++)
+        if (now >= ring->keys[i].until)
+            return true;
+    return false;
+}
+
+static int check_ring(struct jwks *jwks, const struct ring *ring, struct andiron_error *err)
+{
+    andiron_usec now = andiron_now();
+    const struct ring_key *active = ring_active(ring, now);
+
+    if (has_ended(ring, now))
+        jwks_tend(jwks);
+    if (active == NULL || active->signer != NULL)
+        return 0;
+    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                             "this node has no private part of the active key %.*s: give it the "
+                             "key file or the `seal-key` of the others, or run `andiron keys "
+                             "rotate --now`",
+                             (int)active->kid.len, active->kid.data);
+}
+
+/* About once a second. */
 static int check(void *self, struct andiron_error *err)
 {
     struct jwks *jwks = self;
-    if (atomic_load(&jwks->published))
-        return 0;
-    jwks_publish(jwks); /* the store may be back */
-    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
-                             "the signing key is not yet known to the store");
+    struct ring *ring = keyring_hold(&jwks->ring);
+    int status = 0;
+
+    if (atomic_exchange(&jwks->has_revoked, false))
+        for (size_t i = 0; i < jwks->watcher_count; i++)
+            jwks->watchers[i].revoked(jwks->watchers[i].arg);
+    if (!atomic_load(&jwks->loaded) || !atomic_load(&jwks->settled))
+        jwks_tend(jwks); /* the store may be back */
+    if (ring == NULL || !atomic_load(&jwks->loaded))
+        status = andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                                   "the keys have not been read from the store");
+    else
+        status = check_ring(jwks, ring, err);
+    ring_drop(ring);
+    return status;
 }
 
 static andiron_str smart_configuration(void *self, struct andiron_arena *arena, andiron_str base)
@@ -310,6 +346,22 @@ static const struct andiron_route routes[] = { { .method = "GET",
                                                  .handle = jwks_get,
                                                  .operation = "Jwks",
                                                  .flags = ANDIRON_ROUTE_PUBLIC },
+                                               { .method = "POST",
+                                                 .pattern = "/auth/keys/$rotate",
+                                                 .handle = jwks_rotate_keys,
+                                                 .operation = "RotateKeys" },
+                                               { .method = "GET",
+                                                 .pattern = "/control/keys",
+                                                 .handle = jwks_list_keys,
+                                                 .flags = ANDIRON_ROUTE_CONTROL },
+                                               { .method = "POST",
+                                                 .pattern = "/control/keys/rotate",
+                                                 .handle = jwks_rotate_by_control,
+                                                 .flags = ANDIRON_ROUTE_CONTROL },
+                                               { .method = "POST",
+                                                 .pattern = "/control/keys/retire",
+                                                 .handle = jwks_retire_key,
+                                                 .flags = ANDIRON_ROUTE_CONTROL },
                                                { .method = NULL } };
 
 ANDIRON_PLUGIN(.name = "jwks", .version = "1.0.0",

@@ -34,10 +34,10 @@ export const jws = (header, claims, key, options = {}) => {
   return `${input}.${signature(input, options.alg ?? header.alg, key, options)}`;
 };
 
-// A client assertion for `server`, right unless `claims` or `header` say otherwise (undefined leaves a member out).
+// A client assertion for `server` (whose base-url is server.aud, if that is not where it listens), right unless `claims` or `header` say otherwise (undefined leaves a member out).
 export const assertion = (server, id, key, { claims = {}, header = {}, ...options } = {}) => jws(
   { alg: key.alg, kid: key.kid, typ: 'JWT', ...header },
-  { iss: id, sub: id, aud: `${server.base}/auth/token`, exp: now() + 300, jti: randomUUID(), ...claims }, key.privateKey, { alg: key.alg, ...options });
+  { iss: id, sub: id, aud: `${server.aud ?? server.base}/auth/token`, exp: now() + 300, jti: randomUUID(), ...claims }, key.privateKey, { alg: key.alg, ...options });
 
 export const tokenRequest = (client_assertion, more = {}) => ({ grant_type: 'client_credentials', client_assertion_type: jwtBearer, client_assertion, scope: 'system/*.read', ...more });
 export const postToken = (server, params, headers = {}) => call('POST', `${server.base}/auth/token`, params, headers);
