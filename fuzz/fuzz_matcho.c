@@ -34,11 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .arg = &request };
             enum match_result result = match_value(&m, request);
             if (result == MATCH_NO) {
-                char expected[MATCH_EXPECTED_MAX], path[MATCH_PATH_MAX];
+                char expected[MATCH_EXPECTED_MAX], path[POLICY_PLACE_TEXT];
                 FUZZ_CHECK(m.failed >= program.ops && m.failed < program.ops + program.count);
                 match_expected(m.failed, expected);
-                match_path(&m, path);
-                FUZZ_CHECK(strlen(path) < MATCH_PATH_MAX);
+                policy_place_text(&m.place, path);
+                FUZZ_CHECK(strlen(path) < POLICY_PLACE_TEXT);
             }
             /* The whole request object gives the same as the object itself. */
             if (andiron_json_type(request) == ANDIRON_JSON_OBJECT && result != MATCH_GAVE_UP &&

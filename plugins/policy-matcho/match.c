@@ -5,11 +5,8 @@
 #include "match.h"
 
 #include <stdio.h>
-#include <time.h>
-
+#include "common/policy/budget.h"
 #include "reference.h"
-
-enum { CHECK_EVERY = 4096 /* steps between looks at the clock */ };
 
 /* A value to be matched. Not all are JSON: the request is built only as far as it is asked for. */
 enum value_kind { VALUE_JSON, VALUE_REQUEST, VALUE_TEXT, VALUE_NUMBER, VALUE_REFERENCE };
@@ -28,10 +25,8 @@ struct run {
     struct match *m;
     const struct op *ops;
     unsigned quiet; /* inside an op that reports for what is inside of it */
-    bool gave_up;
-    uint32_t steps;
-    int64_t wall_begun, cpu_begun; /* 0: not yet */
-    size_t depth;                  /* steps of m that are in use */
+    struct policy_budget budget;
+    size_t depth; /* steps of m's place that are in use */
 };
 
 /* ---- values --------------------------------------------------------------------------- */
@@ -126,39 +121,9 @@ static bool equals(const struct match *m, const struct value *v, andiron_json wa
 
 /* ---- limits ---------------------------------------------------------------------------- */
 
-static int64_t clock_us(clockid_t id)
-{
-    struct timespec t;
-    (void)clock_gettime(id, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-/*
- * Half of the limit by the wall clock, which costs nothing to read, then half of it by the
- * thread's own time: so a busy machine makes no policy fail.
- */
-static bool is_late(struct run *r)
-{
-    int64_t half = r->m->limit_us / 2;
-    int64_t wall = clock_us(CLOCK_MONOTONIC);
-    if (r->wall_begun == 0)
-        r->wall_begun = wall;
-    if (wall - r->wall_begun <= half)
-        return false;
-    int64_t cpu = clock_us(CLOCK_THREAD_CPUTIME_ID);
-    if (r->cpu_begun == 0)
-        r->cpu_begun = cpu;
-    return cpu - r->cpu_begun > half;
-}
-
 static bool spend(struct run *r, size_t steps)
 {
-    r->steps += (uint32_t)(steps < CHECK_EVERY ? steps : CHECK_EVERY);
-    if (r->steps >= CHECK_EVERY) {
-        r->steps = 0;
-        r->gave_up |= is_late(r);
-    }
-    return !r->gave_up;
+    return policy_budget_spend(&r->budget, steps);
 }
 
 /* ---- what differed --------------------------------------------------------------------- */
@@ -166,12 +131,12 @@ static bool spend(struct run *r, size_t steps)
 /* The first to fail outside of anything quiet is why the whole fails. */
 static bool differs(struct run *r, const struct op *op, const struct value *v)
 {
-    if (r->quiet > 0 || (r->gave_up && r->m->failed != NULL))
+    if (r->quiet > 0 || (r->budget.is_spent && r->m->failed != NULL))
         return false;
     r->m->failed = op;
     r->m->is_missing = is_missing(v);
     r->m->found = v->kind == VALUE_JSON ? v->json : (andiron_json){ NULL, 0 };
-    r->m->depth = r->depth; /* nothing runs on that would overwrite the steps */
+    r->m->place.depth = r->depth; /* nothing runs on that would overwrite the steps */
     return false;
 }
 
@@ -187,11 +152,11 @@ static const struct op *behind(const struct run *r, const struct op *op)
 static bool run_at(struct run *r, const struct op *op, const struct value *v, andiron_str name,
                    size_t index)
 {
-    if (r->depth == MATCH_DEPTH_MAX) {
-        r->gave_up = true;
+    if (r->depth == POLICY_PLACE_MAX) {
+        r->budget.is_spent = true;
         return false;
     }
-    r->m->steps[r->depth] = (struct match_step){ name, index };
+    r->m->place.steps[r->depth] = (struct policy_step){ name, index };
     r->depth++;
     bool result = run_op(r, op, v);
     r->depth--;
@@ -237,13 +202,13 @@ static bool run_regex(struct run *r, const struct op *op, const struct value *v)
     andiron_str text = text_of(v);
     if (text.data == NULL)
         return differs(r, op, v);
-    if (!spend(r, CHECK_EVERY))
+    if (!spend(r, POLICY_BUDGET_LOOK))
         return differs(r, op, v);
     switch (pattern_find(op->regex, r->m->regex, text)) {
     case PATTERN_MATCH:
         return true;
     case PATTERN_LIMIT:
-        r->gave_up = true;
+        r->budget.is_spent = true;
         return differs(r, op, v);
     case PATTERN_NO_MATCH:
     default:
@@ -284,7 +249,7 @@ static bool run_one_of(struct run *r, const struct op *op, const struct value *v
 static bool has_element(struct run *r, const struct op *inner, const struct value *v)
 {
     struct andiron_json_iter it = { .of = v->json };
-    while (!r->gave_up && andiron_json_next(&it)) {
+    while (!r->budget.is_spent && andiron_json_next(&it)) {
         struct value element = of_json(it.value);
         if (run_quiet(r, inner, &element))
             return true;
@@ -398,7 +363,7 @@ static bool run_op(struct run *r, const struct op *op, const struct value *v)
     case OP_ALL:
         return run_all(r, op, v);
     default:
-        r->gave_up = true; /* no such op is ever made */
+        r->budget.is_spent = true; /* no such op is ever made */
         return false;
     }
 }
@@ -409,14 +374,12 @@ static enum match_result run(struct match *m, const struct value *v)
     r.m = m;
     r.ops = m->program->ops;
     r.quiet = 0;
-    r.gave_up = false;
-    r.steps = 0;
-    r.wall_begun = r.cpu_begun = 0;
+    r.budget = policy_budget_of(m->limit_us);
     r.depth = 0;
     m->failed = NULL;
-    m->depth = 0;
+    m->place.depth = 0;
     bool result = run_op(&r, r.ops, v);
-    if (r.gave_up)
+    if (r.budget.is_spent)
         return MATCH_GAVE_UP;
     return result ? MATCH_YES : MATCH_NO;
 }
@@ -434,20 +397,6 @@ enum match_result match_value(struct match *m, andiron_json v)
 }
 
 /* ---- in words --------------------------------------------------------------------------- */
-
-void match_path(const struct match *m, char out[MATCH_PATH_MAX])
-{
-    size_t used = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < m->depth && used < MATCH_PATH_MAX; i++) {
-        const struct match_step *s = &m->steps[i];
-        int len = s->name.data == NULL
-                      ? snprintf(out + used, MATCH_PATH_MAX - used, "[%zu]", s->index)
-                      : snprintf(out + used, MATCH_PATH_MAX - used, "%s%.*s", used > 0 ? "." : "",
-                                 (int)(s->name.len < 64 ? s->name.len : 64), s->name.data);
-        used += len > 0 ? (size_t)len : 0;
-    }
-}
 
 void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX])
 {

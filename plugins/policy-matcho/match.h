@@ -8,15 +8,10 @@
 #ifndef MATCHO_MATCH_H
 #define MATCHO_MATCH_H
 
+#include "common/policy/place.h"
 #include "program.h"
 
-enum { MATCH_PATH_MAX = 160, MATCH_EXPECTED_MAX = 120, MATCH_DEPTH_MAX = 160 };
-
-/* A step on the way to a value. */
-struct match_step {
-    andiron_str name; /* absent: an element */
-    size_t index;
-};
+enum { MATCH_EXPECTED_MAX = 120 };
 
 enum match_result { MATCH_YES, MATCH_NO, MATCH_GAVE_UP };
 
@@ -35,8 +30,7 @@ struct match {
     const struct op *failed;
     andiron_json found; /* what was there instead; MISSING also where it is no JSON */
     bool is_missing;    /* nothing was there */
-    size_t depth;       /* of `steps`, which lead to it; 0: the whole */
-    struct match_step steps[MATCH_DEPTH_MAX];
+    struct policy_place place;
 };
 
 /* Against the whole request object. */
@@ -44,9 +38,6 @@ enum match_result match_request(struct match *m);
 
 /* Against a value; `input` is only for ".path" patterns. */
 enum match_result match_value(struct match *m, andiron_json v);
-
-/* The steps as text, "resource.role[0]"; "" is the whole. */
-void match_path(const struct match *m, char out[MATCH_PATH_MAX]);
 
 /* What an op asks for, in words: "present?", "an element that matches {...}". */
 void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX]);

@@ -129,17 +129,17 @@ static andiron_json input_of_call(void *arg, const char *path)
 
 static enum andiron_verdict report(struct andiron_policy_call *call, const struct match *m)
 {
-    char expected[MATCH_EXPECTED_MAX], path[MATCH_PATH_MAX];
+    char expected[MATCH_EXPECTED_MAX], path[POLICY_PLACE_TEXT];
     match_expected(m->failed, expected);
-    match_path(m, path);
+    policy_place_text(&m->place, path);
     return andiron_policy_no_match(call, "%s%s must be %s%s", path[0] == '\0' ? "the request" : "",
                                    path, expected, m->is_missing ? ", but is missing" : "");
 }
 
 static enum andiron_verdict give_up(struct andiron_policy_call *call, const struct match *m)
 {
-    char path[MATCH_PATH_MAX];
-    match_path(m, path);
+    char path[POLICY_PLACE_TEXT];
+    policy_place_text(&m->place, path);
     return andiron_policy_fault(call,
                                 "%s%s took too long to compare; see regex-steps and time-limit",
                                 path[0] == '\0' ? "the request" : "", path);

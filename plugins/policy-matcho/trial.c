@@ -98,11 +98,11 @@ static void put_difference(const struct match *m, struct andiron_json_writer *w)
     else
         andiron_json_put(w, "but", m->found);
     andiron_json_put_array(w, "path");
-    for (size_t i = 0; i < m->depth; i++) {
-        if (m->steps[i].name.data == NULL)
-            andiron_json_put_int(w, NULL, (int64_t)m->steps[i].index);
+    for (size_t i = 0; i < m->place.depth; i++) {
+        if (m->place.steps[i].name.data == NULL)
+            andiron_json_put_int(w, NULL, (int64_t)m->place.steps[i].index);
         else
-            andiron_json_put_str(w, NULL, m->steps[i].name);
+            andiron_json_put_str(w, NULL, m->place.steps[i].name);
     }
     andiron_json_put_end(w);
     andiron_json_put_end(w);
