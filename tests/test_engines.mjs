@@ -27,6 +27,55 @@ const refused = async (policy, where) => {
   return r.json.issue[0].diagnostics;
 };
 
+describe('json-schema', () => {
+  test('grants what is valid, by method, uri, parameters and caller', async () => {
+    const c = await clientWith({ engine: 'json-schema', schema: {
+      definitions: { id: { type: 'string', pattern: '^d[0-9]$' } },
+      required: ['client'],
+      properties: {
+        'request-method': { enum: ['get', 'post'] }, uri: { pattern: '^/fhir/(Patient|Observation)(/|$)' }, params: { properties: { _include: false } },
+        client: { required: ['details'], properties: { details: { properties: { device: { $ref: '#/definitions/id' } } } } },
+        resource: { properties: { valueQuantity: { properties: { value: { multipleOf: 0.1, maximum: 40 } } } } } } } });
+    const observation = (value) => ({ resourceType: 'Observation', status: 'final', code: { text: 'x' }, valueQuantity: { value } });
+    assert.equal(await c('GET', 'Patient'), 200);
+    assert.equal(await c('GET', 'Encounter'), 403);
+    assert.equal(await c('GET', 'Patient?_include=Patient:organization'), 403);
+    assert.equal(await c('PUT', 'Patient/x', { resourceType: 'Patient', id: 'x' }), 403);
+    assert.equal(await c('POST', 'Observation', observation(36.6)), 201);
+    assert.equal(await c('POST', 'Observation', observation(36.61)), 403);
+    assert.equal(await c('POST', 'Observation', observation(40.1)), 403);
+  });
+  test('what is absent is valid unless it is required', async () => {
+    const c = await clientWith({ engine: 'json-schema', schema: { properties: { user: false } } });
+    assert.equal(await c('GET', 'Patient'), 200);
+    const d = await clientWith({ engine: 'json-schema', schema: { required: ['user'] } });
+    assert.equal(await d('GET', 'Patient'), 403);
+  });
+  test('what takes too long grants nothing, not even inside of not, and denies where the policy denies', async () => {
+    const slow = { pattern: '(a+)+$' }, subject = `Patient?name=${'a'.repeat(40)}b`;
+    for (const name of [slow, { not: slow }, { anyOf: [slow, true] }]) {
+      const c = await clientWith({ engine: 'json-schema', schema: { properties: { params: { properties: { name } } } } });
+      assert.equal(await c('GET', subject), 403, JSON.stringify(name));
+    }
+    const c = await clientWith({ engine: 'allow' }, { engine: 'json-schema', effect: 'deny', schema: { properties: { params: { required: ['name'], properties: { name: slow } } }, required: ['params'] } });
+    assert.equal(await c('GET', 'Patient'), 200);
+    assert.equal(await c('GET', subject), 403);
+    assert.match(server.log(), /took too long to check/);
+  });
+  test('a policy that cannot run is refused with its place', async () => {
+    await refused({ engine: 'json-schema' }, 'AccessPolicy.schema');
+    await refused({ engine: 'json-schema', schema: {} }, 'AccessPolicy.schema');
+    await refused({ engine: 'json-schema', schema: { type: 'object' }, matcho: { a: 1 } }, 'AccessPolicy.matcho');
+    assert.match(await refused({ engine: 'json-schema', schema: { properties: { uri: { type: 'text' } } } }, 'AccessPolicy.schema.properties.uri.type'), /"string"/);
+    assert.match(await refused({ engine: 'json-schema', schema: { $ref: 'http://127.0.0.1:1/schema' } }, 'AccessPolicy.schema.$ref'), /never fetched/);
+  });
+  test('it may be part of a complex policy', async () => {
+    const c = await clientWith({ engine: 'complex', and: [{ engine: 'matcho', matcho: { 'request-method': 'get' } }, { engine: 'json-schema', schema: { not: { required: ['params'], properties: { params: { required: ['_count'] } } } } }] });
+    assert.equal(await c('GET', 'Patient'), 200);
+    assert.equal(await c('GET', 'Patient?_count=1'), 403);
+  });
+});
+
 describe('matcho', () => {
   test('grants what matches, by method, uri and parameters', async () => {
     const c = await clientWith({ engine: 'matcho', matcho: { 'request-method': 'get', uri: { '$one-of': ['/fhir/Patient', '#^/fhir/Encounter/[^/]+$'] }, params: { _include: 'nil?' } } });

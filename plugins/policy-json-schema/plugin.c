@@ -1,0 +1,155 @@
+/*
+ * policy-json-schema: the access-policy engine "json-schema", for which the request must be
+ * valid by a JSON Schema of draft-07 (seed-semantics 5.5).
+ *
+ * Schemas are compiled when a policy is written or loaded; each loop has a matcher for their
+ * regular expressions.
+ */
+#include <andiron/policy.h>
+
+#include "check.h"
+
+struct config {
+    int64_t regex_steps;
+    int64_t regex_subject;
+    int64_t time_limit;
+};
+
+struct engine {
+    struct andiron_host *host;
+    const struct config *config;
+};
+
+static const struct andiron_directive directives[] = {
+    { .name = "regex-steps",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, regex_steps),
+      .fallback = "100000",
+      .min = 1000,
+      .max = 10000000,
+      .help = "backtracking that one match of a regular expression may do; then the policy fails" },
+    { .name = "regex-subject",
+      .type = ANDIRON_BYTES,
+      .offset = offsetof(struct config, regex_subject),
+      .fallback = "64k",
+      .min = 1024,
+      .max = 67108864,
+      .help = "longest string that a regular expression looks through; then the policy fails" },
+    { .name = "time-limit",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, time_limit),
+      .fallback = "5ms",
+      .min = 1,
+      .max = 1000,
+      .help = "processor time of one policy for one request; then the policy fails" },
+    { .name = NULL }
+};
+
+static int init(struct andiron_host *host, const void *config, void **ret_self,
+                struct andiron_error *err)
+{
+    (void)err;
+    struct engine *engine = andiron_new(andiron_host_arena(host), struct engine);
+    engine->host = host;
+    engine->config = config;
+    *ret_self = engine;
+    return 0;
+}
+
+static struct pattern_matcher *matcher_new(const struct engine *engine)
+{
+    return pattern_matcher_new((uint32_t)engine->config->regex_steps,
+                               (size_t)engine->config->regex_subject);
+}
+
+static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
+                      struct andiron_error *err)
+{
+    (void)loop;
+    (void)err;
+    *ret_local = matcher_new(self);
+    return 0;
+}
+
+static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+{
+    (void)loop;
+    (void)self;
+    pattern_matcher_free(local);
+}
+
+static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
+                   void **ret_compiled, struct andiron_error *err)
+{
+    const struct engine *engine = self;
+    andiron_json schema = andiron_json_get(policy, "schema");
+    struct schema_document *document = andiron_new(arena, struct schema_document);
+
+    if (andiron_json_type(schema) == ANDIRON_JSON_MISSING)
+        return andiron_error_set(err, ANDIRON_E_REQUIRED, "AccessPolicy.schema",
+                                 "is required: the JSON Schema that requests must be valid by");
+    if (andiron_json_type(schema) != ANDIRON_JSON_OBJECT || andiron_json_count(schema) == 0)
+        return andiron_error_set(
+            err, ANDIRON_E_ELEMENT, "AccessPolicy.schema",
+            "is a non-empty object, such as {\"required\":[\"user\"]}; for a policy that always "
+            "matches there is the engine \"allow\"");
+    if (schema_compile(arena, schema, "AccessPolicy.schema", document, err) != 0)
+        return -1;
+    if (document->warning != NULL) {
+        andiron_str id = andiron_json_str(andiron_json_get(policy, "id"));
+        andiron_log(engine->host, ANDIRON_LOG_WARN, "policy.json-schema", "AccessPolicy/%.*s: %s",
+                    (int)id.len, id.len > 0 ? id.data : "", document->warning);
+    }
+    *ret_compiled = document;
+    return 0;
+}
+
+static andiron_json input_of_call(void *arg, const char *path)
+{
+    return andiron_policy_input(arg, path);
+}
+
+static enum andiron_verdict judge(const struct engine *engine,
+                                  const struct schema_document *document,
+                                  struct andiron_policy_call *call, struct pattern_matcher *regex)
+{
+    char place[POLICY_PLACE_TEXT], reason[CHECK_REASON_MAX];
+    struct check c; /* check_request() sets the rest */
+    c.schema = document->root;
+    c.regex = regex;
+    c.limit_us = engine->config->time_limit * 1000;
+    c.input = input_of_call;
+    c.arg = call;
+    switch (check_request(&c)) {
+    case CHECK_VALID:
+        return ANDIRON_MATCH;
+    case CHECK_INVALID:
+        policy_place_text(&c.place, place);
+        check_reason(&c, reason);
+        return andiron_policy_no_match(call, "%s %s", place[0] == '\0' ? "the request" : place,
+                                       reason);
+    case CHECK_GAVE_UP:
+    default:
+        return andiron_policy_fault(call, "took too long to check; see regex-steps and time-limit");
+    }
+}
+
+static enum andiron_verdict evaluate(void *self, const void *compiled,
+                                     struct andiron_policy_call *call)
+{
+    struct andiron_loop *loop = andiron_request_loop(andiron_policy_request(call));
+    if (loop != NULL)
+        return judge(self, compiled, call, andiron_loop_state(loop, self));
+    /* `andiron explain-policy` has no loop. */
+    struct pattern_matcher *regex = matcher_new(self);
+    enum andiron_verdict verdict = judge(self, compiled, call, regex);
+    pattern_matcher_free(regex);
+    return verdict;
+}
+
+ANDIRON_POLICY_SERVICE(engine, "json-schema", .cost = 20, .compile = compile, .evaluate = evaluate);
+
+ANDIRON_PLUGIN(.name = "policy-json-schema", .version = "0.1.0",
+               .summary = "Access policies that check the request with a JSON Schema",
+               .directives = directives, .config_size = sizeof(struct config), .provides = engine,
+               .init = init, .loop_start = loop_start, .loop_stop = loop_stop);
