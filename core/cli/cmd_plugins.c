@@ -22,6 +22,7 @@ static const struct {
     { ANDIRON_ROUTE_PUBLIC, "public" }, { ANDIRON_ROUTE_OAUTH, "oauth" },
     { ANDIRON_ROUTE_ADMIN, "admin" },   { ANDIRON_ROUTE_STREAM, "stream" },
     { ANDIRON_ROUTE_UPLOAD, "upload" }, { ANDIRON_ROUTE_CONTROL, "control" },
+    { ANDIRON_ROUTE_SHARED, "shared" },
 };
 enum { FLAGS = sizeof(route_flags) / sizeof(route_flags[0]) };
 

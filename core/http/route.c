@@ -29,6 +29,8 @@ struct node {
     struct node *placeholder;
     struct entry *entries;
     const char *allow[SIDES]; /* NULL: the node ends no route of that side */
+    bool shared;              /* some entry is ANDIRON_ROUTE_SHARED */
+    bool below_oauth;         /* some route below is ANDIRON_ROUTE_OAUTH */
 };
 
 struct route_table {
@@ -166,6 +168,7 @@ static int add_route(struct route_table *table, const struct http_route *route,
     entry->route = route;
     entry->sides = route_sides(route->route->flags);
     entry->names = names;
+    node->shared = node->shared || (route->route->flags & ANDIRON_ROUTE_SHARED) != 0;
     for (tail = &node->entries; *tail != NULL; tail = &(*tail)->next)
         if (((*tail)->sides & entry->sides) != 0 && andiron_str_eq((*tail)->method, entry->method))
             return andiron_error_set(err, ANDIRON_E_CONFLICT, route->owner->name,
@@ -203,6 +206,20 @@ static const char *allow_text(struct andiron_arena *arena, const struct node *no
     return text;
 }
 
+static bool is_oauth(const struct entry *entry)
+{
+    return (entry->route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
+}
+
+/* Adds what the placeholder beside a shared literal answers to, methods that both have once. */
+static void share_allow(struct route_table *table, const struct node *beside, struct node *node)
+{
+    for (unsigned side = 0; side < SIDES; side++)
+        if (node->allow[side] != NULL && beside->allow[side] != NULL)
+            node->allow[side] =
+                andiron_printf(table->arena, "%s, %s", node->allow[side], beside->allow[side]);
+}
+
 /* Depth is at most ROUTE_MAX_SEGMENTS. */
 static void finish_node(struct route_table *table, struct node *node)
 {
@@ -210,6 +227,10 @@ static void finish_node(struct route_table *table, struct node *node)
 
     for (unsigned side = 0; side < SIDES; side++)
         node->allow[side] = allow_text(table->arena, node, 1U << side);
+    for (const struct entry *entry = node->entries; entry != NULL; entry = entry->next)
+        node->below_oauth = node->below_oauth || is_oauth(entry);
+    if (node->placeholder != NULL)
+        finish_node(table, node->placeholder);
     while (slots < node->literal_count * 2)
         slots *= 2;
     node->slots = andiron_alloc(table->arena, slots * sizeof(struct node *));
@@ -220,9 +241,10 @@ static void finish_node(struct route_table *table, struct node *node)
             slot = (slot + 1) & node->slot_mask;
         node->slots[slot] = child;
         finish_node(table, child);
+        node->below_oauth = node->below_oauth || child->below_oauth;
+        if (child->shared && node->placeholder != NULL)
+            share_allow(table, node->placeholder, child);
     }
-    if (node->placeholder != NULL)
-        finish_node(table, node->placeholder);
 }
 
 struct route_table *route_table_new(const struct http_route *routes, size_t count,
@@ -269,27 +291,29 @@ static const struct node *find_literal(const struct node *node, andiron_str segm
 /*
  * The node for path below node, literals first. A literal that leads nowhere is given up for the
  * placeholder, so "/fhir/metadata" does not hide "/fhir/{type}/{id}". Each node of the tree is
- * seen at most once, since its depth says which segment it is compared with.
+ * seen at most once, since its depth says which segment it is compared with. Without shared_too,
+ * nodes that share their path with the placeholder beside them lead nowhere.
  */
 static const struct node *find_node(const struct node *node, enum route_side side, andiron_str path,
-                                    struct route_var *vars, size_t *var_count)
+                                    bool shared_too, struct route_var *vars, size_t *var_count)
 {
     const struct node *child, *found;
     andiron_str segment;
 
     if (path.len == 0)
-        return node->allow[side] != NULL ? node : NULL;
+        return node->allow[side] != NULL && (shared_too || !node->shared) ? node : NULL;
     segment = next_segment(&path);
     if (segment.len == 0)
         return NULL;
     child = find_literal(node, segment);
-    if (child != NULL && (found = find_node(child, side, path, vars, var_count)) != NULL)
+    if (child != NULL &&
+        (found = find_node(child, side, path, shared_too, vars, var_count)) != NULL)
         return found;
     if (node->placeholder == NULL)
         return NULL;
     vars[*var_count].value = segment;
     ++*var_count;
-    found = find_node(node->placeholder, side, path, vars, var_count);
+    found = find_node(node->placeholder, side, path, shared_too, vars, var_count);
     if (found == NULL)
         --*var_count;
     return found;
@@ -312,15 +336,27 @@ static const struct entry *find_entry(const struct node *node, unsigned side_bit
     return get;
 }
 
-static bool is_oauth(const struct entry *entry)
+/*
+ * Where to look for path, which loses its first segment if that has OAuth endpoints below it:
+ * whoever mistypes one expects OAuth's errors, and no {type} of others.
+ */
+static const struct node *start_of(const struct node *root, andiron_str *path, bool *ret_oauth)
 {
-    return (entry->route->route->flags & ANDIRON_ROUTE_OAUTH) != 0;
+    andiron_str rest = *path;
+    andiron_str segment = path->len != 0 ? next_segment(&rest) : rest;
+    const struct node *child = segment.len != 0 ? find_literal(root, segment) : NULL;
+
+    *ret_oauth = child != NULL && child->below_oauth;
+    if (!*ret_oauth)
+        return root;
+    *path = rest;
+    return child;
 }
 
 void route_find(const struct route_table *table, enum route_side side, andiron_str method,
                 andiron_str path, struct route_match *ret)
 {
-    const struct node *node;
+    const struct node *from, *node, *shared = NULL;
     const struct entry *entry;
 
     ret->route = NULL;
@@ -331,11 +367,19 @@ void route_find(const struct route_table *table, enum route_side side, andiron_s
         return;
     if (path.len == 1)
         path.len = 0; /* "/" has no segments */
-    node = find_node(&table->root, side, path, ret->vars, &ret->var_count);
+    from = start_of(&table->root, &path, &ret->oauth);
+    node = find_node(from, side, path, true, ret->vars, &ret->var_count);
     entry = node != NULL ? find_entry(node, 1U << side, method) : NULL;
+    if (entry == NULL && node != NULL && node->shared) {
+        shared = node;
+        ret->var_count = 0;
+        node = find_node(from, side, path, false, ret->vars, &ret->var_count);
+        entry = node != NULL ? find_entry(node, 1U << side, method) : NULL;
+    }
     if (entry == NULL) {
+        node = shared != NULL ? shared : node;
         ret->allow = node != NULL ? node->allow[side] : NULL;
-        ret->oauth = ret->allow != NULL && is_oauth(node->entries);
+        ret->oauth = ret->allow != NULL ? is_oauth(node->entries) : ret->oauth;
         ret->var_count = 0;
         return;
     }

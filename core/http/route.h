@@ -31,7 +31,8 @@ struct route_match {
     struct route_var vars[ROUTE_MAX_VARS];
     size_t var_count;
     const char *allow; /* for 405: "GET, HEAD, PUT", if the path has other methods; else NULL */
-    bool oauth;        /* errors here are OAuth's, also where only the method is wrong */
+    bool oauth;        /* errors here are OAuth's, also where only the method is wrong, or where
+                          only the first segment is that of OAuth endpoints */
 };
 
 /*
@@ -46,7 +47,8 @@ void route_table_free(struct route_table *table);
 /*
  * path is decoded and normalised, and must outlive *ret (vars are views into it). HEAD finds GET.
  * The path is decided before the method: where "GET /a/b" and "PUT /a/{x}" exist, PUT /a/b is not
- * allowed. A literal that leads to no route gives way to a placeholder.
+ * allowed, unless ANDIRON_ROUTE_SHARED says otherwise. A literal that leads to no route gives way to
+ * a placeholder, except below a first segment that has OAuth endpoints.
  */
 void route_find(const struct route_table *table, enum route_side side, andiron_str method,
                 andiron_str path, struct route_match *ret);

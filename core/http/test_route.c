@@ -243,6 +243,60 @@ static void each_side_has_its_routes(void **state)
     route_table_free(table);
 }
 
+static void shared_literal_leaves_other_methods_to_the_placeholder(void **state)
+{
+    struct route_match match;
+
+    (void)state;
+    add("GET", "/{type}");
+    add("GET", "/{type}/{id}");
+    add_for(&owner_a, "DELETE", "/Session", ANDIRON_ROUTE_SHARED);
+    add("DELETE", "/Other");
+    struct route_table *table = build();
+    assert_string_equal(public_answer(table, "DELETE", "/Session"), "/Session");
+    assert_string_equal(answer(table, ROUTE_SIDE_PUBLIC, "GET", "/Session", &match), "/{type}");
+    assert_int_equal(match.var_count, 1);
+    assert_true(andiron_str_eq(match.vars[0].value, ANDIRON_STR("Session")));
+    assert_string_equal(public_answer(table, "GET", "/Session/1"), "/{type}/{id}");
+    assert_string_equal(public_answer(table, "PUT", "/Session"), "405 DELETE, GET, HEAD");
+    assert_string_equal(public_answer(table, "GET", "/Other"), "405 DELETE");
+    route_table_free(table);
+}
+
+static void below_oauth_endpoints_nothing_else_is_found(void **state)
+{
+    struct route_match match;
+
+    (void)state;
+    add("GET", "/{type}/{id}");
+    add("POST", "/auth/keys/$rotate");
+    add_for(&owner_a, "POST", "/auth/token", ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH);
+    struct route_table *table = build();
+    static const struct {
+        const char *method, *path, *expected;
+        bool oauth;
+    } rows[] = {
+        { "POST", "/auth/token", "/auth/token", true },
+        { "GET", "/auth/token", "405 POST", true },
+        { "GET", "/auth/tokens", "404", true },
+        { "GET", "/auth", "404", true },
+        { "GET", "/auth/", "404", true },
+        { "GET", "/auth/token/1", "404", true },
+        { "POST", "/auth/keys/$rotate", "/auth/keys/$rotate", false },
+        { "GET", "/auth/keys/$rotate", "405 POST", false },
+        { "GET", "/author/1", "/{type}/{id}", false },
+        { "GET", "//", "404", false },
+        { "GET", "/", "404", false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_string_equal(
+            answer(table, ROUTE_SIDE_PUBLIC, rows[i].method, rows[i].path, &match),
+            rows[i].expected);
+        assert_int_equal(match.oauth, rows[i].oauth);
+    }
+    route_table_free(table);
+}
+
 static void equal_routes_name_both_owners(void **state)
 {
     (void)state;
@@ -319,6 +373,8 @@ int main(void)
         cmocka_unit_test_setup(other_methods_are_told, clear),
         cmocka_unit_test_setup(names_belong_to_the_route, clear),
         cmocka_unit_test_setup(each_side_has_its_routes, clear),
+        cmocka_unit_test_setup(shared_literal_leaves_other_methods_to_the_placeholder, clear),
+        cmocka_unit_test_setup(below_oauth_endpoints_nothing_else_is_found, clear),
         cmocka_unit_test_setup(equal_routes_name_both_owners, clear),
         cmocka_unit_test_setup(malformed_patterns_are_refused, clear),
         cmocka_unit_test_setup(many_literals_are_told_apart, clear),
