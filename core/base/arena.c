@@ -49,6 +49,7 @@ struct andiron_arena {
     char *at, *end;       /* free part of the newest block */
     struct release *releases;
     size_t bytes, next_size;
+    bool is_secret; /* see andiron_arena_wipe() */
 };
 
 static _Thread_local struct block *cache;
@@ -169,12 +170,33 @@ void andiron_arena_free(struct andiron_arena *arena)
     arena_free(arena);
 }
 
+void andiron_arena_wipe(struct andiron_arena *arena)
+{
+    arena->is_secret = true;
+}
+
+/* All that was given out; the rest has been given to nobody, or been wiped by whom it was. */
+static void wipe_blocks(struct andiron_arena *arena)
+{
+    for (struct block *b = arena->blocks; b != NULL; b = b->next) {
+        char *start = (char *)b + aligned(sizeof(*b)), *end = (char *)b + b->size;
+        if (start == (char *)arena)
+            start += aligned(sizeof(*arena));
+        if (arena->at >= start && arena->at <= end)
+            end = arena->at;
+        ASAN_UNPOISON_MEMORY_REGION(b, b->size);
+        explicit_bzero(start, (size_t)(end - start));
+    }
+}
+
 void arena_free(struct andiron_arena *arena)
 {
     if (arena == NULL)
         return;
     for (struct release *r = arena->releases; r != NULL; r = r->next)
         r->fn(r->arg);
+    if (arena->is_secret)
+        wipe_blocks(arena);
     /* The oldest block holds the arena itself, so it is the last that the walk gives back. */
     struct block *b = arena->blocks;
     while (b != NULL) {

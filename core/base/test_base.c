@@ -28,6 +28,24 @@ static void small_arena_stays_small_and_grows(void **state)
     arena_cache_drop();
 }
 
+static void wiped_arena_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        struct andiron_arena *arena = arena_new();
+        char *secret = andiron_copy(arena, ANDIRON_STR("canary"));
+        if (round == 1)
+            andiron_arena_wipe(arena);
+        arena_free(arena);
+        arena = arena_new(); /* the same block again, from the thread's cache */
+        char *same = arena_take(arena, 7);
+        assert_ptr_equal(same, secret);
+        assert_int_equal(memcmp(same, "canary", 6) == 0, round == 0);
+        arena_free(arena);
+    }
+    arena_cache_drop();
+}
+
 static void arena_memory_is_zeroed_aligned_and_apart(void **state)
 {
     (void)state;
@@ -130,8 +148,10 @@ static void instants_and_http_dates_agree_with_the_calendar(void **state)
     assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMT")), rfc);
     assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sunday, 06-Nov-94 08:49:37 GMT")), rfc);
     assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun Nov  6 08:49:37 1994")), rfc);
-    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMTx")), INT64_MIN);
-    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 36 Nov 1994 08:49:37 GMT")), INT64_MIN);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 06 Nov 1994 08:49:37 GMTx")),
+                     INT64_MIN);
+    assert_int_equal(andiron_http_date_read(ANDIRON_STR("Sun, 36 Nov 1994 08:49:37 GMT")),
+                     INT64_MIN);
     assert_int_equal(andiron_http_date_read(ANDIRON_STR("")), INT64_MIN);
 }
 
@@ -153,8 +173,8 @@ static void instants_are_written_for_any_time(void **state)
         andiron_http_date(rows[i].at, http);
         assert_string_equal(fhir, rows[i].fhir);
         assert_string_equal(http, rows[i].http);
-        assert_true(rows[i].at < 0 || andiron_http_date_read(andiron_str_of(http)) ==
-                                          rows[i].at / 1000000 * 1000000);
+        assert_true(rows[i].at < 0 ||
+                    andiron_http_date_read(andiron_str_of(http)) == rows[i].at / 1000000 * 1000000);
     }
     static const char *const wrong[] = { "2024-01-01", "Sun, 06 Nov 1994 08:49:37 UTC",
                                          "Sun, 06 Foo 1994 08:49:37 GMT",
@@ -193,6 +213,7 @@ static void long_errors_are_cut_between_characters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wiped_arena_leaves_nothing_behind),
         cmocka_unit_test(arena_memory_is_zeroed_aligned_and_apart),
         cmocka_unit_test(small_arena_stays_small_and_grows),
         cmocka_unit_test(release_hooks_run_last_first),

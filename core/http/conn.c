@@ -100,7 +100,7 @@ ssize_t conn_fill(struct conn *conn)
 static void input_drop(struct conn *conn)
 {
     if (conn->in != NULL)
-        input_give(conn->home, conn->in, conn->room);
+        input_give(conn->home, conn->in, conn->room, conn->len);
     conn->in = NULL;
     conn->room = conn->at = conn->len = 0;
 }
@@ -118,7 +118,7 @@ static void input_grow(struct conn *conn, size_t room)
         if (larger == NULL)
             abort(); /* out of memory: as in base/arena.c */
         memcpy(larger, conn->in + conn->at, used);
-        input_give(conn->home, conn->in, conn->room);
+        input_give(conn->home, conn->in, conn->room, conn->len);
         conn->in = larger;
         conn->room = (uint32_t)room;
     }

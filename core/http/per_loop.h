@@ -20,8 +20,9 @@ struct http_limits;
 struct tls_context;
 
 enum {
-    INPUT_BYTES = 16 * 1024, /* of the usual input buffer */
-    INPUT_CACHED = 32        /* idle buffers a loop keeps */
+    INPUT_BYTES = 16 * 1024,  /* of the usual input buffer */
+    INPUT_SECRET = 64 * 1024, /* of a larger one, as much is overwritten when it is given back */
+    INPUT_CACHED = 32         /* idle buffers a loop keeps */
 };
 
 /* What runs at the moment, for the watchdog's thread; crash reports read base/current.h. */
@@ -42,9 +43,9 @@ struct http_loop {
     struct andiron_request *requests; /* all of this loop, without inner ones */
     void *inputs;                     /* cached input buffers, linked through their first word */
     unsigned input_count;
-    struct deflater *deflater;      /* of response bodies; made when first needed */
-    struct http_field *fields;      /* where heads are parsed that arrive whole */
-    struct buffer head;             /* where response heads are written */
+    struct deflater *deflater;        /* of response bodies; made when first needed */
+    struct http_field *fields;        /* where heads are parsed that arrive whole */
+    struct buffer head;               /* where response heads are written */
     char date[ANDIRON_HTTP_DATE_LEN]; /* Date of this second */
     int64_t date_second;
     uint64_t id_seed, id_count; /* of request ids */
@@ -56,9 +57,9 @@ struct http_loop {
     struct stats stats;
 };
 
-/* An input buffer of INPUT_BYTES, and back. */
+/* An input buffer of INPUT_BYTES, and back; what it was used for is overwritten. */
 char *input_take(struct http_loop *home);
-void input_give(struct http_loop *home, char *input, size_t room);
+void input_give(struct http_loop *home, char *input, size_t room, size_t used);
 
 /* X-Request-Id of a request that brought none: 16 hex digits, NUL-terminated in arena. */
 enum { REQUEST_ID_BYTES = 16 };

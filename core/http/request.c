@@ -67,7 +67,7 @@ void request_free(struct andiron_request *req)
     body_release(req);
     buffer_free(&req->reply.out);
     if (req->owned_in != NULL)
-        input_give(req->home, req->owned_in, req->in_room);
+        input_give(req->home, req->owned_in, req->in_room, req->in_room);
     arena_free(req->arena);
 }
 

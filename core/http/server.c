@@ -42,8 +42,10 @@ char *input_take(struct http_loop *home)
     return input;
 }
 
-void input_give(struct http_loop *home, char *input, size_t room)
+void input_give(struct http_loop *home, char *input, size_t room, size_t used)
 {
+    /* Credentials come in heads and in small bodies; a large upload is not worth the time. */
+    explicit_bzero(input, used < INPUT_SECRET ? used : INPUT_SECRET);
     if (room != INPUT_BYTES || home->input_count >= INPUT_CACHED) {
         free(input);
         return;
