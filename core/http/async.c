@@ -96,6 +96,7 @@ enum andiron_step andiron_request_run(struct andiron_request *req,
     sub->stage = STAGE_RECEIVE;
     sub->presented = presented;
     sub->check_only = presented->check_only;
+    sub->public_too = presented->public_too;
     sub->principal = req->principal;
     sub->id = req->id;
     sub->trace_id = req->trace_id;

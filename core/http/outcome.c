@@ -24,6 +24,8 @@ static const char *oauth_error(int status)
     switch (status) {
     case 401:
         return "invalid_client";
+    case 429:
+        return "slow_down";
     case 503:
         return "temporarily_unavailable";
     default:
@@ -159,9 +161,13 @@ static andiron_str oauth_body(struct andiron_request *req)
 {
     const struct reply *reply = &req->reply;
     struct andiron_json_writer *w = andiron_json_write(req->arena, OUTCOME_MAX);
+    /* Who came with a Bearer token is told of that, RFC 6750 section 3.1. */
+    bool is_token = reply->status == 401 &&
+                    has_scheme(andiron_replied_header(req, "www-authenticate"), "bearer ", 7);
+    const char *error = is_token ? "invalid_token" : oauth_error(reply->status);
 
     andiron_json_put_object(w, NULL);
-    andiron_json_put_str(w, "error", andiron_str_of(oauth_error(reply->status)));
+    andiron_json_put_str(w, "error", andiron_str_of(error));
     if (reply->error.code != ANDIRON_E_INTERNAL)
         andiron_json_put_str(w, "error_description", andiron_str_of(reply->error.message));
     andiron_json_put_end(w);

@@ -214,7 +214,7 @@ static void stage_granted(struct andiron_request *req)
 {
     enum andiron_principal_kind kind = req->principal->kind;
 
-    if (req->granted != NULL || kind == ANDIRON_SYSTEM || is_open(req)) {
+    if (req->granted != NULL || kind == ANDIRON_SYSTEM || (is_open(req) && !req->public_too)) {
         go_to(req, req->check_only ? STAGE_OVER : STAGE_HANDLE);
         return;
     }

@@ -289,9 +289,8 @@ static void below_oauth_endpoints_nothing_else_is_found(void **state)
         { "GET", "/", "404", false },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_string_equal(
-            answer(table, ROUTE_SIDE_PUBLIC, rows[i].method, rows[i].path, &match),
-            rows[i].expected);
+        assert_string_equal(answer(table, ROUTE_SIDE_PUBLIC, rows[i].method, rows[i].path, &match),
+                            rows[i].expected);
         assert_int_equal(match.oauth, rows[i].oauth);
     }
     route_table_free(table);
