@@ -75,6 +75,18 @@ describe('client and token', () => {
     assert.equal((await call('GET', `${server.base}/Client/thumb`, undefined, server.admin)).status, 410);
     assert.notEqual(run(['client', 'show', 'thumb']).status, 0);
   });
+  test('delete takes the policy along that let this client in, and no other', async () => {
+    const policy = (id) => call('GET', `${server.base}/AccessPolicy/${id}`, undefined, server.admin);
+    assert.equal(run(['client', 'create', 'short-lived', '--jwks', jwks, '--link-policy', 'allow']).status, 0);
+    const gone = run(['client', 'delete', 'short-lived']);
+    assert.equal(gone.stdout, 'Client/short-lived deleted\nAccessPolicy/short-lived deleted\n', gone.stderr);
+    assert.equal((await policy('short-lived')).status, 410);
+    assert.equal(run(['client', 'create', 'shared', '--jwks', jwks]).status, 0);
+    const body = { engine: 'allow', link: [{ resourceType: 'Client', id: 'shared' }, { resourceType: 'Client', id: 'lab' }] };
+    assert.equal((await call('PUT', `${server.base}/AccessPolicy/shared`, body, server.admin)).status, 201);
+    assert.equal(run(['client', 'delete', 'shared']).stdout, 'Client/shared deleted\n');
+    assert.equal((await policy('shared')).status, 200);
+  });
   test('more clients than a page are all listed', async () => {
     const made = await Promise.all(Array.from({ length: 130 }, (_, i) => call('PUT', `${server.base}/Client/many-${i}`, { grant_types: [] }, server.admin)));
     assert.deepEqual(made.filter((r) => r.status !== 201).map((r) => `${r.status} ${r.text}`), []);

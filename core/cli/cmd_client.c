@@ -16,7 +16,7 @@ static const char usage[] =
     "\n"
     "create registers a backend client (SMART Backend Services) and, with --link-policy, the "
     "access\n"
-    "policy that lets it in. Needs the rights of an administrator.\n"
+    "policy that lets it in; delete removes both. Needs the rights of an administrator.\n"
     "\n"
     "  --url URL          base URL (ANDIRON_URL, or http://127.0.0.1:8080)\n"
     "  --admin FILE       holds id:secret (else ANDIRON_ADMIN in the environment)\n"
@@ -172,6 +172,45 @@ static int list(struct remote *remote, const struct wanted *w)
     return 0;
 }
 
+/* Whether a policy's text is what --link-policy made: linked to this client and to nothing else. */
+static bool is_own_policy(struct remote *remote, andiron_str text, const char *id)
+{
+    andiron_json policy;
+    struct andiron_error err;
+
+    text.data = andiron_copy(remote->arena, text);
+    if (andiron_json_parse(remote->arena, text, &policy, &err) != 0)
+        return false;
+    andiron_json links = andiron_json_get(policy, "link"), link = andiron_json_at(links, 0);
+    return andiron_json_count(links) == 1 &&
+           andiron_str_eq(andiron_json_str(andiron_json_get(link, "resourceType")),
+                          ANDIRON_STR("Client")) &&
+           andiron_str_eq(andiron_json_str(andiron_json_get(link, "id")), andiron_str_of(id));
+}
+
+/*
+ * The client, then the policy that let nobody else in: left behind, it would let in whoever
+ * registers that id next.
+ */
+static int delete_client(struct remote *remote, const struct wanted *w)
+{
+    const char *client = andiron_printf(remote->arena, "/Client/%s", w->id);
+    const char *policy = andiron_printf(remote->arena, "/AccessPolicy/%s", w->id);
+    andiron_str none = { NULL, 0 };
+    struct remote_answer answer;
+    int status = call_and_show(remote, "DELETE", client, none, w, " deleted");
+
+    if (status != 0)
+        return status;
+    status = remote_call(remote, "GET", policy, NULL, none, &answer);
+    bool own = status == 0 && answer.status == 200 &&
+               is_own_policy(remote, buffer_str(&answer.body), w->id);
+    if (status == 0 && answer.status != 200 && answer.status != 404 && answer.status != 410)
+        status = remote_refused(remote, andiron_printf(remote->arena, "GET %s", policy), &answer);
+    buffer_free(&answer.body);
+    return own ? call_and_show(remote, "DELETE", policy, none, w, " deleted") : status;
+}
+
 static int run(struct remote *remote, const char *verb, struct wanted *w)
 {
     const char *path = w->id != NULL ? andiron_printf(remote->arena, "/Client/%s", w->id) : NULL;
@@ -183,7 +222,7 @@ static int run(struct remote *remote, const char *verb, struct wanted *w)
     if (path != NULL && strcmp(verb, "show") == 0)
         return call_and_show(remote, "GET", path, none, w, NULL);
     if (path != NULL && strcmp(verb, "delete") == 0)
-        return call_and_show(remote, "DELETE", path, none, w, " deleted");
+        return delete_client(remote, w);
     return cli_fail(EXIT_USAGE, "andiron client --help",
                     "what to do is create ID, list, show ID or delete ID");
 }
