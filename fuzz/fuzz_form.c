@@ -15,8 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct andiron_error err;
 
     for (int i = 0; i < 2; i++) {
-        struct token_params params;
-        if (params_read(arena, types[i], body, &params, &err) != 0) {
+        struct oauth_params params;
+        if (params_read(arena, types[i], body, PARAMS_OF_GRANT | PARAMS_OF_TOKEN, &params, &err) !=
+            0) {
             FUZZ_CHECK(err.code == ANDIRON_E_INVALID);
             continue;
         }

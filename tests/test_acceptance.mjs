@@ -333,7 +333,7 @@ describe('4, 5: refused', () => {
   });
 
   test('JA-12: eight at once in two servers over one store give one token', async (t) => {
-    const second = await start({ state: path.join(server.dir, 'state'), init: false, core: { http: { 'base-url': server.base } }, plugins: { jwks: { allow: keys.base } } });
+    const second = await start({ state: path.join(server.dir, 'state'), init: false, core: { http: { 'base-url': server.base } }, plugins: { jwks: { allow: keys.base }, auth: { 'max-failures': '0' } } });
     t.after(() => clean(second));
     const there = `http://127.0.0.1:${second.port}`;
     const at = (base, params) => call('POST', `${base}/auth/token`, params);

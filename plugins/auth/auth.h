@@ -22,6 +22,8 @@ struct config {
     int64_t max_assertion_life, clock_skew, max_ttl; /* ms */
     int64_t secret_cache;                            /* ms */
     int64_t secret_rounds, max_hashing, max_clients, max_tokens;
+    int64_t max_failures, failure_pairs;
+    int64_t failure_window, keep_sessions; /* ms */
     bool assertion_aud_issuer, null_refresh;
 };
 
@@ -34,7 +36,8 @@ enum {
     CLIENT_EPOCHS = 4096,
     SESSION_EPOCHS = 16384,
     MAX_ASSERTION_ALGS = 16,
-    AUTH_RESULTS = 9,
+    AUTH_ENDPOINTS = 3,
+    AUTH_RESULTS = 11,
     AUTH_DUMMIES = 5
 };
 
@@ -50,9 +53,12 @@ struct auth {
     pthread_mutex_t hashing_lock;
     struct proving *hashing; /* prove.c: secrets on the pool, at most max_hashing */
 
-    struct andiron_counter *token_hits, *token_misses;
-    struct andiron_counter *results[AUTH_RESULTS]; /* of the token endpoint */
-    struct jose_key dummies[AUTH_DUMMIES];         /* see auth_dummy_key() */
+    struct throttle *throttle; /* AU-9 */
+    atomic_uint rounds;        /* of the slowest secret seen, see prove.c */
+
+    struct andiron_counter *token_hits, *token_misses, *throttled;
+    struct andiron_counter *results[AUTH_ENDPOINTS][AUTH_RESULTS];
+    struct jose_key dummies[AUTH_DUMMIES]; /* see auth_dummy_key() */
 };
 
 struct client_cache;
@@ -88,28 +94,28 @@ static inline atomic_uint *auth_session_epoch(struct auth *auth, andiron_str id)
     return &auth->session_epochs[auth_hash(auth, id) % SESSION_EPOCHS];
 }
 
-/* "2024-08-29T15:51:05.117806Z" in arena. */
-andiron_str auth_instant(struct andiron_arena *arena, andiron_usec at);
-
-/* Microseconds of an instant written as above, or as FHIR has it with 'Z'; 0 for anything else. */
-andiron_usec auth_instant_read(andiron_str text);
-
 /* ---- parts -------------------------------------------------------------------------- */
+
+/* The way of an Authorization header; *ret_rest is what stands behind a scheme that we know. */
+enum auth_scheme { AUTH_NONE, AUTH_BEARER, AUTH_BASIC, AUTH_UNKNOWN, AUTH_SEVERAL };
+enum auth_scheme auth_scheme(andiron_str header, andiron_str *ret_rest);
 
 /* AUTHENTICATE: authenticate.c hands on to basic.c and bearer.c. */
 enum andiron_step auth_authenticate(struct andiron_request *req, void *self);
 enum andiron_step auth_basic(struct andiron_request *req, struct auth *auth,
                              andiron_str credentials);
-enum andiron_step auth_bearer(struct andiron_request *req, struct auth *auth, andiron_str token);
 
-/* POST /auth/token: token.c. */
+/* Handlers: POST /auth/token, /auth/introspect and /auth/revoke, DELETE /Session. */
 enum andiron_step auth_token(struct andiron_request *req, void *self);
+enum andiron_step auth_introspect(struct andiron_request *req, void *self);
+enum andiron_step auth_revoke(struct andiron_request *req, void *self);
+enum andiron_step auth_end_session(struct andiron_request *req, void *self);
 
 /* A key of nobody's for alg: verifying with it takes as long as with a known client's. */
 const struct jose_key *auth_dummy_key(const struct auth *auth, const struct jose_alg *alg);
 
-/* Counts a result of the token endpoint: an OAuth error, or NULL for a token. */
-void auth_count(struct auth *auth, const char *error);
+/* Operations of the OAuth endpoints, and the results that are counted for each. */
+extern const char auth_endpoints[AUTH_ENDPOINTS][16], auth_results[AUTH_RESULTS][32];
 
 /* Resource types: types.c. */
 extern const struct andiron_resource_type auth_client_type, auth_session_type;

@@ -1,32 +1,18 @@
 /*
  * Bearer tokens (RFC 6750, seed-semantics AU-4 to AU-7).
  *
- * The short way is a look into the loop's cache. The long way verifies the signature, or
- * finds the Session of an opaque token, then reads Session and Client and makes an entry.
+ * The short way is a look into the loop's cache. The long way looks the token up (lookup.c) and
+ * makes an entry.
  */
-#include "client.h"
-#include "clients.h"
-#include "session.h"
+#include "bearer.h"
+
+#include "lookup.h"
 #include "tokens.h"
 
-enum { TOKEN_MAX = 16 * 1024 };
-
 struct bearing {
-    struct auth *auth;
-    andiron_str text;
-    andiron_json claims; /* MISSING for an opaque token */
-    andiron_str session_id, client_id;
-    andiron_usec ends;
-
-    unsigned session_epoch;
-    atomic_uint *session_epoch_now;
-    struct andiron_ref ref;
-    struct andiron_filter filter;
-    struct andiron_query query;
-    struct andiron_rows rows;
-    andiron_json session;
-    struct client *client;
-    struct andiron_error error;
+    struct lookup found;
+    andiron_step_fn then;
+    void *state;
 };
 
 /* AU-7 */
@@ -40,16 +26,6 @@ static enum andiron_step refuse(struct andiron_request *req, enum andiron_code c
                                       "error_description=\"%s\"",
                                       description)));
     return andiron_fail(req, code, "Unauthorized");
-}
-
-static enum andiron_step refuse_unknown(struct andiron_request *req)
-{
-    return refuse(req, ANDIRON_E_CREDENTIALS, "the token is not valid here");
-}
-
-static andiron_usec skew(const struct bearing *b)
-{
-    return b->auth->config->clock_skew * 1000;
 }
 
 /* ---- the entry ---------------------------------------------------------------------------- */
@@ -95,198 +71,103 @@ static const char *const *keep_scopes(struct andiron_arena *arena, andiron_json 
 }
 
 /* Fills principal.scopes and scope_set. A scope that cannot be judged voids the token. */
-static int scope_principal(const struct bearing *b, struct token *token)
+static int scope_principal(const struct lookup *l, struct token *token)
 {
-    const struct andiron_scopes *scopes = b->auth->scopes.table;
-    andiron_json scope = andiron_json_get(b->session, "scope");
+    const struct andiron_scopes *scopes = l->auth->scopes.table;
+    andiron_json scope = andiron_json_get(l->session, "scope");
 
     if (andiron_json_type(scope) == ANDIRON_JSON_MISSING)
         return 0;
     token->principal.scopes = keep_scopes(token->arena, scope);
     if (scopes == NULL)
         return -1;
-    return scopes->compile_in(b->auth->scopes.self, token->arena, token->principal.scopes,
+    return scopes->compile_in(l->auth->scopes.self, token->arena, token->principal.scopes,
                               token->principal.jwt, &token->principal.scope_set, NULL);
 }
 
-static enum andiron_step admit(struct andiron_request *req, struct bearing *b)
+/* The token's entry, or NULL if its scopes cannot be judged. */
+static struct token *entry_of(const struct lookup *l)
 {
-    struct token *token = token_new(b->text, andiron_json_raw(b->claims).len * 3 +
-                                                 andiron_json_raw(b->session).len * 3 + 1024);
+    struct token *token = token_new(l->text, andiron_json_raw(l->claims).len * 3 +
+                                                 andiron_json_raw(l->session).len * 3 + 1024);
 
-    token->client = b->client;
-    client_hold(b->client);
-    token->session_epoch = b->session_epoch;
-    token->session_epoch_now = b->session_epoch_now;
-    token->dead = b->ends + skew(b);
+    token->client = l->client;
+    client_hold(l->client);
+    token->session_epoch = l->session_epoch;
+    token->session_epoch_now = l->session_epoch_now;
+    token->dead = l->ends + l->auth->config->clock_skew * 1000;
     token->principal = (struct andiron_principal){
         .size = sizeof(token->principal),
         .kind = ANDIRON_CLIENT,
-        .id = b->client->id.data,
-        .client = b->client->json,
-        .session = keep_session(token->arena, b->session),
-        .jwt = keep_json(token->arena, b->claims),
-        .expires = b->ends,
+        .id = l->client->id.data,
+        .client = l->client->json,
+        .session = keep_session(token->arena, l->session),
+        .jwt = keep_json(token->arena, l->claims),
+        .expires = l->ends,
     };
-    if (scope_principal(b, token) != 0) {
-        token_drop(token);
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
+    if (scope_principal(l, token) == 0)
+        return token;
+    token_drop(token);
+    return NULL;
+}
+
+/* RFC 9068 section 4: a token that was asked for with another audience is not for us. */
+static bool is_for_us(struct andiron_request *req, andiron_json session)
+{
+    static const andiron_str fhir = { "/fhir", 5 };
+    andiron_str audience = andiron_json_str(andiron_json_get(session, "audience"));
+    andiron_str base = andiron_request_base(req);
+
+    if (audience.len < base.len || memcmp(audience.data, base.data, base.len) != 0)
+        return false;
+    audience.data += base.len;
+    audience.len -= base.len;
+    return audience.len == 0 || andiron_str_eq(audience, fhir);
+}
+
+static enum andiron_step looked_up(struct andiron_request *req, void *state)
+{
+    struct bearing *b = state;
+    struct lookup *l = &b->found;
+
+    switch (l->result) {
+    case LOOKUP_HOLDS:
+        break;
+    case LOOKUP_FAILED:
+        return andiron_fail_with(req, &l->error);
+    case LOOKUP_EXPIRED:
+        return refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
+    case LOOKUP_ENDED:
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
+    case LOOKUP_NO_CLIENT:
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
+    default:
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the token is not valid here");
     }
-    token_insert(auth_loop_of(b->auth, req)->tokens, token);
+    if (!is_for_us(req, l->session))
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the token is meant for another audience");
+    struct token *token = entry_of(l);
+    if (token == NULL)
+        return refuse(req, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
+    token_insert(auth_loop_of(l->auth, req)->tokens, token);
     token_use(token, req);
     token_drop(token);
-    return ANDIRON_NEXT;
+    return b->then(req, b->state);
 }
 
-/* ---- Session and Client ------------------------------------------------------------------- */
-
-static enum andiron_step client_found(struct andiron_request *req, void *state)
+enum andiron_step bearer_prove(struct andiron_request *req, struct auth *auth, andiron_str text,
+                               andiron_step_fn then, void *state)
 {
-    struct bearing *b = state;
-
-    if (b->error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &b->error);
-    if (b->client == NULL || !b->client->active) /* AU-6 */
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
-    /* CL-7: also where nobody has ended the Session, or it was stored too late for that. */
-    if (!andiron_str_eq(andiron_json_str(andiron_json_get(b->session, CLIENT_INCARNATION)),
-                        b->client->incarnation))
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
-    return admit(req, b);
-}
-
-/* Whether the stored Session is that of this token, and still runs. */
-static bool session_holds(struct andiron_request *req, struct bearing *b,
-                          const struct andiron_row *row)
-{
-    andiron_str client;
-
-    if (row->deleted || row->ref.id.len == 0 ||
-        andiron_json_parse(andiron_request_arena(req), row->body, &b->session, &b->error) != 0 ||
-        !andiron_json_true(andiron_json_get(b->session, "active")))
-        return false;
-    client = andiron_json_str(andiron_json_path(b->session, "client.id"));
-    if (andiron_json_type(b->claims) == ANDIRON_JSON_MISSING) {
-        b->client_id = client;
-        b->ends = auth_instant_read(andiron_json_str(andiron_json_get(b->session, "exp")));
-    }
-    return client.len != 0 && andiron_str_eq(client, b->client_id);
-}
-
-static enum andiron_step session_found(struct andiron_request *req, void *state)
-{
-    struct bearing *b = state;
-
-    if (b->rows.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &b->rows.error);
-    if (b->rows.count != 1)
-        return refuse_unknown(req);
-    if (!session_holds(req, b, &b->rows.rows[0]))
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
-    if (andiron_now() >= b->ends + skew(b))
-        return refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
-    return client_find(b->auth, req, b->client_id, &b->client, &b->error, client_found, b);
-}
-
-/* ---- JWT ---------------------------------------------------------------------------------- */
-
-static enum andiron_step read_session(struct andiron_request *req, struct bearing *b)
-{
-    const struct andiron_store *store = b->auth->store.table;
-
-    b->session_epoch_now = auth_session_epoch(b->auth, b->session_id);
-    b->session_epoch = atomic_load(b->session_epoch_now);
-    b->ref = (struct andiron_ref){ .type = ANDIRON_STR("Session"), .id = b->session_id };
-    b->rows = (struct andiron_rows){ .total = -1 };
-    return store->read(b->auth->store.self, req, &b->ref, 1, &b->rows, session_found, b);
-}
-
-static enum andiron_step verified(struct andiron_request *req, void *state)
-{
-    struct bearing *b = state;
-
-    if (b->error.code != ANDIRON_OK)
-        return refuse_unknown(req);
-    andiron_str iss = andiron_json_str(andiron_json_get(b->claims, "iss"));
-    int64_t exp = andiron_json_int(andiron_json_get(b->claims, "exp"), 0);
-    b->session_id = andiron_json_str(andiron_json_get(b->claims, "jti"));
-    b->client_id = andiron_json_str(andiron_json_get(b->claims, "client_id"));
-    if (!andiron_str_eq(iss, andiron_request_base(req)) || b->session_id.len == 0 ||
-        b->client_id.len == 0 || exp <= 0 || exp > INT64_MAX / 2000000)
-        return refuse_unknown(req);
-    b->ends = exp * 1000000;
-    if (andiron_now() >= b->ends + skew(b))
-        return refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
-    return read_session(req, b);
-}
-
-/* ---- opaque ------------------------------------------------------------------------------- */
-
-static enum andiron_step opaque_found(struct andiron_request *req, void *state)
-{
-    struct bearing *b = state;
-
-    if (b->rows.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &b->rows.error);
-    if (b->rows.count != 1)
-        return refuse_unknown(req);
-    /* Read again by id: only now is it known which epoch to note before reading. */
-    b->session_id = b->rows.rows[0].ref.id;
-    return read_session(req, b);
-}
-
-static enum andiron_step find_opaque(struct andiron_request *req, struct bearing *b)
-{
-    const struct andiron_store *store = b->auth->store.table;
-    andiron_str hash = session_token_hash(andiron_request_arena(req), b->text);
-
-    b->filter = (struct andiron_filter){
-        .op = ANDIRON_FILTER_TERM,
-        .compare = ANDIRON_CMP_EQ,
-        .term = { .param = SESSION_TOKEN_PARAM, .kind = ANDIRON_TERM_TOKEN, .text = hash }
-    };
-    b->query = (struct andiron_query){ .type = "Session", .filter = &b->filter, .limit = 2 };
-    b->rows = (struct andiron_rows){ .total = -1 };
-    return store->search(b->auth->store.self, req, &b->query, &b->rows, opaque_found, b);
-}
-
-/* ---- the way in --------------------------------------------------------------------------- */
-
-static bool is_compact_jws(andiron_str text)
-{
-    size_t dots = 0;
-    for (size_t i = 0; i < text.len; i++)
-        dots += text.data[i] == '.';
-    return dots == 2;
-}
-
-/* b64token of RFC 6750 section 2.1 */
-static bool is_token_text(andiron_str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] <= ' ' || text.data[i] > '~' || text.data[i] == '"')
-            return false;
-    return text.len != 0 && text.len <= TOKEN_MAX;
-}
-
-enum andiron_step auth_bearer(struct andiron_request *req, struct auth *auth, andiron_str text)
-{
-    const struct andiron_keys *keys = auth->keys.table;
-
     /* Only good tokens are in there, so the text needs no look before. */
     struct token *token = token_find(auth_loop_of(auth, req)->tokens, text);
     if (token != NULL) {
         andiron_count(auth->token_hits, 1);
         token_use(token, req);
-        return ANDIRON_NEXT;
+        return then(req, state);
     }
     andiron_count(auth->token_misses, 1);
-    if (!is_token_text(text))
-        return refuse_unknown(req);
     struct bearing *b = andiron_new(andiron_request_arena(req), struct bearing);
-    b->auth = auth;
-    b->text = text;
-    if (!is_compact_jws(text))
-        return find_opaque(req, b);
-    return keys->verify(auth->keys.self, req, text, &b->claims, &b->error, verified, b);
+    b->then = then;
+    b->state = state;
+    return lookup_token(auth, req, text, &b->found, looked_up, b);
 }

@@ -196,8 +196,8 @@ static int check_grant(andiron_json grant, const char *where, struct andiron_err
         enum andiron_json_type type =
             andiron_json_type(andiron_json_get(grant, grant_members[i].name));
         if (type != ANDIRON_JSON_MISSING && type != grant_members[i].type)
-            return wrong_type(member_of(path, where, grant_members[i].name),
-                              grant_members[i].type, err);
+            return wrong_type(member_of(path, where, grant_members[i].name), grant_members[i].type,
+                              err);
     }
     andiron_json format = andiron_json_get(grant, "token_format");
     if (andiron_json_type(format) != ANDIRON_JSON_MISSING &&
@@ -249,8 +249,9 @@ static int check_means(andiron_json client, unsigned granted, bool has_secret,
     if ((granted & GRANT_BASIC) != 0 && !has_secret)
         return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Client.secret",
                                  "grant type basic needs a secret");
-    if ((granted & GRANT_CLIENT_CREDENTIALS) != 0 && !has_secret && !has(client, "jwks") &&
-        !has(client, "jwks_uri"))
+    /* An empty set is no key. */
+    if ((granted & GRANT_CLIENT_CREDENTIALS) != 0 && !has_secret && !has(client, "jwks_uri") &&
+        andiron_json_count(jose_set_keys(andiron_json_get(client, "jwks"))) == 0)
         return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "Client.jwks_uri",
                                  "grant type client_credentials needs one of jwks_uri, jwks and "
                                  "secret");

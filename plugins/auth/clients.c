@@ -9,6 +9,7 @@
 #include "client.h"
 #include "grant.h"
 #include "keys.h"
+#include "prove.h"
 
 enum { BUCKETS = 1024 };
 
@@ -215,6 +216,8 @@ static void client_read(struct andiron_request *req, struct finding *f,
     client->hash = auth_hash(f->auth, f->id);
     client->epoch = f->epoch;
     client->epoch_now = auth_client_epoch(f->auth, f->id);
+    if (client->has_secret)
+        secret_rounds_seen(f->auth, client->secret.rounds);
     client->used_ms = auth_clock();
     insert(auth_loop_of(f->auth, req)->clients, client);
     andiron_at_release(andiron_request_arena(req), drop, client);

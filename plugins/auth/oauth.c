@@ -1,5 +1,5 @@
 /*
- * Errors of the token endpoint, counted and logged.
+ * Errors of the OAuth endpoints, counted and logged.
  */
 #include "oauth.h"
 
@@ -12,9 +12,8 @@ struct oauth_error {
 };
 
 static const struct oauth_error errors[] = {
-    { "invalid_client", 401 },
-    { "server_error", 500 },
-    { "temporarily_unavailable", 503 },
+    { "invalid_client", 401 }, { "invalid_token", 401 },           { "slow_down", 429 },
+    { "server_error", 500 },   { "temporarily_unavailable", 503 },
 };
 
 static int status_of(const char *error)
@@ -23,6 +22,16 @@ static int status_of(const char *error)
         if (strcmp(error, errors[i].name) == 0)
             return errors[i].status;
     return 400;
+}
+
+void oauth_count(struct andiron_request *req, struct auth *auth, const char *error)
+{
+    const char *operation = andiron_request_operation(req);
+
+    for (size_t e = 0; e < AUTH_ENDPOINTS; e++)
+        for (size_t i = 0; i < AUTH_RESULTS && strcmp(operation, auth_endpoints[e]) == 0; i++)
+            if (strcmp(auth_results[i], error != NULL ? error : "ok") == 0)
+                andiron_count(auth->results[e][i], 1);
 }
 
 void oauth_headers(struct andiron_request *req)
@@ -44,9 +53,10 @@ enum andiron_step oauth_fail(struct andiron_request *req, struct auth *auth, con
     int status = status_of(error);
     if (status == 503)
         andiron_reply_header(req, "Retry-After", ANDIRON_STR("1"));
-    auth_count(auth, error);
+    oauth_count(req, auth, error);
     andiron_request_note(req, "oauth-error", andiron_str_of(error));
-    andiron_request_log(req, ANDIRON_LOG_INFO, "auth.token.refused", "%s: %s", error, description);
+    andiron_request_log(req, ANDIRON_LOG_INFO, "auth.token.refused", "%s: %s: %s",
+                        andiron_request_operation(req), error, description);
     struct andiron_json_writer *w = andiron_json_write(arena, 4096);
     andiron_json_put_object(w, NULL);
     andiron_json_put_str(w, "error", andiron_str_of(error));
@@ -58,9 +68,10 @@ enum andiron_step oauth_fail(struct andiron_request *req, struct auth *auth, con
 enum andiron_step oauth_fail_with(struct andiron_request *req, struct auth *auth,
                                   const struct andiron_error *err)
 {
-    andiron_request_log(req, ANDIRON_LOG_WARN, "auth.token.failed", "%s", err->message);
+    andiron_request_log(req, ANDIRON_LOG_WARN, "auth.token.failed", "%s: %s",
+                        andiron_request_operation(req), err->message);
     int status = andiron_code_http(err->code);
     if (status == 503 || status == 504 || status == 507)
         return oauth_fail(req, auth, "temporarily_unavailable", "try again in a moment");
-    return oauth_fail(req, auth, "server_error", "the server could not make a token");
+    return oauth_fail(req, auth, "server_error", "the server could not do it; its log says why");
 }

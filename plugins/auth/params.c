@@ -1,5 +1,5 @@
 /*
- * Form and JSON bodies of the token endpoint.
+ * Form and JSON bodies of the OAuth endpoints.
  */
 #include "params.h"
 
@@ -8,26 +8,30 @@
 struct param {
     char name[24];
     size_t offset;
+    unsigned of; /* enum params_of */
 };
 
-#define PARAM(member)                                                                              \
+#define PARAM(member, whose)                                                                       \
     {                                                                                              \
-#        member, offsetof(struct token_params, member)                                             \
+#        member, offsetof(struct oauth_params, member), (whose)                                    \
     }
 
 static const struct param params[] = {
-    PARAM(grant_type),
-    PARAM(scope),
-    PARAM(audience),
-    PARAM(client_id),
-    PARAM(client_secret),
-    PARAM(client_assertion),
-    PARAM(client_assertion_type),
+    PARAM(client_id, PARAMS_OF_GRANT | PARAMS_OF_TOKEN),
+    PARAM(client_secret, PARAMS_OF_GRANT | PARAMS_OF_TOKEN),
+    PARAM(client_assertion, PARAMS_OF_GRANT | PARAMS_OF_TOKEN),
+    PARAM(client_assertion_type, PARAMS_OF_GRANT | PARAMS_OF_TOKEN),
+    PARAM(grant_type, PARAMS_OF_GRANT),
+    PARAM(scope, PARAMS_OF_GRANT),
+    PARAM(audience, PARAMS_OF_GRANT),
+    PARAM(token, PARAMS_OF_TOKEN),
+    PARAM(token_type_hint, PARAMS_OF_TOKEN),
 };
 enum { PARAMS = sizeof(params) / sizeof(params[0]) };
 
 struct reading {
-    struct token_params *out;
+    struct oauth_params *out;
+    unsigned of;
     bool seen[PARAMS];
 };
 
@@ -37,10 +41,10 @@ static int refuse(struct andiron_error *err, const char *why)
 }
 
 /* Index of a parameter we know, or -1. */
-static int param_of(andiron_str name)
+static int param_of(const struct reading *r, andiron_str name)
 {
     for (int i = 0; i < PARAMS; i++)
-        if (andiron_str_eq(name, andiron_str_of(params[i].name)))
+        if ((params[i].of & r->of) != 0 && andiron_str_eq(name, andiron_str_of(params[i].name)))
             return i;
     return -1;
 }
@@ -103,7 +107,7 @@ static int take_pair(struct andiron_arena *arena, struct reading *r, andiron_str
     if (params_decode(arena, (andiron_str){ pair.data, name_len }, &name) != 0 ||
         params_decode(arena, value, &value) != 0)
         return refuse(err, "the form has a broken %-sequence");
-    int index = param_of(name);
+    int index = param_of(r, name);
     return index < 0 ? 0 : take(r, index, value, err);
 }
 
@@ -137,7 +141,7 @@ static int read_json(struct andiron_arena *arena, struct reading *r, andiron_str
         return refuse(err, "the body must be a JSON object");
     struct andiron_json_iter it = { .of = root };
     while (andiron_json_next(&it)) {
-        int index = param_of(it.name);
+        int index = param_of(r, it.name);
         andiron_str value = andiron_json_str(it.value);
         if (index < 0)
             continue;
@@ -162,11 +166,11 @@ static bool is_type(andiron_str content_type, const char *name)
 }
 
 int params_read(struct andiron_arena *arena, andiron_str content_type, andiron_str body,
-                struct token_params *ret, struct andiron_error *err)
+                enum params_of of, struct oauth_params *ret, struct andiron_error *err)
 {
-    struct reading r = { .out = ret };
+    struct reading r = { .out = ret, .of = (unsigned)of };
 
-    *ret = (struct token_params){ .scope = { NULL, 0 } };
+    *ret = (struct oauth_params){ .scope = { NULL, 0 } };
     if (is_type(content_type, "application/x-www-form-urlencoded"))
         return read_form(arena, &r, body, err);
     if (content_type.len == 0 || is_type(content_type, "application/json"))

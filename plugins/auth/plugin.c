@@ -1,5 +1,5 @@
 /*
- * Plugin auth: Clients, Sessions, Basic and Bearer authentication, and the token endpoint.
+ * Plugin auth: Clients, Sessions, Basic and Bearer authentication, and the OAuth endpoints.
  */
 #include <stdlib.h>
 
@@ -9,6 +9,7 @@
 #include "clients.h"
 #include "common/jose/sign.h"
 #include "secret.h"
+#include "throttle.h"
 #include "tokens.h"
 
 #define IN_CONFIG(member) offsetof(struct config, member)
@@ -93,40 +94,69 @@ static const struct andiron_directive directives[] = {
       .min = 16,
       .max = 65536,
       .help = "most verified tokens kept in memory, for each loop" },
+    { .name = "max-failures",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(max_failures),
+      .fallback = "10",
+      .min = 0,
+      .max = 1000,
+      .help = "failed authentications of a client id from an address within failure-window, "
+              "before this pair gets 429; 0: no limit" },
+    { .name = "failure-window",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(failure_window),
+      .fallback = "60s",
+      .min = 1000,
+      .max = 86400000,
+      .help = "how long a failed authentication counts" },
+    { .name = "failure-pairs",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(failure_pairs),
+      .fallback = "16384",
+      .min = 64,
+      .max = 1048576,
+      .help = "most pairs of client id and address whose failures are remembered" },
     { .name = NULL }
 };
 
-/* ---- results of the token endpoint -------------------------------------------------------- */
+/* ---- metrics ------------------------------------------------------------------------------ */
 
-static const char results[AUTH_RESULTS][32] = { "ok",
-                                                "invalid_request",
-                                                "invalid_client",
-                                                "invalid_scope",
-                                                "invalid_target",
-                                                "unauthorized_client",
-                                                "unsupported_grant_type",
-                                                "temporarily_unavailable",
-                                                "server_error" };
+const char auth_endpoints[AUTH_ENDPOINTS][16] = { "Token", "Introspect", "Revoke" };
+
+const char auth_results[AUTH_RESULTS][32] = { "ok",
+                                              "invalid_request",
+                                              "invalid_client",
+                                              "invalid_token",
+                                              "invalid_scope",
+                                              "invalid_target",
+                                              "unauthorized_client",
+                                              "unsupported_grant_type",
+                                              "slow_down",
+                                              "temporarily_unavailable",
+                                              "server_error" };
 
 static void count_in(struct auth *auth)
 {
+    static const char *const names[AUTH_ENDPOINTS][3] = {
+        { "andiron_auth_tokens_total", "grant=\"client_credentials\",",
+          "Answers of the token endpoint, by result" },
+        { "andiron_auth_introspections_total", "", "Answers of introspection, by result" },
+        { "andiron_auth_revocations_total", "", "Answers of revocation, by result" },
+    };
     struct andiron_arena *arena = andiron_host_arena(auth->host);
-    for (size_t i = 0; i < AUTH_RESULTS; i++)
-        auth->results[i] = andiron_counter(
-            auth->host, "andiron_auth_tokens_total",
-            andiron_printf(arena, "grant=\"client_credentials\",result=\"%s\"", results[i]),
-            "Answers of the token endpoint, by result");
+
+    for (size_t e = 0; e < AUTH_ENDPOINTS; e++)
+        for (size_t i = 0; i < AUTH_RESULTS; i++)
+            auth->results[e][i] = andiron_counter(
+                auth->host, names[e][0],
+                andiron_printf(arena, "%sresult=\"%s\"", names[e][1], auth_results[i]),
+                names[e][2]);
     auth->token_hits = andiron_counter(auth->host, "andiron_auth_bearer_total", "cache=\"hit\"",
                                        "Bearer tokens presented, by where they were found");
     auth->token_misses = andiron_counter(auth->host, "andiron_auth_bearer_total", "cache=\"miss\"",
                                          "Bearer tokens presented, by where they were found");
-}
-
-void auth_count(struct auth *auth, const char *error)
-{
-    for (size_t i = 0; i < AUTH_RESULTS; i++)
-        if (strcmp(results[i], error != NULL ? error : "ok") == 0)
-            andiron_count(auth->results[i], 1);
+    auth->throttled = andiron_counter(auth->host, "andiron_auth_throttled_total", "",
+                                      "Authentications refused after too many failures");
 }
 
 /* ---- keys of nobody's --------------------------------------------------------------------- */
@@ -207,6 +237,10 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
         gnutls_rnd(GNUTLS_RND_KEY, &auth->seed, sizeof(auth->seed)) != 0)
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no random numbers");
     hmac_sha256_set_key(&auth->mac, sizeof(key), key);
+    auth->throttle =
+        throttle_new(arena, (size_t)auth->config->failure_pairs, (size_t)auth->config->max_failures,
+                     auth->config->failure_window, key);
+    atomic_init(&auth->rounds, (unsigned)auth->config->secret_rounds);
     (void)pthread_mutex_init(&auth->hashing_lock, NULL); /* cannot fail without attributes */
     gnutls_memset(key, 0, sizeof(key));
     if (read_algs(auth, err) != 0 || make_dummies(auth, arena, err) != 0)
@@ -295,6 +329,13 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *state)
     free(local);
 }
 
+static void stop(void *self)
+{
+    struct auth *auth = self;
+    throttle_free(auth->throttle);
+    (void)pthread_mutex_destroy(&auth->hashing_lock);
+}
+
 static const struct andiron_service provides[] = {
     { ANDIRON_RESOURCE_TYPE "Client", &auth_client_type },
     { ANDIRON_RESOURCE_TYPE "Session", &auth_session_type },
@@ -303,13 +344,16 @@ static const struct andiron_service provides[] = {
 };
 static const char *const needs[] = { ANDIRON_STORE, ANDIRON_KEYS, NULL };
 static const char *const uses[] = { ANDIRON_SCOPES, NULL };
-static const struct andiron_route routes[] = { { .method = "POST",
-                                                 .pattern = "/auth/token",
-                                                 .handle = auth_token,
-                                                 .operation = "Token",
-                                                 .flags =
-                                                     ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH },
-                                               { .method = NULL } };
+enum { OAUTH = ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH };
+static const struct andiron_route routes[] = {
+    { "POST", "/auth/token", auth_token, "Token", OAUTH, NULL },
+    { "POST", "/auth/introspect", auth_introspect, "Introspect", OAUTH, NULL },
+    { "POST", "/auth/revoke", auth_revoke, "Revoke", OAUTH, NULL },
+    /* A token may always end itself: it proves itself, and no policy is asked. */
+    { "DELETE", "/Session", auth_end_session, "EndSession",
+      ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_SHARED, NULL },
+    { .method = NULL }
+};
 static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_AUTHENTICATE, auth_authenticate },
                                              { 0, NULL } };
 
@@ -317,4 +361,4 @@ ANDIRON_PLUGIN(.name = "auth", .version = "1.0.0",
                .summary = "Clients, sessions, Basic and Bearer authentication, access tokens",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
                .needs = needs, .uses = uses, .routes = routes, .hooks = hooks, .init = init,
-               .start = start, .loop_start = loop_start, .loop_stop = loop_stop);
+               .start = start, .loop_start = loop_start, .loop_stop = loop_stop, .stop = stop);

@@ -7,8 +7,12 @@
  * one hash: else a client with many connections would be told to come again whenever what was
  * proven has run out. This holds for clients that do not exist as well, so that nobody can tell
  * the two apart.
+ *
+ * Of `max-hashing` one address may have a quarter (2 at least), so that nobody's guesses keep others waiting.
  */
 #include "prove.h"
+
+enum { SHARES = 4, ADDRESS_TEXT = 64 };
 
 static void mac_of(const struct auth *auth, andiron_str id, andiron_str plain,
                    uint8_t out[SHA256_DIGEST_SIZE])
@@ -30,6 +34,13 @@ bool secret_is_proven(struct auth *auth, struct client *client, andiron_str plai
     return secret_same(mac, client->proven, sizeof(mac));
 }
 
+void secret_rounds_seen(struct auth *auth, unsigned rounds)
+{
+    unsigned most = atomic_load(&auth->rounds);
+    while (rounds > most && !atomic_compare_exchange_weak(&auth->rounds, &most, rounds))
+        ;
+}
+
 struct proving {
     struct proving *next;   /* in auth->hashing */
     struct proving *joined; /* those that wait for the same, then the next of them */
@@ -39,6 +50,7 @@ struct proving {
     struct secret secret;
     andiron_str plain;
     uint8_t mac[SHA256_DIGEST_SIZE]; /* of id and plain */
+    char address[ADDRESS_TEXT];
     bool is_right;
     enum proof *ret_proof;
     andiron_step_fn then;
@@ -51,6 +63,8 @@ static void hash_now(void *state)
     struct proving *p = state, **link = &p->auth->hashing, *joined;
 
     p->is_right = secret_is(&p->secret, p->plain);
+    /* Secrets stored under fewer rounds than others would tell by the time that they exist. */
+    secret_spend(p->plain, p->secret.rounds, atomic_load(&p->auth->rounds));
     (void)pthread_mutex_lock(&p->auth->hashing_lock);
     while (*link != p)
         link = &(*link)->next;
@@ -90,23 +104,27 @@ static enum andiron_step hash_or_join(struct proving *p)
 {
     struct auth *auth = p->auth;
     struct proving *other;
-    int64_t count = 0;
+    int64_t count = 0, own = 0, most = auth->config->max_hashing,
+            share = most / SHARES > 2 ? most / SHARES : 2;
 
     (void)pthread_mutex_lock(&auth->hashing_lock);
-    for (other = auth->hashing; other != NULL && !is_same(other, p); other = other->next)
+    for (other = auth->hashing; other != NULL && !is_same(other, p); other = other->next) {
         count++;
+        own += strcmp(other->address, p->address) == 0;
+    }
+    bool may = count < most && own < share;
     if (other != NULL) {
         (void)andiron_wait(p->req, hashed, p); /* before anybody can wake it */
         p->joined = other->joined;
         other->joined = p;
-    } else if (count < auth->config->max_hashing) {
+    } else if (may) {
         p->next = auth->hashing;
         auth->hashing = p;
     }
     (void)pthread_mutex_unlock(&auth->hashing_lock);
     if (other != NULL)
         return ANDIRON_AGAIN;
-    if (count < auth->config->max_hashing)
+    if (may)
         return andiron_offload(p->req, hash_now, hashed, p);
     *p->ret_proof = PROOF_BUSY;
     return andiron_ready(p->req, p->then, p->state);
@@ -129,6 +147,10 @@ enum andiron_step secret_prove(struct auth *auth, struct andiron_request *req, a
                            .ret_proof = ret_proof,
                            .then = then,
                            .state = state };
+    andiron_str address = andiron_request_remote(req);
+    if (address.len != 0)
+        memcpy(p->address, address.data,
+               address.len < ADDRESS_TEXT ? address.len : ADDRESS_TEXT - 1);
     mac_of(auth, id, plain, p->mac);
     if (p->client != NULL)
         p->secret = p->client->secret;

@@ -9,8 +9,11 @@
 enum proof {
     PROOF_WRONG,
     PROOF_RIGHT,
-    PROOF_BUSY /* too many secrets are being hashed already */
+    PROOF_BUSY /* too many secrets are being hashed already, or too many of this address */
 };
+
+/* Tells how many rounds a stored secret has, so that proving any takes as long. Any thread. */
+void secret_rounds_seen(struct auth *auth, unsigned rounds);
 
 /* Whether plain was proven lately to be the secret; costs an HMAC. */
 bool secret_is_proven(struct auth *auth, struct client *client, andiron_str plain);

@@ -31,6 +31,9 @@ ANDIRON_MUST_CHECK int secret_make(struct andiron_arena *arena, andiron_str plai
 /* Whether plain is the secret. Takes as long for a wrong one. */
 bool secret_is(const struct secret *secret, andiron_str plain);
 
+/* Takes as long as the rounds that are missing from done to most. */
+void secret_spend(andiron_str plain, unsigned done, unsigned most);
+
 /* Whether a and b are the same bytes, without telling by its time where they differ. */
 bool secret_same(const void *a, const void *b, size_t len);
 

@@ -64,6 +64,13 @@ struct stamping {
     andiron_str created_at;     /* absent: this is the first version */
 };
 
+static andiron_str instant(struct andiron_arena *arena, andiron_usec at)
+{
+    char *text = andiron_alloc(arena, ANDIRON_INSTANT_LEN);
+    andiron_instant(at, text);
+    return (andiron_str){ text, ANDIRON_INSTANT_LEN };
+}
+
 static char *put(char *out, andiron_str text)
 {
     memcpy(out, text.data, text.len);
@@ -77,7 +84,7 @@ static void stamp(void *state, struct andiron_arena *arena, struct andiron_write
                              update = TEXT("\",\"lastUpdated\":\""),
                              creation = TEXT("\",\"createdAt\":\""), end = TEXT("\"}");
     const struct stamping *s = state;
-    andiron_str updated = auth_instant(arena, write->updated);
+    andiron_str updated = instant(arena, write->updated);
     andiron_str created = s->created_at.data != NULL ? s->created_at : updated;
     char digits[24];
     size_t digit = sizeof(digits);
@@ -127,8 +134,8 @@ static andiron_str new_tail(struct andiron_arena *arena, const struct session *s
         andiron_json_put_raw(w, "scope", s->scope_json);
     andiron_json_put_str(w, "iss", s->issuer);
     andiron_json_put_raw(w, "audience", s->audience_json);
-    andiron_json_put_str(w, "start", auth_instant(arena, s->start));
-    andiron_json_put_str(w, "exp", auth_instant(arena, s->end));
+    andiron_json_put_str(w, "start", instant(arena, s->start));
+    andiron_json_put_str(w, "exp", instant(arena, s->end));
     andiron_json_put_bool(w, "active", true);
     if (s->token_hash.data != NULL)
         andiron_json_put_str(w, "access_token", s->token_hash);
@@ -136,10 +143,15 @@ static andiron_str new_tail(struct andiron_arena *arena, const struct session *s
     return tail_of(andiron_json_written(w));
 }
 
-/* Terms of the search parameter client, and ours for an opaque token (absent: none). */
+/*
+ * Terms of the search parameters client and active, as fhir would make them, and ours for an
+ * opaque token (absent: none).
+ */
 static const struct andiron_term *terms_of(struct andiron_arena *arena, andiron_str client,
-                                           andiron_str token_hash, size_t *ret_count)
+                                           bool active, andiron_str token_hash, size_t *ret_count)
 {
+    static const andiron_str booleans =
+        TEXT("http://terminology.hl7.org/CodeSystem/special-values");
     struct andiron_term *terms = andiron_alloc(arena, SESSION_TERMS * sizeof(*terms));
     size_t count = 0;
 
@@ -148,6 +160,12 @@ static const struct andiron_term *terms_of(struct andiron_arena *arena, andiron_
                                             .system = ANDIRON_STR("Client"),
                                             .text = client };
     terms[count++] = (struct andiron_term){ .param = "client", .kind = ANDIRON_TERM_PRESENT };
+    terms[count++] =
+        (struct andiron_term){ .param = "active",
+                               .kind = ANDIRON_TERM_TOKEN,
+                               .system = booleans,
+                               .text = active ? ANDIRON_STR("true") : ANDIRON_STR("false") };
+    terms[count++] = (struct andiron_term){ .param = "active", .kind = ANDIRON_TERM_PRESENT };
     if (token_hash.data != NULL)
         terms[count++] = (struct andiron_term){ .param = SESSION_TOKEN_PARAM,
                                                 .kind = ANDIRON_TERM_TOKEN,
@@ -167,10 +185,79 @@ void session_write(struct andiron_arena *arena, const struct session *session,
                                    .if_absent = true,
                                    .stamp = stamp,
                                    .stamp_state = s };
-    ret->terms = terms_of(arena, session->client, session->token_hash, &ret->term_count);
+    ret->terms = terms_of(arena, session->client, true, session->token_hash, &ret->term_count);
 }
 
 /* ---- ending ------------------------------------------------------------------------------- */
+
+bool session_end_write(struct andiron_arena *arena, const struct andiron_row *row,
+                       struct andiron_write *ret)
+{
+    andiron_json session;
+    andiron_str client;
+    struct andiron_json_writer *w = andiron_json_write(arena, BODY_MAX);
+    struct stamping *s = andiron_new(arena, struct stamping);
+
+    if (row->deleted || andiron_json_parse(arena, row->body, &session, NULL) != 0 ||
+        !andiron_json_true(andiron_json_get(session, "active")))
+        return false;
+    client = andiron_json_str(andiron_json_path(session, "client.id"));
+    struct andiron_json_iter it = { .of = session };
+    andiron_json_put_object(w, NULL);
+    while (andiron_json_next(&it))
+        if (!andiron_str_eq(it.name, ANDIRON_STR("resourceType")) &&
+            !andiron_str_eq(it.name, ANDIRON_STR("id")) &&
+            !andiron_str_eq(it.name, ANDIRON_STR("meta")) &&
+            !andiron_str_eq(it.name, ANDIRON_STR("active")) &&
+            !andiron_str_eq(it.name, ANDIRON_STR("access_token")))
+            andiron_json_put_member(w, it.name, it.value);
+    andiron_json_put_bool(w, "active", false);
+    andiron_json_put_end(w);
+    s->before = head_of(arena, row->ref.id);
+    s->behind = tail_of(andiron_json_written(w));
+    s->created_at = andiron_json_str(andiron_json_path(session, "meta.createdAt"));
+    *ret = (struct andiron_write){ .ref = { .type = ANDIRON_STR("Session"), .id = row->ref.id },
+                                   .stamp = stamp,
+                                   .stamp_state = s };
+    ret->terms = terms_of(arena, client, false, (andiron_str){ NULL, 0 }, &ret->term_count);
+    return true;
+}
+
+struct ending_one {
+    struct auth *auth;
+    struct andiron_write write;
+    struct andiron_commit commit;
+    struct andiron_error *ret_error;
+    andiron_step_fn then;
+    void *state;
+};
+
+static enum andiron_step one_ended(struct andiron_request *req, void *state)
+{
+    struct ending_one *e = state;
+    *e->ret_error = e->commit.error;
+    if (e->commit.error.code == ANDIRON_OK)
+        atomic_fetch_add(auth_session_epoch(e->auth, e->write.ref.id), 1);
+    return e->then(req, e->state);
+}
+
+enum andiron_step session_end(struct auth *auth, struct andiron_request *req,
+                              const struct andiron_row *row, struct andiron_error *ret_error,
+                              andiron_step_fn then, void *state)
+{
+    const struct andiron_store *store = auth->store.table;
+    struct ending_one *e = andiron_new(andiron_request_arena(req), struct ending_one);
+
+    *ret_error = (struct andiron_error){ .code = ANDIRON_OK };
+    if (!session_end_write(andiron_request_arena(req), row, &e->write))
+        return then(req, state);
+    e->auth = auth;
+    e->ret_error = ret_error;
+    e->then = then;
+    e->state = state;
+    e->commit = (struct andiron_commit){ .writes = &e->write, .count = 1 };
+    return store->commit(auth->store.self, req, &e->commit, one_ended, e);
+}
 
 struct ending {
     struct auth *auth;
@@ -207,38 +294,6 @@ static enum andiron_step page_ended(struct andiron_request *req, void *state)
     return end_page(req, e);
 }
 
-/* The next version of an active Session: the same, but not active and without its token. */
-static bool end_row(struct ending *e, struct andiron_arena *arena, const struct andiron_row *row,
-                    struct andiron_write *ret)
-{
-    andiron_json session;
-    struct andiron_json_writer *w = andiron_json_write(arena, BODY_MAX);
-    struct stamping *s = andiron_new(arena, struct stamping);
-
-    if (row->deleted || andiron_json_parse(arena, row->body, &session, NULL) != 0 ||
-        !andiron_json_true(andiron_json_get(session, "active")))
-        return false;
-    struct andiron_json_iter it = { .of = session };
-    andiron_json_put_object(w, NULL);
-    while (andiron_json_next(&it))
-        if (!andiron_str_eq(it.name, ANDIRON_STR("resourceType")) &&
-            !andiron_str_eq(it.name, ANDIRON_STR("id")) &&
-            !andiron_str_eq(it.name, ANDIRON_STR("meta")) &&
-            !andiron_str_eq(it.name, ANDIRON_STR("active")) &&
-            !andiron_str_eq(it.name, ANDIRON_STR("access_token")))
-            andiron_json_put_member(w, it.name, it.value);
-    andiron_json_put_bool(w, "active", false);
-    andiron_json_put_end(w);
-    s->before = head_of(arena, row->ref.id);
-    s->behind = tail_of(andiron_json_written(w));
-    s->created_at = andiron_json_str(andiron_json_path(session, "meta.createdAt"));
-    *ret = (struct andiron_write){ .ref = { .type = ANDIRON_STR("Session"), .id = row->ref.id },
-                                   .stamp = stamp,
-                                   .stamp_state = s };
-    ret->terms = terms_of(arena, e->client, (andiron_str){ NULL, 0 }, &ret->term_count);
-    return true;
-}
-
 static enum andiron_step page_read(struct andiron_request *req, void *state)
 {
     struct ending *e = state;
@@ -248,7 +303,8 @@ static enum andiron_step page_read(struct andiron_request *req, void *state)
         return end_failed(e, &e->rows.error);
     e->commit = (struct andiron_commit){ .writes = e->writes };
     for (size_t i = 0; i < e->rows.count && e->commit.count < END_PAGE; i++)
-        if (end_row(e, andiron_request_arena(req), &e->rows.rows[i], &e->writes[e->commit.count]))
+        if (session_end_write(andiron_request_arena(req), &e->rows.rows[i],
+                              &e->writes[e->commit.count]))
             e->commit.count++;
     if (e->commit.count == 0)
         return page_ended(req, e);

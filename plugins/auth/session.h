@@ -6,7 +6,7 @@
 
 #include "clients.h"
 
-enum { SESSION_ID = 36, SESSION_TERMS = 3 };
+enum { SESSION_ID = 36, SESSION_TERMS = 5 };
 
 /* Our own index term for opaque tokens; no search parameter of that name exists. */
 #define SESSION_TOKEN_PARAM "_access-token"
@@ -31,6 +31,18 @@ andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token);
 /* Fills a write that creates it, with its terms; all in arena. */
 void session_write(struct andiron_arena *arena, const struct session *session,
                    struct andiron_write *ret);
+
+/* A write that ends a Session as it was read: the same, but not active and without its token. */
+bool session_end_write(struct andiron_arena *arena, const struct andiron_row *row,
+                       struct andiron_write *ret); /* false: it has ended already */
+
+/*
+ * Ends the Session that was read, if it has not ended already. Its token is refused on all loops of
+ * this process from then on.
+ */
+enum andiron_step session_end(struct auth *auth, struct andiron_request *req,
+                              const struct andiron_row *row, struct andiron_error *ret_error,
+                              andiron_step_fn then, void *state);
 
 /* Ends all Sessions of a Client, in the background. */
 void session_end_all(struct auth *auth, struct andiron_loop *loop, andiron_str client);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "basic.h"
 #include "client.h"
 #include "params.h"
 #include "secret.h"
@@ -124,6 +125,10 @@ static void broken_clients_are_refused_at_their_element(void **state)
         { "{\"grant_types\":[\"basic\"]}", ANDIRON_E_BUSINESS_RULE, "Client.secret" },
         { "{\"grant_types\":[\"client_credentials\"]}", ANDIRON_E_BUSINESS_RULE,
           "Client.jwks_uri" },
+        { "{\"grant_types\":[\"client_credentials\"],\"jwks\":[]}", ANDIRON_E_BUSINESS_RULE,
+          "Client.jwks_uri" },
+        { "{\"grant_types\":[\"client_credentials\"],\"jwks\":{\"keys\":[]}}",
+          ANDIRON_E_BUSINESS_RULE, "Client.jwks_uri" },
         { "{\"grant_types\":[\"basic\"],\"jwks\":[" KEY "]}", ANDIRON_E_BUSINESS_RULE,
           "Client.secret" },
         /* CL-23 */
@@ -252,18 +257,18 @@ static void stored_secrets_of_other_forms_are_none(void **state)
 static void form_and_json_carry_the_same_parameters(void **state)
 {
     (void)state;
-    struct token_params form, json;
+    struct oauth_params form, json;
     struct andiron_error err;
     assert_int_equal(params_read(arena, FORM,
                                  ANDIRON_STR("grant_type=client_credentials&scope=a%2Fb+c&"
                                              "other=1&other=2&client_id=&client_%73ecret=%25"),
-                                 &form, &err),
+                                 PARAMS_OF_GRANT, &form, &err),
                      0);
     assert_int_equal(params_read(arena, JSON,
                                  ANDIRON_STR("{\"grant_type\":\"client_credentials\",\"scope\":"
                                              "\"a/b c\",\"other\":[1],\"client_id\":\"\","
                                              "\"client_secret\":\"%\"}"),
-                                 &json, &err),
+                                 PARAMS_OF_GRANT, &json, &err),
                      0);
     assert_true(andiron_str_eq(form.grant_type, ANDIRON_STR("client_credentials")));
     assert_true(andiron_str_eq(form.scope, ANDIRON_STR("a/b c")));
@@ -301,12 +306,52 @@ static void ambiguous_or_broken_bodies_are_refused(void **state)
         { "multipart/form-data; boundary=x", "" },
         { "application/jsonx", "{}" },
     };
-    struct token_params params;
+    struct oauth_params params;
     struct andiron_error err;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (params_read(arena, andiron_str_of(rows[i].type), andiron_str_of(rows[i].body), &params,
-                        &err) == 0)
+        if (params_read(arena, andiron_str_of(rows[i].type), andiron_str_of(rows[i].body),
+                        PARAMS_OF_GRANT, &params, &err) == 0)
             fail_msg("accepted: %s %s", rows[i].type, rows[i].body);
+}
+
+static void parameters_of_other_endpoints_are_ignored(void **state)
+{
+    (void)state;
+    struct oauth_params params;
+    struct andiron_error err;
+    assert_int_equal(params_read(arena, JSON, ANDIRON_STR("{\"scope\":\"a\",\"token\":[1]}"),
+                                 PARAMS_OF_GRANT, &params, &err),
+                     0);
+    assert_null(params.token.data);
+    assert_int_equal(params_read(arena, JSON, ANDIRON_STR("{\"scope\":[1],\"token\":\"a\"}"),
+                                 PARAMS_OF_TOKEN, &params, &err),
+                     0);
+    assert_null(params.scope.data);
+    assert_true(andiron_str_eq(params.token, ANDIRON_STR("a")));
+    assert_int_equal(
+        params_read(arena, FORM, ANDIRON_STR("token=a&token=a"), PARAMS_OF_TOKEN, &params, &err),
+        -1);
+}
+
+static void basic_credentials_have_one_spelling(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "",
+                                         "cm9vd DpzZWNyZXQ=",
+                                         "cm9vdDpzZWNyZXQ= ",
+                                         "!!!",
+                                         "cm9vdA==",
+                                         "cm9vdDpzZWNyZXQ",
+                                         "cm9vdDpzZWNyZXQ==",
+                                         "cm9vdDoA",
+                                         "cm9vdDpz\nZWNyZXQ=" };
+    andiron_str id, secret;
+    assert_int_equal(basic_read(arena, ANDIRON_STR("cm9vdDpzZWNyZXQ="), &id, &secret), 0);
+    assert_true(andiron_str_eq(id, ANDIRON_STR("root")));
+    assert_true(andiron_str_eq(secret, ANDIRON_STR("secret")));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (basic_read(arena, andiron_str_of(wrong[i]), &id, &secret) == 0)
+            fail_msg("taken: %s", wrong[i]);
 }
 
 int main(void)
@@ -321,6 +366,8 @@ int main(void)
         cmocka_unit_test(stored_secrets_of_other_forms_are_none),
         cmocka_unit_test(form_and_json_carry_the_same_parameters),
         cmocka_unit_test(ambiguous_or_broken_bodies_are_refused),
+        cmocka_unit_test(parameters_of_other_endpoints_are_ignored),
+        cmocka_unit_test(basic_credentials_have_one_spelling),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -218,7 +218,8 @@ static andiron_str session_present(void *self, struct andiron_request *req, andi
     return andiron_json_written(w);
 }
 
-static const char *const session_search[] = { "client:reference:client", NULL };
+static const char *const session_search[] = { "client:reference:client", "active:token:active",
+                                              NULL };
 static const char *const session_references[] = { "client", "user", NULL };
 
 const struct andiron_resource_type auth_session_type = {

@@ -1,0 +1,13 @@
+/*
+ * Bearer tokens of requests.
+ */
+#ifndef AUTH_BEARER_H
+#define AUTH_BEARER_H
+
+#include "auth.h"
+
+/* Makes what the token stands for the request's principal and goes on; or fails it with 401. */
+enum andiron_step bearer_prove(struct andiron_request *req, struct auth *auth, andiron_str text,
+                               andiron_step_fn then, void *state);
+
+#endif
