@@ -123,7 +123,7 @@ static struct iter *of_id(struct run *run, const struct node *n)
 /* What the index lists directly. */
 static struct iter *cheap(struct run *run, struct node *n);
 /* What must be gathered first. */
-static struct iter *costly(struct run *run, struct node *n, bool beside);
+static struct iter *costly(struct run *run, struct node *n, const struct node *all, bool beside);
 
 /* Every alternative needs an iterator of its own; costly ones only if allowed. */
 static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
@@ -133,7 +133,7 @@ static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
     for (size_t i = 0; i < n->arg_count; i++) {
         args[i] = cheap(run, n->args[i]);
         if (args[i] == NULL && allow_costly && !run->failed)
-            args[i] = costly(run, n->args[i], false);
+            args[i] = costly(run, n->args[i], NULL, false);
         if (args[i] == NULL)
             return NULL;
     }
@@ -185,7 +185,7 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
     for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
         if (n->args[i]->listed)
             continue;
-        it = costly(run, n->args[i], count != 0);
+        it = costly(run, n->args[i], n, count != 0);
         if (run->failed || run->stopped)
             return NULL;
         if (it == NULL)
@@ -228,13 +228,13 @@ static struct iter *cheap(struct run *run, struct node *n)
     }
 }
 
-static struct iter *costly(struct run *run, struct node *n, bool beside)
+static struct iter *costly(struct run *run, struct node *n, const struct node *all, bool beside)
 {
     if (run->failed || run->stopped)
         return NULL;
     switch (n->op) {
     case NODE_TERM:
-        return gather_range(run, n, beside || run->sort_count != 0);
+        return gather_range(run, n, all, beside || run->sort_count != 0);
     case NODE_CHAIN:
         return gather_chain(run, n);
     case NODE_HAS:
@@ -254,7 +254,7 @@ struct iter *drive_filter(struct run *run, struct node *n)
         return of_and(run, n, true);
     struct iter *it = cheap(run, n);
     if (it == NULL)
-        it = costly(run, n, false);
+        it = costly(run, n, NULL, false);
     if (it != NULL)
         n->settled = iter_is_exact(it) && n->op != NODE_TERM && n->op != NODE_OR;
     return it;

@@ -7,10 +7,12 @@
 #include "filter.h"
 #include "iter.h"
 #include "keys.h"
+#include "range.h"
 #include "rows.h"
 
 enum {
-    RANGE_MAX = 10000,  /* entries of a range that are gathered and sorted */
+    RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
+    BRIEF_MAX = 2000,   /* on a loop: a fraction of a millisecond's work */
     TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
     GATHER_WORK = 20000 /* rows that gathering may look at */
 };
@@ -33,47 +35,6 @@ static void gather_add(struct gather *g, int64_t key)
         g->keys[g->count++] = key;
     else
         g->overflow = true;
-}
-
-/* Bounds of lo within which every date of a class lies that compares so. */
-static void date_bounds(const struct node *n, int64_t class, int64_t *ret_from, int64_t *ret_to)
-{
-    andiron_usec low = n->term->range.date.low, high = n->term->range.date.high;
-    int64_t from = INT64_MIN, to = INT64_MAX;
-    int64_t reach = class == 0 ? ROWS_DAY : INT64_MAX; /* how far before its end a date begins */
-
-    switch (n->compare) {
-    case ANDIRON_CMP_EQ:
-        from = low;
-        to = high;
-        break;
-    case ANDIRON_CMP_AP:
-        to = high;
-        from = class == 0 && low > INT64_MIN + reach ? low - reach : INT64_MIN;
-        break;
-    case ANDIRON_CMP_GE:
-        from = class == 0 && high > INT64_MIN + reach ? high - reach : INT64_MIN;
-        if (low < from)
-            from = low;
-        break;
-    case ANDIRON_CMP_GT:
-        from = class == 0 && high > INT64_MIN + reach ? high - reach : INT64_MIN;
-        break;
-    case ANDIRON_CMP_LT:
-    case ANDIRON_CMP_EB:
-        to = low;
-        break;
-    case ANDIRON_CMP_LE:
-        to = low > high ? low : high;
-        break;
-    case ANDIRON_CMP_SA:
-        from = high;
-        break;
-    default:
-        break;
-    }
-    *ret_from = from;
-    *ret_to = to;
 }
 
 static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n, struct gather *g)
@@ -105,14 +66,26 @@ static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n, s
     return 0;
 }
 
-static int gather_dates(struct run *run, const struct node *n, struct gather *g)
+/* Whether another condition of the same conjunction is met by the same value as n. */
+static bool goes_along(const struct node *n, const struct node *other)
+{
+    return other->op == NODE_TERM && other != n && n->single && other->p == n->p &&
+           other->kind == n->kind && other->hash == n->hash && other->compare != ANDIRON_CMP_NE;
+}
+
+static int gather_dates(struct run *run, const struct node *n, const struct node *all,
+                        struct gather *g)
 {
     for (int64_t class = 0; class < 2 && !g->overflow; class ++) {
         sqlite3_stmt *s = db_statement(run->db, DB_RANGE_DATE);
-        int64_t from, to;
+        int64_t from = INT64_MIN, to = INT64_MAX;
         if (s == NULL)
             return run_fail(run);
-        date_bounds(n, class, &from, &to);
+        range_dates(n, class, &from, &to);
+        for (size_t i = 0; all != NULL && i < all->arg_count; i++) {
+            if (goes_along(n, all->args[i]))
+                range_dates(all->args[i], class, &from, &to);
+        }
         sqlite3_bind_int64(s, 1, n->p);
         sqlite3_bind_int64(s, 2, class);
         sqlite3_bind_int64(s, 3, from);
@@ -124,23 +97,19 @@ static int gather_dates(struct run *run, const struct node *n, struct gather *g)
     return 0;
 }
 
-static int gather_numbers(struct run *run, const struct node *n, struct gather *g)
+static int gather_numbers(struct run *run, const struct node *n, const struct node *all,
+                          struct gather *g)
 {
     sqlite3_stmt *s = db_statement(run->db, DB_RANGE_NUMBER);
-    double low = n->term->range.number.low, high = n->term->range.number.high;
     double from = -1.0 / 0.0, to = 1.0 / 0.0;
 
     if (s == NULL)
         return run_fail(run);
-    /* Only the lower end is in the index order; ranges may begin far below. */
-    if (n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_SA)
-        from = n->compare == ANDIRON_CMP_EQ ? low : high;
-    if (n->compare == ANDIRON_CMP_EQ || n->compare == ANDIRON_CMP_AP)
-        to = high;
-    if (n->compare == ANDIRON_CMP_LT || n->compare == ANDIRON_CMP_EB)
-        to = low;
-    if (n->compare == ANDIRON_CMP_LE)
-        to = high > low ? high : low;
+    range_numbers(n, &from, &to);
+    for (size_t i = 0; all != NULL && i < all->arg_count; i++) {
+        if (goes_along(n, all->args[i]))
+            range_numbers(all->args[i], &from, &to);
+    }
     sqlite3_bind_int64(s, 1, n->p);
     sqlite3_bind_int64(s, 2, (int64_t)n->hash);
     sqlite3_bind_double(s, 3, from);
@@ -178,7 +147,8 @@ static int gather_strings(struct run *run, const struct node *n, struct gather *
  * Ranges of dates, numbers and strings, if they are short; beside another iterator, or an
  * index in sort order, only if they are so short as to be the better driver.
  */
-struct iter *gather_range(struct run *run, const struct node *n, bool beside)
+struct iter *gather_range(struct run *run, const struct node *n, const struct node *all,
+                          bool beside)
 {
     struct gather g;
     struct iter *it;
@@ -193,36 +163,45 @@ struct iter *gather_range(struct run *run, const struct node *n, bool beside)
     if (n->kind != KEYS_DATE && n->kind != KEYS_NUMBER && n->kind != KEYS_QUANTITY &&
         n->kind != KEYS_STRING)
         return NULL;
-    g = gather_new(run, beside ? (size_t)run->store->config->short_list : RANGE_MAX);
+    bool few = beside || run->trying;
+    size_t short_list = (size_t)run->store->config->short_list;
+    g = gather_new(run, few ? short_list : run->place->brief ? BRIEF_MAX : RANGE_MAX);
     if (n->kind == KEYS_DATE)
-        rc = gather_dates(run, n, &g);
+        rc = gather_dates(run, n, all, &g);
     else if (n->kind == KEYS_STRING)
         rc = gather_strings(run, n, &g);
     else
-        rc = gather_numbers(run, n, &g);
+        rc = gather_numbers(run, n, all, &g);
+    if (rc == 0 && g.overflow && !beside) {
+        run->refused = run->refused || run->trying;
+        run->stopped = run->stopped || (!run->trying && run->place->brief); /* the pool has time */
+    }
     if (rc != 0 || g.overflow)
         return NULL;
     it = iter_array(run, g.keys, g.count,
                     n->kind == KEYS_DATE     ? "date range"
                     : n->kind == KEYS_STRING ? "string range"
                                              : "number range");
-    iter_set_exact(it, n->kind != KEYS_STRING); /* strings are cut in the index */
+    /* Strings are cut in the index: behind what they begin with, if that is not too long. */
+    iter_set_exact(it, n->kind != KEYS_STRING || (n->compare == ANDIRON_CMP_STARTS &&
+                                                  n->text.len + 4 <= ROWS_STRING_MAX));
     return it;
 }
 
 /*
- * Current versions that satisfy a filter of another type, if they are few; for chains and
- * _has. NULL: too many, or too much work.
+ * Current versions that satisfy a filter of another type, or their resources, if they are few; for
+ * _has and chains. NULL: too many, or too much work.
  */
-static struct gather *gather_matches(struct run *run, struct node *filter)
+static struct gather *gather_matches(struct run *run, struct node *filter, bool resources)
 {
     struct gather *g = andiron_new(run->arena, struct gather);
     struct iter *it = drive_filter(run, filter);
     int64_t key = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
     int64_t end_work = run->work + GATHER_WORK;
 
-    if (run->failed || run->stopped || it == NULL)
-        return NULL; /* everything of the type is a candidate: judge from this side instead */
+    /* All of the type, or many of them, are candidates: judge from this side instead. */
+    if (run->failed || run->stopped || it == NULL || !iter_may_be_few(run, it, TARGETS_MAX))
+        return NULL;
     *g = gather_new(run, TARGETS_MAX);
     for (;;) {
         struct candidate c;
@@ -236,9 +215,8 @@ static struct gather *gather_matches(struct run *run, struct node *filter)
         if (found < 0)
             return NULL;
         if (found == 1) {
-            /* Vids of this moment; what they belong to is looked up by the caller. */
             if (filter_matches(run, filter, &c, true))
-                gather_add(g, key);
+                gather_add(g, resources ? c.rid : key);
             candidate_end(run, &c);
         }
         if (g->overflow || run->failed)
@@ -247,39 +225,18 @@ static struct gather *gather_matches(struct run *run, struct node *filter)
     }
 }
 
-static int rid_of(struct run *run, int64_t vid, int64_t *ret)
-{
-    struct candidate c;
-    int found = candidate_load(run, vid, &c);
-
-    *ret = 0;
-    if (found == 1) {
-        *ret = c.rid;
-        candidate_end(run, &c);
-    }
-    return found < 0 ? -1 : 0;
-}
-
 struct iter *gather_chain(struct run *run, struct node *n)
 {
-    struct gather *g = gather_matches(run, n->args[0]);
+    struct gather *g = gather_matches(run, n->args[0], true);
     struct iter *it;
-    size_t added = 0;
 
     if (g == NULL)
         return NULL;
-    it = iter_lists(run, g->count + 1, "chain");
-    for (size_t i = 0; i < g->count; i++) {
-        int64_t rid;
-        if (rid_of(run, iter_vid(run, g->keys[i]), &rid) != 0)
-            return NULL;
-        if (rid == 0)
-            continue;
-        iter_add_ref(it, n->p, rid);
-        added++;
-    }
-    if (added == 0)
+    if (g->count == 0)
         return iter_array(run, NULL, 0, "chain");
+    it = iter_lists(run, g->count, "chain");
+    for (size_t i = 0; i < g->count; i++)
+        iter_add_ref(it, n->p, g->keys[i]);
     return it;
 }
 
@@ -307,7 +264,7 @@ static int gather_referred(struct run *run, const struct node *n, int64_t vid, s
 
 struct iter *gather_has(struct run *run, struct node *n)
 {
-    struct gather *sources = gather_matches(run, n->args[0]);
+    struct gather *sources = gather_matches(run, n->args[0], false);
     struct gather g;
 
     if (sources == NULL)

@@ -7,8 +7,12 @@
 
 #include "plan.h"
 
-/* Of a range of dates, numbers or strings. beside: only if so short as to be the better driver. */
-struct iter *gather_range(struct run *run, const struct node *n, bool beside);
+/*
+ * Of a range of dates, numbers or strings. all: the conjunction that n belongs to, or NULL.
+ * beside: only if so short as to be the better driver.
+ */
+struct iter *gather_range(struct run *run, const struct node *n, const struct node *all,
+                          bool beside);
 /* Of a chain: lists of those who refer to the targets that satisfy its inner condition. */
 struct iter *gather_chain(struct run *run, struct node *n);
 /* Of _has: those whom resources refer to that satisfy its inner condition. */

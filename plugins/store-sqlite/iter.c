@@ -401,6 +401,13 @@ bool iter_is_short(struct run *run, const struct iter *it)
     return sum <= max;
 }
 
+bool iter_may_be_few(struct run *run, const struct iter *it, int64_t max)
+{
+    int64_t n = iter_count(run, it, max + 1);
+
+    return n <= max && !run->failed; /* -1: not known */
+}
+
 /* ---- explaining -------------------------------------------------------------------------- */
 
 enum { EXPLAIN_ARGS = 16 };

@@ -22,6 +22,8 @@ int64_t iter_seek(struct run *run, struct iter *it, int64_t key);
 bool iter_has(struct run *run, struct iter *it, int64_t key);
 /* Whether it surely brings few entries. */
 bool iter_is_short(struct run *run, const struct iter *it);
+/* Whether it may bring at most max: false only if that is certain not to be. */
+bool iter_may_be_few(struct run *run, const struct iter *it, int64_t max);
 /* Whether everything it brings satisfies the filter it was made from. */
 bool iter_is_exact(const struct iter *it);
 void iter_set_exact(struct iter *it, bool exact);

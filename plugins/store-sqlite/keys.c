@@ -263,6 +263,26 @@ broken:
     return false;
 }
 
+static bool is_range(enum keys_kind kind)
+{
+    return kind == KEYS_DATE || kind == KEYS_NUMBER || kind == KEYS_QUANTITY;
+}
+
+bool keys_next_several(struct keys_cursor *c, int64_t *ret_p)
+{
+    struct keys_entry last = { .p = 0 }, e;
+
+    while (keys_next(c, &e)) {
+        if (is_range(e.kind) && e.group == 0 && last.group == 0 && e.p == last.p &&
+            e.kind == last.kind) {
+            *ret_p = e.p;
+            return true;
+        }
+        last = e;
+    }
+    return false;
+}
+
 /* ---- packing ------------------------------------------------------------------- */
 
 /* Entries one behind the other in one growing piece of the arena, with their places. */
@@ -516,6 +536,31 @@ static andiron_str finish(struct packer *k)
     return (andiron_str){ (const char *)out.bytes, out.len };
 }
 
+/* Lets the source know of params with several values in this resource. */
+static int note_several(struct keys_source *source, int64_t type, const struct andiron_term *terms,
+                        size_t count, andiron_str keys)
+{
+    struct keys_cursor c = keys_begin(keys);
+    int64_t several, p, last = 0;
+
+    while (keys_next_several(&c, &several)) {
+        for (size_t i = 0; several != last && i < count; i++) {
+            if (source->param(source->arg, type, andiron_str_of(terms[i].param),
+                              1u << terms[i].kind, &p) != 0)
+                return -1;
+            if (p != several)
+                continue;
+            if (source->param(source->arg, type, andiron_str_of(terms[i].param), NAMES_SEVERAL,
+                              &p) != 0)
+                return -1;
+            if (p == 0)
+                source->incomplete = true;
+            last = several;
+        }
+    }
+    return 0;
+}
+
 int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t type,
               const struct andiron_term *terms, size_t count, andiron_str *ret,
               struct andiron_error *err)
@@ -552,7 +597,7 @@ int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t t
         k.count++;
     }
     *ret = finish(&k);
-    return 0;
+    return note_several(source, type, terms, count, *ret);
 }
 
 andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)

@@ -80,6 +80,9 @@ struct keys_cursor keys_begin(andiron_str keys);
 /* Next entry; false at the end. */
 bool keys_next(struct keys_cursor *c, struct keys_entry *ret);
 
+/* Next param of which a list has several dates, numbers or quantities; false at the end. */
+bool keys_next_several(struct keys_cursor *c, int64_t *ret_p);
+
 /* Where packing finds what a list refers to. */
 struct keys_source {
     struct names *names;

@@ -13,6 +13,12 @@
 
 enum { NAMES_TYPES_MAX = 1024 };
 
+/*
+ * Beside the kinds of a param: some resource had several dates, numbers or quantities in it.
+ * Without it, a resource that satisfies conditions on the param does so by its only value.
+ */
+enum { NAMES_SEVERAL = 1 << 16 };
+
 struct names;
 
 struct names *names_new(const struct hash_key *key);

@@ -8,6 +8,7 @@
  */
 #include "order.h"
 
+#include "range.h"
 #include "rows.h"
 
 enum { BATCH_FIRST = 16, BATCH_MAX = 256, VALUES_MAX = 64 };
@@ -31,6 +32,10 @@ struct stream {
     size_t count, at, batch, room;
     struct entry last; /* where the next batch begins */
     bool started, ended;
+
+    /* BY_NUMBER, BY_REAL: values are within these */
+    int64_t low, high;
+    double real_low, real_high;
 
     /* BY_LIST: values from `at_value` on are to be read */
     int list; /* statement */
@@ -66,8 +71,23 @@ static struct stream *add(struct order *o, int down, int up, int by, int64_t p, 
                           .by = by,
                           .p = p,
                           .class = class,
-                          .batch = BATCH_FIRST };
+                          .batch = BATCH_FIRST,
+                          .low = INT64_MIN,
+                          .high = INT64_MAX,
+                          .real_low = -1.0 / 0.0,
+                          .real_high = 1.0 / 0.0 };
     return t;
+}
+
+/* Leaves out what cannot match, where the plan knows the values of matches. */
+static void bound(struct stream *t, const struct plan_sort *sort)
+{
+    for (size_t i = 0; i < 2 && sort->within[i] != NULL; i++) {
+        if (t->by == BY_NUMBER)
+            range_dates(sort->within[i], t->class, &t->low, &t->high);
+        else
+            range_numbers(sort->within[i], &t->real_low, &t->real_high);
+    }
 }
 
 static void add_list(struct order *o, int64_t p, enum rows_value_kind kind)
@@ -91,12 +111,12 @@ static void add_plan(struct order *o, const struct plan *plan, const struct plan
         return; /* no resource has a value */
     switch (sort->kind) {
     case ANDIRON_TERM_DATE:
-        add(o, DB_ORDER_DATE_DOWN, DB_ORDER_DATE_UP, BY_NUMBER, sort->p, 0);
-        add(o, DB_ORDER_DATE_DOWN, DB_ORDER_DATE_UP, BY_NUMBER, sort->p, 1);
+        for (int64_t class = 0; class < 2; class ++)
+            bound(add(o, DB_ORDER_DATE_DOWN, DB_ORDER_DATE_UP, BY_NUMBER, sort->p, class), sort);
         break;
     case ANDIRON_TERM_NUMBER:
     case ANDIRON_TERM_QUANTITY:
-        add(o, DB_ORDER_NUMBER_DOWN, DB_ORDER_NUMBER_UP, BY_REAL, sort->p, 0);
+        bound(add(o, DB_ORDER_NUMBER_DOWN, DB_ORDER_NUMBER_UP, BY_REAL, sort->p, 0), sort);
         break;
     case ANDIRON_TERM_STRING:
         add(o, DB_ORDER_STRING_DOWN, DB_ORDER_STRING_UP, BY_TEXT, sort->p, 0);
@@ -156,10 +176,13 @@ static void bind_start(sqlite3_stmt *s, const struct order *o, const struct stre
     sqlite3_bind_int64(s, 4, t->started ? t->last.vid : order_before(o));
     switch (t->by) {
     case BY_NUMBER:
-        sqlite3_bind_int64(s, 3, t->started ? v->number : o->descending ? INT64_MAX : INT64_MIN);
+        sqlite3_bind_int64(s, 3, t->started ? v->number : o->descending ? t->high : t->low);
         break;
     case BY_REAL:
-        sqlite3_bind_double(s, 3, t->started ? v->real : o->descending ? 1.0 / 0.0 : -1.0 / 0.0);
+        sqlite3_bind_double(s, 3,
+                            t->started      ? v->real
+                            : o->descending ? t->real_high
+                                            : t->real_low);
         break;
     default:
         if (t->started)
@@ -194,6 +217,15 @@ static struct entry entry_of(struct run *run, const struct stream *t, sqlite3_st
     return e;
 }
 
+static bool is_outside(const struct order *o, const struct stream *t, const struct entry *e)
+{
+    if (t->by == BY_NUMBER)
+        return o->descending ? e->value.number < t->low : e->value.number > t->high;
+    if (t->by == BY_REAL)
+        return o->descending ? e->value.real < t->real_low : e->value.real > t->real_high;
+    return false;
+}
+
 static int fill_by_index(struct run *run, const struct order *o, struct stream *t)
 {
     sqlite3_stmt *s = db_statement(run->db, t->statement);
@@ -205,14 +237,17 @@ static int fill_by_index(struct run *run, const struct order *o, struct stream *
     sqlite3_bind_int64(s, 2, t->class);
     bind_start(s, o, t);
     sqlite3_bind_int64(s, 5, (int64_t)t->batch);
-    while (t->count < t->batch && (more = db_step(run->db, s)) == 1)
-        t->entries[t->count++] = entry_of(run, t, s);
+    while (t->count < t->batch && (more = db_step(run->db, s)) == 1) {
+        t->entries[t->count] = entry_of(run, t, s);
+        if (is_outside(o, t, &t->entries[t->count]))
+            break;
+        t->count++;
+    }
     if (more < 0)
         return run_fail(run);
-    if (t->count == t->batch)
+    if (more == 1)
         sqlite3_reset(s);
-    else
-        t->ended = true;
+    t->ended = t->count < t->batch;
     return 0;
 }
 

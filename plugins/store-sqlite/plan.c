@@ -9,7 +9,7 @@
 #include "iter.h"
 #include "rows.h"
 
-enum { THOROUGH = 20, LOOP_MS = 2 };
+enum { THOROUGH = 20, LOOP_US = 1000, MS = 1000 };
 
 int run_fail(struct run *run)
 {
@@ -20,12 +20,12 @@ int run_fail(struct run *run)
     return -1;
 }
 
-int64_t run_clock_ms(void)
+int64_t run_clock_us(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 void run_budget(struct run *run)
@@ -36,10 +36,10 @@ void run_budget(struct run *run)
     run->spent += run->work;
     run->work = 0;
     run->work_max = config->scan_budget * THOROUGH;
-    run->until_ms = run_clock_ms() + config->timeout;
+    run->until_us = run_clock_us() + config->timeout * MS;
     if (run->place->brief) {
         run->work_max = config->loop_budget;
-        run->until_ms = run_clock_ms() + LOOP_MS;
+        run->until_us = run_clock_us() + LOOP_US;
     } else if (run->place->hurried) {
         run_moved(run);
     }
@@ -54,9 +54,9 @@ void run_moved(struct run *run)
     run->moved = true;
     if (run->work_max > run->work + config->scan_budget)
         run->work_max = run->work + config->scan_budget;
-    int64_t until = run_clock_ms() + config->scan_time;
-    if (until < run->until_ms)
-        run->until_ms = until;
+    int64_t until = run_clock_us() + config->scan_time * MS;
+    if (until < run->until_us)
+        run->until_us = until;
 }
 
 bool run_spend(struct run *run, int64_t rows)
@@ -66,7 +66,7 @@ bool run_spend(struct run *run, int64_t rows)
     run->work += rows;
     if (run->work > run->work_max)
         run->stopped = true;
-    else if (before / 256 != run->work / 256 && run_clock_ms() > run->until_ms)
+    else if (before / 64 != run->work / 64 && run_clock_us() > run->until_us)
         run->stopped = true;
     return run->stopped;
 }
@@ -201,6 +201,26 @@ static int find_param(struct run *run, int64_t type, const char *param, int64_t 
         return 0;
     if (names_find_param(run->store->names, run->db, type, andiron_str_of(param), ret, &kinds) != 0)
         return run_fail(run);
+    return 0;
+}
+
+/*
+ * Whether no resource has several values of a param. Asked of the snapshot itself: another
+ * process may have stored the first one that has.
+ */
+static int find_single(struct run *run, int64_t type, const char *param, bool *ret)
+{
+    sqlite3_stmt *s = db_statement(run->db, DB_PARAM_FIND);
+
+    if (s == NULL)
+        return run_fail(run);
+    sqlite3_bind_int64(s, 1, type);
+    db_bind_str(s, 2, andiron_str_of(param));
+    int found = db_step(run->db, s);
+    if (found < 0)
+        return run_fail(run);
+    *ret = found == 1 && (sqlite3_column_int64(s, 1) & NAMES_SEVERAL) == 0;
+    sqlite3_reset(s);
     return 0;
 }
 
@@ -363,6 +383,9 @@ static struct node *build_term(struct run *run, int64_t type, const struct andir
     }
     if (prepare_term(run, n) != 0)
         return NULL;
+    if ((n->kind == KEYS_DATE || n->kind == KEYS_NUMBER || n->kind == KEYS_QUANTITY) &&
+        n->term->part == 0 && find_single(run, type, filter->term.param, &n->single) != 0)
+        return NULL;
     if (n->kind == KEYS_REFERENCE && n->compare == ANDIRON_CMP_EQ && n->rid_count == 0)
         n->op = NODE_FALSE;
     return n;
@@ -519,6 +542,28 @@ static int build_sorts(struct run *run, struct plan *plan)
     return 0;
 }
 
+/* What a condition that every match satisfies says of the values to sort by. */
+static void note_condition(struct plan *plan, const struct node *n)
+{
+    if (n->op == NODE_AND) {
+        for (size_t i = 0; i < n->arg_count; i++)
+            note_condition(plan, n->args[i]);
+        return;
+    }
+    if (n->op != NODE_TERM || n->term->part != 0 || n->compare == ANDIRON_CMP_OF_TYPE)
+        return;
+    for (size_t i = 0; i < PLAN_SORTS; i++) {
+        struct plan_sort *s = &plan->sort[i];
+        if (s->by != SORT_VALUE || s->p == 0 || s->p != n->p || s->kind != n->term->kind)
+            continue;
+        s->required = true;
+        if (n->single && s->within[0] == NULL)
+            s->within[0] = n;
+        else if (n->single && s->within[1] == NULL)
+            s->within[1] = n;
+    }
+}
+
 static int build_type(struct run *run, andiron_str name)
 {
     struct plan *plan = &run->plans[run->plan_count];
@@ -532,6 +577,7 @@ static int build_type(struct run *run, andiron_str name)
     plan->filter = plan_filter(run, type, run->query->filter);
     if (plan->filter == NULL || build_sorts(run, plan) != 0)
         return -1;
+    note_condition(plan, plan->filter);
     if (plan->filter->op != NODE_FALSE)
         run->plan_count++;
     return 0;

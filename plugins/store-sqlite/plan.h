@@ -43,6 +43,7 @@ struct node {
     int64_t other; /* CHAIN, HAS: the other type; REFERENCE by SYSTEM: target type */
     struct node **args;
     size_t arg_count;
+    bool single;             /* a range: no resource has several values of the param */
     bool listed;             /* the index lists its resources (iter.c) */
     bool settled;            /* the iterator brings only resources that satisfy it */
     struct memo *memo;       /* CHAIN: targets judged so far */
@@ -55,7 +56,9 @@ struct plan_sort {
     enum { SORT_VALUE, SORT_ID, SORT_UPDATED } by;
     enum andiron_term_kind kind;
     bool descending;
-    int64_t p; /* 0: no resource has a value */
+    int64_t p;                    /* 0: no resource has a value */
+    bool required;                /* every match has a value */
+    const struct node *within[2]; /* conditions that every match's value satisfies, or NULL */
 };
 
 struct plan {
@@ -93,11 +96,12 @@ struct run {
 
     int64_t work, work_max; /* rows looked at */
     int64_t spent;          /* by earlier budgets */
-    int64_t until_ms;       /* monotonic */
+    int64_t until_us;       /* monotonic */
     bool moved;             /* the page has come further than its cursor */
     bool stopped;           /* the budget is spent */
     int depth;              /* candidates that are loaded */
     const char *order_name; /* how the page was put in order, for explain */
+    bool trying, refused;   /* long ranges are not gathered yet; and one was met (search.c) */
     bool sifted;            /* entries of a sort index are looked up in the iterator */
 };
 
@@ -116,7 +120,7 @@ void run_moved(struct run *run);
 bool run_spend(struct run *run, int64_t rows);
 /* Remembers a failure of the database; returns -1. */
 int run_fail(struct run *run);
-int64_t run_clock_ms(void);
+int64_t run_clock_us(void);
 
 /*
  * The version vid as candidate. 1; 0: gone; -1. Candidates of nested conditions are loaded on

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "keys.h"
 #include "rows.h"
 
 static const char tables[] =
@@ -48,6 +49,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "DROP INDEX ix_ref_v; DROP INDEX ix_date_v; DROP INDEX ix_num_v; DROP INDEX ix_str_v;"
     "CREATE TABLE ix_value(p INT NOT NULL, k INT NOT NULL, s TEXT NOT NULL, h INT NOT NULL,"
     " PRIMARY KEY(p,k,s)) WITHOUT ROWID;",
+    NULL, /* params with several values in a resource are marked */
 };
 
 /* A number that a PRAGMA or an SQL function gives; -1 if it cannot be read. */
@@ -147,8 +149,28 @@ static int create(struct db *db)
     return set_meta(db, "hash-key", 0, (andiron_str){ (const char *)key, sizeof(key) });
 }
 
-/* Fills ix_value from the keys of all current versions. */
-static int list_values(struct db *db)
+static int mark_several(struct db *db, andiron_str keys)
+{
+    struct keys_cursor c = keys_begin(keys);
+    sqlite3_stmt *s = db_statement(db, DB_PARAM_KIND);
+    int64_t p, last = 0;
+
+    if (s == NULL)
+        return -1;
+    while (keys_next_several(&c, &p)) {
+        if (p == last)
+            continue;
+        last = p;
+        sqlite3_bind_int64(s, 1, p);
+        sqlite3_bind_int64(s, 2, NAMES_SEVERAL);
+        if (db_do(db, s) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What the schema of today keeps beside the keys of current versions. */
+static int read_keys(struct db *db)
 {
     sqlite3_stmt *s = db_statement(db, DB_KEYS);
     struct hash_key key;
@@ -157,7 +179,7 @@ static int list_values(struct db *db)
     if (s == NULL || schema_hash_key(db, &key) != 0)
         return -1;
     while ((more = db_step(db, s)) == 1) {
-        if (rows_add_values(db, &key, db_str(s, 0)) != 0) {
+        if (rows_add_values(db, &key, db_str(s, 0)) != 0 || mark_several(db, db_str(s, 0)) != 0) {
             sqlite3_reset(s);
             return -1;
         }
@@ -172,7 +194,7 @@ static int migrate(struct db *db, int64_t from)
         if (migrations[v] != NULL && db_run(db, migrations[v]) != 0)
             return -1;
     }
-    if (from < 2 && list_values(db) != 0)
+    if (from < SCHEMA_VERSION && read_keys(db) != 0)
         return -1;
     return set_meta(db, "schema", SCHEMA_VERSION, (andiron_str){ NULL, 0 });
 }

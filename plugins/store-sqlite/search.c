@@ -4,7 +4,6 @@
 #include "search.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "cursor.h"
 #include "drive.h"
@@ -15,7 +14,12 @@
 
 /* ---- cached counts ---------------------------------------------------------------- */
 
-enum { COUNTS = 128, COUNT_BRIEF = 20000 };
+enum {
+    COUNTS = 128,
+    COUNT_BRIEF = 20000, /* entries that are counted on a loop */
+    LOOKS = 256,         /* rows looked at for a total that nobody asked for */
+    TRIAL = 600          /* latest rows that are tried before a long range is gathered */
+};
 
 /* Totals of recent queries, as long as the database does not change. */
 struct counts {
@@ -184,35 +188,6 @@ static andiron_str cursor_of(struct run *run, enum cursor_mode mode, int64_t key
     return cursor_write(&run->store->seal, run->arena, &c);
 }
 
-/* start, back: of start_key(). */
-static int by_vid(struct run *run, int64_t start, int64_t back, struct page *page,
-                  struct andiron_rows *rows)
-{
-    bool is_first = run->query->cursor.data == NULL;
-    int64_t next;
-
-    if (page_by_vid(run, start, page, &next) != 0)
-        return -1;
-    if (run->stopped && run->place->brief)
-        return 0;
-    if (run->stopped && !run->moved && next == start)
-        return too_costly(run);
-    if (back != ITER_END) {
-        turn_around(page);
-        rows->cursor = cursor_of(run, CURSOR_BY_VID, back);
-        if (next != ITER_END)
-            rows->previous = cursor_of(run, CURSOR_BACK, 1 - next);
-        return 0;
-    }
-    if (next != ITER_END)
-        rows->cursor = cursor_of(run, CURSOR_BY_VID, next);
-    if (!is_first)
-        rows->previous = cursor_of(run, CURSOR_BACK, start);
-    if (next == ITER_END && is_first)
-        rows->total = (int64_t)page->count;
-    return 0;
-}
-
 /* ---- sorted pages -------------------------------------------------------------------------- */
 
 static int add_hits(struct run *run, const struct sorted_page *sorted, struct page *page)
@@ -293,6 +268,31 @@ static int count_by_vid(struct run *run, int64_t max, int64_t *ret)
     return 0;
 }
 
+/*
+ * A total that nobody asked for is told if the index knows it, or after a few looks. 1: it is
+ * told, or will not be; 0: it must be counted; -1.
+ */
+static int count_if_cheap(struct run *run, struct andiron_rows *rows)
+{
+    int64_t n = 0, work_max = run->work_max;
+    bool done;
+
+    if (run->query->total != ANDIRON_TOTAL_ESTIMATE || iter_is_exact(run->iter))
+        return 0;
+    if (work_max > run->work + LOOKS)
+        run->work_max = run->work + LOOKS;
+    if (count_by_vid(run, run->query->total_limit, &n) != 0)
+        return -1;
+    done = !run->stopped && n < run->query->total_limit;
+    run->work_max = work_max;
+    run->stopped = false;
+    if (done) {
+        rows->total = n;
+        counts_put(run->place, run->query, rows);
+    }
+    return 1;
+}
+
 static int count_all(struct run *run, struct andiron_rows *rows)
 {
     const struct andiron_query *query = run->query;
@@ -303,6 +303,9 @@ static int count_all(struct run *run, struct andiron_rows *rows)
 
     if (counts_find(run->place, query, rows))
         return 0;
+    int cheap = count_if_cheap(run, rows);
+    if (cheap != 0)
+        return cheap < 0 ? -1 : 0;
     if (whole && iter_is_exact(run->iter)) {
         n = iter_count(run, run->iter, max);
         if (run->failed)
@@ -345,13 +348,75 @@ static int build_iters(struct run *run)
     return 0;
 }
 
+/*
+ * What a long range selects is either met often, by whoever looks at the latest rows, or worth being
+ * gathered. So if a long range was met, the latest rows are tried first. 1: they made the
+ * page; 0: they did not, and ranges are gathered now; -1.
+ */
+static int try_latest(struct run *run, int64_t start, struct page *page, int64_t *ret_next)
+{
+    int64_t work_max = run->work_max;
+
+    run->trying = false;
+    if (!run->refused || run->stopped)
+        return 0;
+    if (work_max > run->work + TRIAL)
+        run->work_max = run->work + TRIAL;
+    if (page_by_vid(run, start, page, ret_next) != 0)
+        return -1;
+    if (!run->stopped)
+        return 1;
+    run->work_max = work_max;
+    run->stopped = run->work > work_max;
+    page->count = 0;
+    return run->stopped || build_iters(run) == 0 ? 0 : -1;
+}
+
+/* Cursors of a page that begins at start and ends before next; back: of start_key(). */
+static void end_by_vid(struct run *run, int64_t start, int64_t back, int64_t next,
+                       struct page *page, struct andiron_rows *rows)
+{
+    bool is_first = run->query->cursor.data == NULL;
+
+    if (back != ITER_END) {
+        turn_around(page);
+        rows->cursor = cursor_of(run, CURSOR_BY_VID, back);
+        if (next != ITER_END)
+            rows->previous = cursor_of(run, CURSOR_BACK, 1 - next);
+        return;
+    }
+    if (next != ITER_END)
+        rows->cursor = cursor_of(run, CURSOR_BY_VID, next);
+    if (!is_first)
+        rows->previous = cursor_of(run, CURSOR_BACK, start);
+    if (next == ITER_END && is_first)
+        rows->total = (int64_t)page->count;
+}
+
+static int by_vid(struct run *run, int64_t start, int64_t back, struct page *page,
+                  struct andiron_rows *rows)
+{
+    int64_t next;
+    int tried = try_latest(run, start, page, &next);
+
+    if (tried < 0 || (run->stopped && run->place->brief))
+        return tried < 0 ? -1 : 0;
+    if (tried == 0) {
+        if (page_by_vid(run, start, page, &next) != 0)
+            return -1;
+        if (run->stopped && run->place->brief)
+            return 0;
+        if (run->stopped && !run->moved && next == start)
+            return too_costly(run);
+    }
+    end_by_vid(run, start, back, next, page, rows);
+    return 0;
+}
+
 static void explain(struct run *run, const struct page *page, int64_t began_us,
                     struct andiron_rows *rows)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    int64_t now_us = run_clock_us();
     bool exact = run->plan_count != 0 && iter_is_exact(run->iter);
     int64_t probed = run->spent + run->work;
     const char *text = andiron_printf(
@@ -377,8 +442,11 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
     }
     if (run->sort_count == 0 && start_key(run, &start, &back) != 0)
         return -1;
+    run->trying = run->plan_count == 1 && run->sort_count == 0 && query->limit != 0;
     if (build_iters(run) != 0)
         return -1;
+    if (run->stopped && run->place->brief)
+        return 0;
     if (query->limit != 0 && (run->sort_count != 0 ? sorted(run, page, rows)
                                                    : by_vid(run, start, back, page, rows)) != 0)
         return -1;
@@ -411,11 +479,9 @@ int search_run(struct search_place *place, const struct andiron_query *query,
                        .error = &rows->error,
                        .order_name = "by latest change" };
     struct page page = { .count = 0 };
-    struct timespec began = { .tv_sec = 0 };
+    int64_t began_us = query->explain ? run_clock_us() : 0;
 
     *rows = (struct andiron_rows){ .total = -1 };
-    if (query->explain)
-        clock_gettime(CLOCK_MONOTONIC, &began);
     run_budget(&run);
     if (run_page(&run, &page, rows) != 0) {
         struct andiron_error error = rows->error;
@@ -426,6 +492,6 @@ int search_run(struct search_place *place, const struct andiron_query *query,
     rows->rows = page.rows;
     rows->count = page.count;
     if (query->explain)
-        explain(&run, &page, (int64_t)began.tv_sec * 1000000 + began.tv_nsec / 1000, rows);
+        explain(&run, &page, began_us, rows);
     return 0;
 }

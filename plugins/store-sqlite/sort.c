@@ -520,8 +520,12 @@ static int follow_absent(struct following *f, size_t key, struct hit *at, const 
     struct run *run = f->run;
     size_t max = (size_t)run->store->config->short_list, count = 0;
     int64_t next = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
-    bool is_last = key + 1 == run->sort_count;
+    bool is_last = key + 1 == run->sort_count, required = true;
 
+    for (size_t i = 0; i < run->plan_count; i++)
+        required = required && run->plans[i].sort[key].required;
+    if (required)
+        return 0;
     at->values[key] = (struct cursor_value){ .kind = VALUE_ABSENT };
     if (is_last)
         return follow_vids(f, at, key + 1, from != NULL ? iter_key(run, from->vid) + 1 : next);

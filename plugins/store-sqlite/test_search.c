@@ -661,6 +661,50 @@ static void several_types_come_in_one_order(void **state)
     }
 }
 
+/* Ids of what has a date from `low` on and one before `high`, by the least date. */
+static void expect_dates(struct kit *k, andiron_usec low, andiron_usec high, const char *expected)
+{
+    struct andiron_filter from = kit_filter(ANDIRON_CMP_GE, kit_date("date", low, low + 1));
+    struct andiron_filter to = kit_filter(ANDIRON_CMP_LT, kit_date("date", high, high + 1));
+    const struct andiron_filter *args[] = { &from, &to };
+    struct andiron_filter both = { .op = ANDIRON_FILTER_AND, .args = args, .arg_count = 2 };
+    struct andiron_sort sort = { "date", ANDIRON_TERM_DATE, false };
+
+    for (int way = 0; way < 4; way++) {
+        struct andiron_query query = {
+            .type = "Observation", .filter = &both, .sort = &sort, .sort_count = 1, .limit = 9
+        };
+        struct andiron_rows rows;
+        char got[64] = "";
+        query.sort_count = way & 1;
+        k->config.short_list = way & 2 ? 0 : 1000;
+        assert_int_equal(kit_search(k, &query, &rows), 0);
+        for (size_t i = 0; i < rows.count; i++)
+            strncat(got, rows.rows[way & 1 ? i : rows.count - 1 - i].ref.id.data, 9);
+        if (way & 1)
+            assert_string_equal(got, expected);
+        else
+            assert_int_equal(strlen(got), strlen(expected));
+    }
+}
+
+static void second_value_counts_where_one_was_the_rule(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term ten = kit_date("date", 10, 11), twenty = kit_date("date", 20, 21);
+    struct andiron_term two[] = { kit_date("date", 5, 6), kit_date("date", 25, 26) };
+
+    assert_int_equal(kit_put(k, "Observation", "a", "{}", &ten, 1), 1);
+    assert_int_equal(kit_put(k, "Observation", "b", "{}", &twenty, 1), 1);
+    expect_dates(k, 8, 30, "ab");
+    expect_dates(k, 15, 30, "b");
+    expect_dates(k, 22, 8, "");
+    assert_int_equal(kit_put(k, "Observation", "c", "{}", two, 2), 1);
+    expect_dates(k, 8, 30, "cab");
+    expect_dates(k, 15, 30, "cb");
+    expect_dates(k, 22, 8, "c"); /* each condition by another value */
+}
+
 static int setup(void **state)
 {
     struct kit *k = malloc(sizeof(*k));
@@ -681,6 +725,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_filter_gives_what_it_says, setup, teardown),
         cmocka_unit_test_setup_teardown(spent_budget_is_resumed_where_it_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(second_value_counts_where_one_was_the_rule, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(several_types_come_in_one_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
