@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,7 +32,13 @@
 #include "loop/loop.h"
 #include "loop/pool.h"
 
-enum { LISTENERS_MAX = 64, LOOPS_MAX = 64, BACKLOG = 4096 };
+enum {
+    LISTENERS_MAX = 64,
+    LOOPS_MAX = 64,
+    BACKLOG = 4096,
+    LONE_BLOCK = 256 * 1024, /* an arena's largest: what only large requests have */
+    KEPT_FREE = 1024 * 1024
+};
 
 struct worker;
 
@@ -452,10 +459,24 @@ static void free_all(struct worker *w)
     free(w);
 }
 
+/*
+ * What large requests took goes back to the kernel when they end. Left alone, glibc takes the
+ * largest block it has seen as usual, and keeps twice as much in the heap of every thread.
+ */
+static void limit_heap(void)
+{
+#ifdef __GLIBC__
+    /* Only advice: it fails for values out of range, which these are not. */
+    (void)mallopt(M_MMAP_THRESHOLD, LONE_BLOCK);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+#endif
+}
+
 static int serve(struct worker *w)
 {
     struct andiron_error err = { .code = ANDIRON_OK };
 
+    limit_heap();
     w->signals = open_signals();
     w->drained_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->signals < 0 || w->drained_fd < 0)

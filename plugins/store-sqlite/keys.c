@@ -339,17 +339,18 @@ static void put_double(struct packer *k, double value)
 
 static void put_text(struct packer *k, andiron_str text)
 {
+    reserve(k, text.len + 10);
     put_varint(k, text.len);
     if (text.len != 0)
         memcpy(k->bytes + k->len, text.data, text.len);
     k->len += text.len;
 }
 
-/* Starts an entry; its text has at most KEYS_TEXT_MAX bytes. */
+/* Starts an entry, with room for what it has beside a text. */
 static void put_head(struct packer *k, int64_t p, const struct andiron_term *t, enum keys_kind kind,
                      unsigned flags)
 {
-    reserve(k, KEYS_TEXT_MAX + 64);
+    reserve(k, 128);
     k->places[k->count].at = k->len;
     put_varint(k, (uint64_t)p);
     if (t->group != 0)
