@@ -31,14 +31,19 @@ struct historying {
     struct andiron_rows walked, place;
     const struct andiron_row *all; /* of walked, before some were left out */
     unsigned walks;
+    size_t bytes; /* of what was walked */
     struct text query; /* of the links: what was applied */
     struct parts *parts;
 };
 
 static const char second_part[] = "at.";
 
-/* Where a narrowing leaves versions out, a page is made of several walks: at most so many, each so long. */
-enum { WALKS_MAX = 8, WALK_LEAST = 250 };
+/*
+ * Where a narrowing leaves versions out, a page is made of several walks, each twice as long as the
+ * one before: so a page whose versions may all be seen costs little, and one behind thousands
+ * that may not is still full, unless they are large.
+ */
+enum { WALKS_MAX = 8, WALK_MORE = 16, WALK_MOST = 1000, WALK_BYTES = 8 * 1024 * 1024 };
 
 /* ---- answer --------------------------------------------------------------------------------- */
 
@@ -71,7 +76,8 @@ static enum andiron_step answer(struct andiron_request *req, struct historying *
         .cursor = h->cursor,
         .next = h->rows.cursor,
     };
-    return answer_json(req, &h->wanted, 200, history_text(req, h->fhir, &h->rows, &links, h->parts));
+    return answer_json(req, &h->wanted, 200,
+                       history_text(req, h->fhir, &h->rows, &links, h->parts));
 }
 
 /* A cursor of the second part, or its beginning. */
@@ -137,7 +143,8 @@ static enum andiron_step part_done(struct andiron_request *req, struct historyin
 static enum andiron_step page_grown(struct andiron_request *req, struct historying *h)
 {
     join(req, h);
-    if (h->rows.cursor.data == NULL || h->rows.count >= h->limit || ++h->walks >= WALKS_MAX)
+    if (h->rows.cursor.data == NULL || h->rows.count >= h->limit || ++h->walks >= WALKS_MAX ||
+        h->bytes > WALK_BYTES)
         return part_done(req, h);
     h->walk.cursor = h->rows.cursor;
     return walk_on(req, h);
@@ -181,14 +188,19 @@ static enum andiron_step walked(struct andiron_request *req, void *state)
     if (h->walked.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &h->walked.error);
     h->all = h->walked.rows;
+    for (size_t i = 0; i < h->walked.count; i++)
+        h->bytes += h->walked.rows[i].body.len;
     return versions_keep(h->fhir, req, h->access, &h->walked, kept, h);
 }
 
 static enum andiron_step walk_on(struct andiron_request *req, struct historying *h)
 {
     h->walk.limit = h->limit - h->rows.count;
-    if (h->is_narrowed && h->walk.limit > 0 && h->walk.limit < WALK_LEAST)
-        h->walk.limit = WALK_LEAST;
+    if (h->is_narrowed && h->walk.limit > 0) {
+        size_t longer = (h->walk.limit + WALK_MORE) << h->walks;
+        size_t most = h->walk.limit > WALK_MOST ? h->walk.limit : WALK_MOST;
+        h->walk.limit = longer < most ? longer : most;
+    }
     return h->fhir->store->walk(h->fhir->store_self, req, &h->walk, &h->walked, walked, h);
 }
 
