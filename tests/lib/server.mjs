@@ -34,7 +34,23 @@ export const rootBundle = () => ({
   ],
 });
 
-export const basic = (id, secret) => 'Basic ' + Buffer.from(`${id}:${secret}`).toString('base64');
+// Secrets that tests have used: no log may show them, and no answer those that are not tokens. Words that are too short
+// to be found by no accident are left out.
+const planted = { secrets: new Set(), tokens: new Set() };
+export const plant = (text, kind = 'secrets') => { if (typeof text === 'string' && text.length >= 16) planted[kind].add(text); return text; };
+const shownIn = (text, kinds) => {
+  for (const kind of kinds) for (const secret of planted[kind]) if (text.includes(secret)) return `${kind}: ${secret.slice(0, 8)}...`;
+  return undefined;
+};
+export const noSecretsIn = (text, where, kinds = ['secrets', 'tokens']) => {
+  const shown = shownIn(text, kinds);
+  if (shown) throw new Error(`${where} shows one of the ${shown}`);
+};
+
+export const basic = (id, secret) => {
+  const text = Buffer.from(`${id}:${plant(secret)}`).toString('base64');
+  return 'Basic ' + plant(text);
+};
 
 // Packaged configuration of every plugin in the tree: { 'auth': ['20-auth.conf', text], ... }
 const packagedPlugins = () => {
@@ -93,6 +109,8 @@ export const call = async (method, url, body, headers = {}) => {
   const text = await response.text();
   let json;
   try { json = JSON.parse(text); } catch { /* not JSON */ }
+  plant(json?.access_token?.slice?.(-40), 'tokens'); // the signature, or all of an opaque one
+  noSecretsIn(text, `${method} ${url}: the answer`, ['secrets']);
   return { status: response.status, headers: response.headers, text, json };
 };
 
@@ -148,7 +166,13 @@ export const start = async (options = {}) => {
     log: () => (fs.existsSync(path.join(at.dir, 'andiron.log')) ? fs.readFileSync(path.join(at.dir, 'andiron.log'), 'utf8') : ''),
     admin: { authorization: basic('root', 'secret') },
     // Ends it as an operator would; resolves with its exit status.
-    stop: async () => { if (!ended) child.kill('SIGTERM'); const timer = setTimeout(() => child.kill('SIGKILL'), 20000); const e = await exit; clearTimeout(timer); return e; },
+    stop: async () => {
+      if (!ended) child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 20000), e = await exit;
+      clearTimeout(timer);
+      noSecretsIn(output + server.log(), 'the log');
+      return e;
+    },
     kill: async () => { if (!ended) child.kill('SIGKILL'); return exit; },
     remove: () => fs.rmSync(at.dir, { recursive: true, force: true }),
   };

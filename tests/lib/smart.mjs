@@ -2,7 +2,7 @@
 // place, the token request, and a server for key sets. Knows nothing of Andiron's code.
 import http from 'node:http';
 import { constants, createHmac, generateKeyPairSync, randomUUID, sign as signBytes } from 'node:crypto';
-import { basic, call } from './server.mjs';
+import { basic, call, plant } from './server.mjs';
 
 export const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 export const seedTypes = 'AllergyIntolerance CarePlan CareTeam Condition Device DiagnosticReport DocumentReference Encounter Goal Group Immunization Location MedicationRequest Observation Organization Patient Practitioner Procedure Provenance'.split(' ');
@@ -16,6 +16,7 @@ export const keyPair = (alg, kid = randomUUID(), { bits = 2048, curve } = {}) =>
   const { privateKey, publicKey } = alg.startsWith('ES')
     ? generateKeyPairSync('ec', { namedCurve: curve ?? { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }[alg] })
     : generateKeyPairSync('rsa', { modulusLength: bits });
+  plant(privateKey.export({ format: 'jwk' }).d);
   return { alg, kid, privateKey, publicKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' } };
 };
 
@@ -50,6 +51,7 @@ export const seedClient = (more = {}) => ({
   scope: ['system/*.read'], grant_types: ['client_credentials'], ...more,
 });
 export const putClient = async (server, id, body) => {
+  plant(body.secret);
   const r = await call('PUT', `${server.base}/Client/${id}`, body, server.admin);
   if (r.status !== 200 && r.status !== 201) throw new Error(`PUT Client/${id}: ${r.status} ${r.text}`);
   return r;
