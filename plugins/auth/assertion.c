@@ -90,8 +90,7 @@ static bool is_for_us(andiron_json aud, const struct assertion_rules *rules)
             (rules->other_audience.data != NULL && andiron_str_eq(value, rules->other_audience)));
 }
 
-/* Seconds of a NumericDate; NAN if it is none. */
-static double date_of(andiron_json v)
+double assertion_date(andiron_json v)
 {
     if (andiron_json_type(v) != ANDIRON_JSON_NUMBER)
         return NAN;
@@ -103,9 +102,9 @@ static int check_times(struct assertion *a, const struct assertion_rules *rules,
                        struct andiron_error *err)
 {
     andiron_json claims = a->jws.claims;
-    double exp = date_of(andiron_json_get(claims, "exp"));
-    double nbf = date_of(andiron_json_get(claims, "nbf"));
-    double iat = date_of(andiron_json_get(claims, "iat"));
+    double exp = assertion_date(andiron_json_get(claims, "exp"));
+    double nbf = assertion_date(andiron_json_get(claims, "nbf"));
+    double iat = assertion_date(andiron_json_get(claims, "iat"));
 
     if (isnan(exp))
         return refuse(err, "exp must be a number");

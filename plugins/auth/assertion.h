@@ -34,4 +34,7 @@ ANDIRON_MUST_CHECK int assertion_check(struct assertion *assertion,
                                        const struct assertion_rules *rules,
                                        struct andiron_error *err);
 
+/* Seconds of a NumericDate (RFC 7519 section 2); NAN if it is none. */
+double assertion_date(andiron_json v);
+
 #endif

@@ -17,7 +17,7 @@
 #include "common/jose/jwk.h"
 
 struct config {
-    const char *const *assertion_algs;
+    const char *const *assertion_algs, *const *audiences;
     int64_t max_assertion;                           /* bytes */
     int64_t max_assertion_life, clock_skew, max_ttl; /* ms */
     int64_t secret_cache;                            /* ms */
@@ -50,6 +50,8 @@ struct auth {
     struct hmac_sha256_ctx mac;                      /* keyed for this process; copied for use */
     uint64_t seed;
     atomic_uint *client_epochs, *session_epochs;
+    atomic_uint issuer_epoch; /* of all TokenIntrospectors and Users together */
+    andiron_str issuer;       /* ours; absent while base-url is not set */
     pthread_mutex_t hashing_lock;
     struct proving *hashing; /* prove.c: secrets on the pool, at most max_hashing */
 
@@ -63,11 +65,13 @@ struct auth {
 
 struct client_cache;
 struct token_cache;
+struct issuers;
 
 struct auth_loop {
     struct auth *auth;
     struct client_cache *clients;
     struct token_cache *tokens;
+    struct issuers *issuers; /* NULL: not read yet */
 };
 
 static inline struct auth_loop *auth_loop_of(struct auth *auth, struct andiron_request *req)

@@ -6,6 +6,7 @@
  */
 #include "bearer.h"
 
+#include "foreign.h"
 #include "lookup.h"
 #include "tokens.h"
 
@@ -15,8 +16,7 @@ struct bearing {
     void *state;
 };
 
-/* AU-7 */
-static enum andiron_step refuse(struct andiron_request *req, enum andiron_code code,
+enum andiron_step bearer_refuse(struct andiron_request *req, enum andiron_code code,
                                 const char *description)
 {
     andiron_reply_header(
@@ -136,19 +136,19 @@ static enum andiron_step looked_up(struct andiron_request *req, void *state)
     case LOOKUP_FAILED:
         return andiron_fail_with(req, &l->error);
     case LOOKUP_EXPIRED:
-        return refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
+        return bearer_refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
     case LOOKUP_ENDED:
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
+        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
     case LOOKUP_NO_CLIENT:
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
-    default:
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the token is not valid here");
+        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
+    default: /* not ours; another issuer's perhaps */
+        return auth_foreign(req, l->auth, l->text, b->then, b->state);
     }
     if (!is_for_us(req, l->session))
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the token is meant for another audience");
+        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the token is meant for another audience");
     struct token *token = entry_of(l);
     if (token == NULL)
-        return refuse(req, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
+        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
     token_insert(auth_loop_of(l->auth, req)->tokens, token);
     token_use(token, req);
     token_drop(token);

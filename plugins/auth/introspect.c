@@ -103,7 +103,9 @@ static enum andiron_step looked_up(struct andiron_request *req, void *state)
         return oauth_fail_with(req, i->caller.auth, &i->found.error);
     if (i->found.result != LOOKUP_HOLDS)
         return reply_inactive(req, i);
-    if (andiron_str_eq(i->found.client_id, andiron_str_of(principal->id)))
+    /* A User may have the id of a Client. */
+    if (principal->kind == ANDIRON_CLIENT &&
+        andiron_str_eq(i->found.client_id, andiron_str_of(principal->id)))
         return reply_active(req, i);
     return andiron_request_run(req, &inner, &i->question, judged, i);
 }

@@ -1,5 +1,5 @@
 /*
- * Imported keys of a Client. Belongs to one loop; counted without atomics.
+ * Imported keys. Belongs to one loop; counted without atomics.
  */
 #include "keys.h"
 
@@ -29,11 +29,11 @@ void client_keys_free(struct client_keys *keys)
         client_keys_drop(keys);
 }
 
-static struct client_keys *keys_new(const struct client *client, andiron_str set)
+static struct client_keys *keys_new(andiron_json own, andiron_str set)
 {
     struct andiron_arena *arena = andiron_arena_new(set.len * 2 + 1024);
     struct client_keys *keys = andiron_new(arena, struct client_keys);
-    andiron_str text = set.data != NULL ? set : andiron_json_raw(client->jwks);
+    andiron_str text = set.data != NULL ? set : andiron_json_raw(own);
     andiron_json root;
 
     keys->arena = arena;
@@ -62,11 +62,11 @@ static const struct jose_set *keys_of(struct client_keys *keys, andiron_str kid)
     return &keys->kids[keys->count++].set;
 }
 
-size_t client_key(struct client *client, andiron_str set, andiron_str kid,
-                  const struct jose_alg *alg, const struct jose_key **ret_key,
-                  struct client_keys **ret_keys)
+size_t keys_find(struct client_keys **held, andiron_json own, andiron_str set, andiron_str kid,
+                 const struct jose_alg *alg, const struct jose_key **ret_key,
+                 struct client_keys **ret_keys)
 {
-    struct client_keys *keys = client->keys;
+    struct client_keys *keys = *held;
     const struct jose_set *found = NULL;
 
     if (keys != NULL && andiron_str_eq(keys->text, set))
@@ -74,7 +74,7 @@ size_t client_key(struct client *client, andiron_str set, andiron_str kid,
     if (keys == NULL || !andiron_str_eq(keys->text, set) ||
         (found == NULL && keys->count == MAX_KIDS)) {
         client_keys_free(keys);
-        keys = client->keys = keys_new(client, set);
+        keys = *held = keys_new(own, set);
         found = keys_of(keys, kid);
     }
     if (found == NULL)

@@ -102,6 +102,8 @@ static enum andiron_step verified(struct andiron_request *req, void *state)
 {
     struct lookup *l = state;
 
+    if (l->error.code == ANDIRON_E_UNAVAILABLE)
+        return end(req, l, LOOKUP_FAILED);
     if (l->error.code != ANDIRON_OK)
         return end(req, l, LOOKUP_UNKNOWN);
     andiron_str iss = andiron_json_str(andiron_json_get(l->claims, "iss"));

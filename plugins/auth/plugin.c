@@ -8,6 +8,8 @@
 #include "auth.h"
 #include "clients.h"
 #include "common/jose/sign.h"
+#include "introspector.h"
+#include "issuers.h"
 #include "secret.h"
 #include "throttle.h"
 #include "tokens.h"
@@ -40,6 +42,11 @@ static const struct andiron_directive directives[] = {
       .offset = IN_CONFIG(assertion_aud_issuer),
       .fallback = "off",
       .help = "also take the issuer as aud of an assertion" },
+    { .name = "audiences",
+      .type = ANDIRON_LIST,
+      .offset = IN_CONFIG(audiences),
+      .fallback = "",
+      .help = "of which a token of another issuer must name one in aud; empty: not looked at" },
     { .name = "clock-skew",
       .type = ANDIRON_DURATION,
       .offset = IN_CONFIG(clock_skew),
@@ -222,6 +229,14 @@ static int read_algs(struct auth *auth, struct andiron_error *err)
     return 0;
 }
 
+static andiron_str own_issuer(struct andiron_host *host)
+{
+    andiron_str base = andiron_str_of(andiron_host_setting(host, "http.base-url"));
+    while (base.len != 0 && base.data[base.len - 1] == '/')
+        base.len--;
+    return base;
+}
+
 static int init(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err)
 {
@@ -231,6 +246,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     auth->host = host;
     auth->config = config;
+    auth->issuer = own_issuer(host);
     auth->client_epochs = andiron_alloc(arena, CLIENT_EPOCHS * sizeof(atomic_uint));
     auth->session_epochs = andiron_alloc(arena, SESSION_EPOCHS * sizeof(atomic_uint));
     if (gnutls_rnd(GNUTLS_RND_KEY, key, sizeof(key)) != 0 ||
@@ -288,6 +304,14 @@ static void watch_keys(struct auth *auth)
     keys->watch(auth->keys.self, key_revoked, auth);
 }
 
+static void issuer_changed(void *arg, andiron_str type, andiron_str id)
+{
+    struct auth *auth = arg;
+    (void)type;
+    (void)id;
+    atomic_fetch_add(&auth->issuer_epoch, 1);
+}
+
 static int start(struct andiron_host *host, void *self, struct andiron_error *err)
 {
     struct auth *auth = self;
@@ -299,6 +323,9 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     (void)andiron_service_find(host, ANDIRON_SCOPES, NULL, &auth->scopes, NULL);
     watch_keys(auth);
     const struct andiron_store *store = auth->store.table;
+    if (store->watch(auth->store.self, loop, "TokenIntrospector", issuer_changed, auth, err) != 0 ||
+        store->watch(auth->store.self, loop, "User", issuer_changed, auth, err) != 0)
+        return -1;
     if (store->watch(auth->store.self, loop, "Client", client_changed, auth, err) != 0)
         return -1;
     return store->watch(auth->store.self, loop, "Session", session_changed, auth, err);
@@ -325,6 +352,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *state)
     (void)loop;
     (void)self;
     token_cache_free(local->tokens);
+    issuers_drop(local->issuers);
     client_cache_free(local->clients);
     free(local);
 }
@@ -339,6 +367,7 @@ static void stop(void *self)
 static const struct andiron_service provides[] = {
     { ANDIRON_RESOURCE_TYPE "Client", &auth_client_type },
     { ANDIRON_RESOURCE_TYPE "Session", &auth_session_type },
+    { ANDIRON_RESOURCE_TYPE "TokenIntrospector", &auth_introspector_type },
     { ANDIRON_DISCOVERY "auth", &auth_discovery },
     { NULL, NULL }
 };

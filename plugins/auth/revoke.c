@@ -106,6 +106,8 @@ static enum andiron_step end_own(struct andiron_request *req, void *state)
     const struct andiron_store *store = l->auth->store.table;
     andiron_json session = andiron_request_principal(req)->session;
 
+    if (andiron_json_type(session) == ANDIRON_JSON_MISSING) /* of another issuer */
+        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the token has no session here");
     l->ref = (struct andiron_ref){ .type = ANDIRON_STR("Session"),
                                    .id = andiron_json_str(andiron_json_get(session, "id")) };
     l->rows = (struct andiron_rows){ .total = -1 };

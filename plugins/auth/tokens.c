@@ -110,7 +110,8 @@ static bool is_same(andiron_str a, andiron_str b)
 
 static bool still_holds(const struct token *token)
 {
-    return andiron_now() < token->dead && client_is_current(token->client) &&
+    return andiron_now() < token->dead &&
+           (token->client == NULL || client_is_current(token->client)) &&
            token->session_epoch ==
                atomic_load_explicit(token->session_epoch_now, memory_order_acquire);
 }

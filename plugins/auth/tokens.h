@@ -16,7 +16,7 @@ struct token {
     struct andiron_arena *arena;
     uint64_t hash;
     andiron_str text;
-    struct client *client; /* held */
+    struct client *client; /* held; NULL: of another issuer, see foreign.h */
     unsigned session_epoch;
     atomic_uint *session_epoch_now;
     andiron_usec dead; /* end of the token, with skew */
