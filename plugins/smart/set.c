@@ -35,7 +35,7 @@ struct preparing {
     const struct set_settings *settings;
     struct andiron_arena *arena;
     struct scope_set *set;
-    struct part **parts; /* by type */
+    struct part **parts; /* by type; NULL: none so far */
     andiron_str patients[SET_PATIENTS_MAX];
     size_t patient_count;
 };
@@ -88,6 +88,8 @@ static void add_patients(struct preparing *p, andiron_json value)
 static void add_part(struct preparing *p, int type, unsigned letters, const char *condition)
 {
     struct part *part = andiron_new(p->arena, struct part);
+    if (p->parts == NULL)
+        p->parts = andiron_alloc(p->arena, (size_t)FHIR_TYPE_COUNT * sizeof(p->parts[0]));
     *part = (struct part){ .next = p->parts[type], .letters = letters, .condition = condition };
     p->parts[type] = part;
     p->set->held[type] |= (uint8_t)letters;
@@ -212,7 +214,6 @@ int set_compile(const struct set_settings *settings, struct andiron_arena *arena
     set->narrowing = (struct andiron_narrowing){ .size = sizeof(set->narrowing), .limit = limit };
     set->held = andiron_alloc(arena, types * 2);
     set->free = set->held + types;
-    p.parts = andiron_alloc(arena, types * sizeof(p.parts[0]));
     add_patients(&p, andiron_json_get(context, "patient"));
     add_patients(&p, andiron_json_path(context, "context.patient"));
     for (; *scopes != NULL; scopes++) {
@@ -227,7 +228,7 @@ int set_compile(const struct set_settings *settings, struct andiron_arena *arena
     }
     if (set->is_limited)
         set->limits = andiron_alloc(arena, types * sizeof(set->limits[0]));
-    for (int type = 0; type < FHIR_TYPE_COUNT; type++)
+    for (int type = 0; set->is_limited && type < FHIR_TYPE_COUNT; type++)
         if (p.parts[type] != NULL && limit_type(&p, type, err) != 0)
             return -1;
     *ret = set;
