@@ -171,7 +171,9 @@ describe('answers do not depend on what is out of sight', () => {
       if (a[0].status === 200) {
         const c = await walk(part, part.admin, target);
         assert.deepEqual(entries(b), entries(c), `${i}: ${target}`);
-        assert.equal(b[0].body.total, c[0].body.total, `${i}: ${target}`);
+        // Unless it is asked for, a total comes where it happens to be known.
+        const [mine, whole] = [b[0].body.total, c[0].body.total];
+        if (target.includes('_total=accurate') || (mine !== undefined && whole !== undefined)) assert.equal(mine, whole, `${i}: ${target}`);
       }
       found += entries(a).length;
     }
