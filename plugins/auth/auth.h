@@ -52,6 +52,7 @@ struct auth {
     atomic_uint *client_epochs, *session_epochs;
     atomic_uint issuer_epoch; /* of all TokenIntrospectors and Users together */
     andiron_str issuer;       /* ours; absent while base-url is not set */
+    bool has_cors;            /* plugin cors is loaded */
     pthread_mutex_t hashing_lock;
     struct proving *hashing; /* prove.c: secrets on the pool, at most max_hashing */
 

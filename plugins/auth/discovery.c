@@ -44,20 +44,66 @@ static andiron_str smart_configuration(void *self, struct andiron_arena *arena, 
     return andiron_json_written(w);
 }
 
+static void put_uri(struct andiron_json_writer *w, struct andiron_arena *arena, const char *name,
+                    andiron_str base, const char *path)
+{
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_str(w, "url", andiron_str_of(name));
+    put_url(w, arena, "valueUri", base, path);
+    andiron_json_put_end(w);
+}
+
+static void put_oauth_uris(struct andiron_json_writer *w, struct andiron_arena *arena,
+                           andiron_str base)
+{
+    andiron_json_put_array(w, "extension");
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_array(w, "extension");
+    put_uri(w, arena, "token", base, "/auth/token");
+    put_uri(w, arena, "introspect", base, "/auth/introspect");
+    put_uri(w, arena, "revoke", base, "/auth/revoke");
+    andiron_json_put_end(w);
+    andiron_json_put_str(w, "url",
+                         ANDIRON_STR("http://fhir-registry.smarthealthit.org/StructureDefinition/"
+                                     "oauth-uris"));
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+}
+
+/* SMART-on-FHIR is what plugin smart makes of OAuth; cors is true where that plugin is. */
+static void put_service(struct andiron_json_writer *w, bool is_smart)
+{
+    andiron_json_put_array(w, "service");
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_array(w, "coding");
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_str(w, "system",
+                         ANDIRON_STR("http://terminology.hl7.org/CodeSystem/"
+                                     "restful-security-service"));
+    andiron_json_put_str(w, "code", is_smart ? ANDIRON_STR("SMART-on-FHIR") : ANDIRON_STR("OAuth"));
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+    andiron_json_put_str(w, "text",
+                         is_smart ? ANDIRON_STR("OAuth2 using SMART backend services")
+                                  : ANDIRON_STR("OAuth2 with client credentials"));
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+}
+
+/* DS-3 */
 static andiron_str capability_rest(void *self, struct andiron_arena *arena, andiron_str base)
 {
-    (void)self;
-    /* base is an URL: it holds nothing that JSON would escape. */
-    return andiron_str_of(andiron_printf(
-        arena,
-        "{\"security\":{\"extension\":[{\"extension\":[{\"url\":\"token\",\"valueUri\":"
-        "\"%.*s/auth/token\"},{\"url\":\"introspect\",\"valueUri\":\"%.*s/auth/introspect\"},"
-        "{\"url\":\"revoke\",\"valueUri\":\"%.*s/auth/revoke\"}],\"url\":\"http://"
-        "fhir-registry.smarthealthit.org/"
-        "StructureDefinition/oauth-uris\"}],\"cors\":true,\"service\":[{\"coding\":[{\"system\":"
-        "\"http://terminology.hl7.org/CodeSystem/restful-security-service\",\"code\":"
-        "\"SMART-on-FHIR\"}],\"text\":\"OAuth2 using SMART backend services\"}]}}",
-        (int)base.len, base.data, (int)base.len, base.data, (int)base.len, base.data));
+    const struct auth *auth = self;
+    struct andiron_json_writer *w = andiron_json_write(arena, 16 * 1024);
+
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_object(w, "security");
+    put_oauth_uris(w, arena, base);
+    andiron_json_put_bool(w, "cors", auth->has_cors);
+    put_service(w, auth->scopes.table != NULL);
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+    return andiron_json_written(w);
 }
 
 const struct andiron_discovery auth_discovery = { .size = sizeof(struct andiron_discovery),

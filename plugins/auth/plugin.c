@@ -321,6 +321,8 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     (void)andiron_service_find(host, ANDIRON_STORE, NULL, &auth->store, NULL);
     (void)andiron_service_find(host, ANDIRON_KEYS, NULL, &auth->keys, NULL);
     (void)andiron_service_find(host, ANDIRON_SCOPES, NULL, &auth->scopes, NULL);
+    struct andiron_service_ref cors;
+    auth->has_cors = andiron_service_find(host, ANDIRON_DISCOVERY "cors", NULL, &cors, NULL);
     watch_keys(auth);
     const struct andiron_store *store = auth->store.table;
     if (store->watch(auth->store.self, loop, "TokenIntrospector", issuer_changed, auth, err) != 0 ||
@@ -372,7 +374,7 @@ static const struct andiron_service provides[] = {
     { NULL, NULL }
 };
 static const char *const needs[] = { ANDIRON_STORE, ANDIRON_KEYS, NULL };
-static const char *const uses[] = { ANDIRON_SCOPES, NULL };
+static const char *const uses[] = { ANDIRON_SCOPES, ANDIRON_DISCOVERY "cors", NULL };
 enum { OAUTH = ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH };
 static const struct andiron_route routes[] = {
     { "POST", "/auth/token", auth_token, "Token", OAUTH, NULL },

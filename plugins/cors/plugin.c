@@ -175,6 +175,10 @@ static void stop(void *self)
     origins_free(&cors->origins);
 }
 
+/* Says only that we are here: the CapabilityStatement's `cors` is auth's to write. */
+static const struct andiron_discovery discovery = { .size = sizeof(discovery) };
+static const struct andiron_service provides[] = { { ANDIRON_DISCOVERY "cors", &discovery },
+                                                   { NULL, NULL } };
 static const char *const wants[] = { ANDIRON_STORE, NULL };
 static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_RECEIVE, preflight },
                                              { ANDIRON_PHASE_RESPOND, respond },
@@ -182,5 +186,5 @@ static const struct andiron_hook hooks[] = { { ANDIRON_PHASE_RECEIVE, preflight 
 
 ANDIRON_PLUGIN(.name = "cors", .version = "1.0.0",
                .summary = "Cross-origin requests of browser apps", .directives = directives,
-               .config_size = sizeof(struct config), .wants = wants, .hooks = hooks, .init = init,
-               .start = start, .stop = stop);
+               .config_size = sizeof(struct config), .provides = provides, .wants = wants,
+               .hooks = hooks, .init = init, .start = start, .stop = stop);
