@@ -1,0 +1,19 @@
+// What the worker owns: memory that large requests took is not kept.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { start, call, sanitized, sleep } from './lib/server.mjs';
+
+test('what large Bundles took is given back', { skip: sanitized && 'memory is not comparable' }, async (t) => {
+  const server = await start();
+  t.after(async () => { await server.stop(); server.remove(); });
+  const worker = fs.readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim();
+  const owned = () => Number(fs.readFileSync(`/proc/${worker}/smaps_rollup`, 'utf8').match(/^Anonymous:\s+(\d+)/m)[1]) / 1024;
+  const bundle = (n) => ({ resourceType: 'Bundle', type: 'transaction', entry: Array.from({ length: 4000 }, (_, i) => ({ request: { method: 'PUT', url: `Patient/${n}-${i}` }, resource: { resourceType: 'Patient', id: `${n}-${i}`, text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(500)}</div>` }, name: [{ family: `F${i}`, given: ['Ann', 'Bea'] }], birthDate: '1980-01-01' } })) });
+  const before = owned();
+  for (const r of await Promise.all([1, 2, 3, 4].map((n) => call('POST', server.fhir, bundle(n), { ...server.admin, prefer: 'return=minimal' }))))
+    assert.equal(r.status, 200, r.text.slice(0, 300));
+  let left;
+  for (let i = 0; i < 50 && (left = owned() - before) > 60; i++) await sleep(100);
+  assert.ok(left <= 60, `${left} MB are left of four Bundles of 4000 entries; the store's cache may have 24 of them`);
+});
