@@ -335,6 +335,8 @@ int results_finish(struct compiling *c, struct results *r, const struct search_t
                    : r->has_total ? r->total
                                   : ANDIRON_TOTAL_ESTIMATE;
     query->total_limit = query->total == ANDIRON_TOTAL_ESTIMATE ? c->limits->total_limit : 0;
+    if (r->has_total && query->total == ANDIRON_TOTAL_ESTIMATE)
+        query->total = ANDIRON_TOTAL_ACCURATE; /* asked for, so it is counted up to the limit */
     if (r->includes.count == 0 || is_count)
         return 0; /* _summary=count ignores includes */
 

@@ -461,6 +461,9 @@ static void results_set_sort_limit_and_total(void **state)
     assert_int_equal(plan.query.total_limit, 1000);
     assert_true(andiron_str_eq(plan.query.cursor, ANDIRON_STR("xyz")));
 
+    assert_int_equal(compile_as("Observation", "_total=estimate", true), 0);
+    assert_int_equal(plan.query.total, ANDIRON_TOTAL_ACCURATE);
+    assert_int_equal(plan.query.total_limit, 1000);
     assert_int_equal(compile_as("Observation", "_total=accurate&_count=7", true), 0);
     assert_int_equal(plan.query.limit, 7);
     assert_int_equal(plan.query.total, ANDIRON_TOTAL_ACCURATE);

@@ -37,9 +37,9 @@ void run_budget(struct run *run)
     run->work = 0;
     run->work_max = config->scan_budget * THOROUGH;
     run->until_us = run_clock_us() + config->timeout * MS;
-    if (run->place->brief) {
-        run->work_max = config->loop_budget;
-        run->until_us = run_clock_us() + LOOP_US;
+    if (run->place->brief) { /* one for all that is done on the loop */
+        run->work_max = config->loop_budget - run->spent;
+        run->until_us = run->began_us + LOOP_US;
     } else if (run->place->hurried) {
         run_moved(run);
     }

@@ -96,7 +96,7 @@ struct run {
 
     int64_t work, work_max; /* rows looked at */
     int64_t spent;          /* by earlier budgets */
-    int64_t until_us;       /* monotonic */
+    int64_t began_us, until_us; /* monotonic */
     bool moved;             /* the page has come further than its cursor */
     bool stopped;           /* the budget is spent */
     int depth;              /* candidates that are loaded */

@@ -413,19 +413,18 @@ static int by_vid(struct run *run, int64_t start, int64_t back, struct page *pag
     return 0;
 }
 
-static void explain(struct run *run, const struct page *page, int64_t began_us,
-                    struct andiron_rows *rows)
+static void explain(struct run *run, const struct page *page, struct andiron_rows *rows)
 {
     int64_t now_us = run_clock_us();
     bool exact = run->plan_count != 0 && iter_is_exact(run->iter);
-    int64_t probed = run->spent + run->work;
     const char *text = andiron_printf(
         run->arena,
         "{\"plan\":%s,\"judged\":%s,\"order\":\"%s\",\"probed\":%lld,\"rows\":%zu,\"on\":\"%s\","
         "\"microseconds\":%lld}",
         run->plan_count != 0 ? iter_explain(run, run->iter) : "{\"driver\":\"nothing\"}",
-        exact ? "\"by the index alone\"" : "\"one by one\"", run->order_name, (long long)probed,
-        page->count, run->place->brief ? "loop" : "pool", (long long)(now_us - began_us));
+        exact ? "\"by the index alone\"" : "\"one by one\"", run->order_name,
+        (long long)run->place->probed, page->count, run->place->brief ? "loop" : "pool",
+        (long long)(now_us - run->began_us));
     rows->explain = andiron_str_of(text);
 }
 
@@ -479,11 +478,13 @@ int search_run(struct search_place *place, const struct andiron_query *query,
                        .error = &rows->error,
                        .order_name = "by latest change" };
     struct page page = { .count = 0 };
-    int64_t began_us = query->explain ? run_clock_us() : 0;
 
     *rows = (struct andiron_rows){ .total = -1 };
+    run.began_us = run_clock_us();
     run_budget(&run);
-    if (run_page(&run, &page, rows) != 0) {
+    int rc = run_page(&run, &page, rows);
+    place->probed = run.spent + run.work;
+    if (rc != 0) {
         struct andiron_error error = rows->error;
         *rows = (struct andiron_rows){ .error = error, .total = -1 };
         return -1;
@@ -492,6 +493,6 @@ int search_run(struct search_place *place, const struct andiron_query *query,
     rows->rows = page.rows;
     rows->count = page.count;
     if (query->explain)
-        explain(&run, &page, began_us, rows);
+        explain(&run, &page, rows);
     return 0;
 }

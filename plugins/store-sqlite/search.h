@@ -22,6 +22,7 @@ struct search_place {
     bool hurried;           /* in the writer's transaction: others wait */
     bool brief;             /* on the loop: give up early, the search then runs on the pool */
     bool stopped;           /* result: given up, since brief */
+    int64_t probed;         /* result: rows looked at */
 };
 
 /* 0 and a page; -1 and rows->error. */

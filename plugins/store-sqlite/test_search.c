@@ -705,6 +705,39 @@ static void second_value_counts_where_one_was_the_rule(void **state)
     expect_dates(k, 22, 8, "c"); /* each condition by another value */
 }
 
+/* What a loop thread does at a time is bounded by rows, whatever is asked. */
+static void no_search_holds_a_loop(void **state)
+{
+    enum { BATCHES = 400 }; /* what a last step may read beyond its budget */
+    struct kit *k = *state;
+    int stopped = 0;
+
+    fill(k);
+    k->config.loop_budget = 100;
+    for (int round = 0; round < ROUNDS; round++) {
+        bool patient = roll(2);
+        struct andiron_sort sort[3];
+        struct andiron_rows rows;
+        struct andiron_query query = { .type = patient ? "Patient" : "Observation",
+                                       .filter = random_filter(k, patient, 3),
+                                       .sort = sort,
+                                       .limit = 1 + roll(300),
+                                       .total = ANDIRON_TOTAL_ACCURATE };
+        query.sort_count = random_sort(sort, patient);
+        struct search_place place = {
+            .store = &k->store, .db = &k->reader->db, .arena = k->arena, .brief = true
+        };
+        assert_int_equal(reader_enter(k->reader), 0);
+        assert_int_equal(search_run(&place, &query, &rows), 0);
+        reader_leave(k->reader);
+        assert_in_range(place.probed, 0, k->config.loop_budget + BATCHES);
+        stopped += place.stopped;
+        andiron_arena_free(k->arena);
+        k->arena = andiron_arena_new(0);
+    }
+    assert_true(stopped > ROUNDS / 10);
+}
+
 static int setup(void **state)
 {
     struct kit *k = malloc(sizeof(*k));
@@ -725,6 +758,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(any_filter_gives_what_it_says, setup, teardown),
         cmocka_unit_test_setup_teardown(spent_budget_is_resumed_where_it_ended, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_search_holds_a_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(second_value_counts_where_one_was_the_rule, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(several_types_come_in_one_order, setup, teardown),
