@@ -141,8 +141,10 @@ static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
 }
 
 /* Whether gathering could make an iterator where the index has no list. */
-static bool can_gather(const struct node *n)
+static bool can_gather(const struct run *run, const struct node *n)
 {
+    if (n->walked && !run->counting)
+        return false;
     switch (n->op) {
     case NODE_TERM:
         return n->kind == KEYS_DATE || n->kind == KEYS_NUMBER || n->kind == KEYS_QUANTITY ||
@@ -172,7 +174,7 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
         it = cheap(run, n->args[i]);
         n->args[i]->listed = it != NULL;
         if (it == NULL) {
-            gathers |= can_gather(n->args[i]);
+            gathers |= can_gather(run, n->args[i]);
             exact = false;
             continue;
         }
@@ -230,11 +232,11 @@ static struct iter *cheap(struct run *run, struct node *n)
 
 static struct iter *costly(struct run *run, struct node *n, const struct node *all, bool beside)
 {
-    if (run->failed || run->stopped)
+    if (run->failed || run->stopped || (n->walked && !run->counting))
         return NULL;
     switch (n->op) {
     case NODE_TERM:
-        return gather_range(run, n, all, beside || run->sort_count != 0);
+        return gather_range(run, n, all, beside || (run->sort_count != 0 && !run->counting));
     case NODE_CHAIN:
         return gather_chain(run, n);
     case NODE_HAS:

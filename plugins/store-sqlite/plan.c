@@ -543,7 +543,7 @@ static int build_sorts(struct run *run, struct plan *plan)
 }
 
 /* What a condition that every match satisfies says of the values to sort by. */
-static void note_condition(struct plan *plan, const struct node *n)
+static void note_condition(struct plan *plan, struct node *n)
 {
     if (n->op == NODE_AND) {
         for (size_t i = 0; i < n->arg_count; i++)
@@ -557,6 +557,7 @@ static void note_condition(struct plan *plan, const struct node *n)
         if (s->by != SORT_VALUE || s->p == 0 || s->p != n->p || s->kind != n->term->kind)
             continue;
         s->required = true;
+        n->walked = n->walked || (i == 0 && n->single && s->within[1] == NULL);
         if (n->single && s->within[0] == NULL)
             s->within[0] = n;
         else if (n->single && s->within[1] == NULL)

@@ -44,6 +44,7 @@ struct node {
     struct node **args;
     size_t arg_count;
     bool single;             /* a range: no resource has several values of the param */
+    bool walked;             /* bounds the walk along the index of the first sort key */
     bool listed;             /* the index lists its resources (iter.c) */
     bool settled;            /* the iterator brings only resources that satisfy it */
     struct memo *memo;       /* CHAIN: targets judged so far */
@@ -94,15 +95,16 @@ struct run {
     size_t sort_count;
     int64_t vid_low, vid_high; /* bounds by _lastUpdated */
 
-    int64_t work, work_max; /* rows looked at */
-    int64_t spent;          /* by earlier budgets */
+    int64_t work, work_max;     /* rows looked at */
+    int64_t spent;              /* by earlier budgets */
     int64_t began_us, until_us; /* monotonic */
-    bool moved;             /* the page has come further than its cursor */
-    bool stopped;           /* the budget is spent */
-    int depth;              /* candidates that are loaded */
-    const char *order_name; /* how the page was put in order, for explain */
-    bool trying, refused;   /* long ranges are not gathered yet; and one was met (search.c) */
-    bool sifted;            /* entries of a sort index are looked up in the iterator */
+    bool moved;                 /* the page has come further than its cursor */
+    bool stopped;               /* the budget is spent */
+    int depth;                  /* candidates that are loaded */
+    const char *order_name;     /* how the page was put in order, for explain */
+    bool counting;        /* the order is of no interest: what sorting walks along is gathered */
+    bool trying, refused; /* long ranges are not gathered yet; and one was met (search.c) */
+    bool sifted;          /* entries of a sort index are looked up in the iterator */
 };
 
 /* Looks up everything the query names. -1: run->error. */

@@ -17,7 +17,7 @@
 enum {
     COUNTS = 128,
     COUNT_BRIEF = 20000, /* entries that are counted on a loop */
-    LOOKS = 256,         /* rows looked at for a total that nobody asked for */
+    LOOKS = 50,          /* rows looked at for a total that nobody asked for */
     TRIAL = 600          /* latest rows that are tried before a long range is gathered */
 };
 
@@ -293,40 +293,6 @@ static int count_if_cheap(struct run *run, struct andiron_rows *rows)
     return 1;
 }
 
-static int count_all(struct run *run, struct andiron_rows *rows)
-{
-    const struct andiron_query *query = run->query;
-    int64_t limit = query->total_limit > 0 ? query->total_limit : INT64_MAX - 1;
-    int64_t max = run->place->brief && limit >= COUNT_BRIEF ? COUNT_BRIEF : limit + 1;
-    int64_t n = -1;
-    bool whole = run->vid_low == 1 && run->vid_high == INT64_MAX - 1;
-
-    if (counts_find(run->place, query, rows))
-        return 0;
-    int cheap = count_if_cheap(run, rows);
-    if (cheap != 0)
-        return cheap < 0 ? -1 : 0;
-    if (whole && iter_is_exact(run->iter)) {
-        n = iter_count(run, run->iter, max);
-        if (run->failed)
-            return -1;
-    }
-    if (n < 0 && count_by_vid(run, max, &n) != 0)
-        return -1;
-    if (run->place->brief && (run->stopped || n == COUNT_BRIEF)) {
-        run->stopped = true; /* too many to count here */
-        return 0;
-    }
-    rows->total = n > limit ? limit : n;
-    rows->total_is_least = n > limit || run->stopped;
-    if (!run->stopped)
-        counts_put(run->place, query, rows);
-    run->stopped = false;
-    return 0;
-}
-
-/* ---- the whole ----------------------------------------------------------------------------------- */
-
 static int build_iters(struct run *run)
 {
     struct iter **args = andiron_alloc(run->arena, (run->plan_count + 1) * sizeof(args[0]));
@@ -347,6 +313,45 @@ static int build_iters(struct run *run)
         run_budget(run);
     return 0;
 }
+
+static int count_all(struct run *run, struct andiron_rows *rows)
+{
+    const struct andiron_query *query = run->query;
+    int64_t limit = query->total_limit > 0 ? query->total_limit : INT64_MAX - 1;
+    int64_t max = run->place->brief && limit >= COUNT_BRIEF ? COUNT_BRIEF : limit + 1;
+    int64_t n = -1;
+    bool whole = run->vid_low == 1 && run->vid_high == INT64_MAX - 1;
+
+    if (counts_find(run->place, query, rows))
+        return 0;
+    int cheap = count_if_cheap(run, rows);
+    if (cheap != 0)
+        return cheap < 0 ? -1 : 0;
+    if (run->sort_count != 0 && !iter_is_exact(run->iter)) {
+        run->counting = true;
+        if (build_iters(run) != 0)
+            return -1;
+    }
+    if (whole && iter_is_exact(run->iter)) {
+        n = iter_count(run, run->iter, max);
+        if (run->failed)
+            return -1;
+    }
+    if (n < 0 && count_by_vid(run, max, &n) != 0)
+        return -1;
+    if (run->place->brief && (run->stopped || n == COUNT_BRIEF)) {
+        run->stopped = true; /* too many to count here */
+        return 0;
+    }
+    rows->total = n > limit ? limit : n;
+    rows->total_is_least = n > limit || run->stopped;
+    if (!run->stopped)
+        counts_put(run->place, query, rows);
+    run->stopped = false;
+    return 0;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------- */
 
 /*
  * What a long range selects is either met often, by whoever looks at the latest rows, or worth being

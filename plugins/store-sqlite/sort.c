@@ -651,7 +651,10 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
     run_moved(run);
     run->order_name = "by following the indexes of the sort keys";
     rc = try_follow(run, from, limit, ret);
-    if (rc == 0) {
+    /* A walk between bounds is short enough, or at least shorter than a look at all matches. */
+    bool is_bounded = run->plan_count == 1 && run->plans[0].sort[0].within[0] != NULL &&
+                      !iter_is_short(run, run->iter);
+    if (rc == 0 && !is_bounded) {
         run->order_name = "by sorting all matches";
         rc = sort_few(run, from, limit, few, ret);
     }
