@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { randomUUID, createPrivateKey } from 'node:crypto';
 import fs from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -366,5 +368,42 @@ describe('server-side request forgery', () => {
     await register(server, 'nowhere', 'https://no-such-name.invalid/jwks');
     unavailable(await ask(server, 'nowhere', key));
     assert.equal(connected, 0);
+  });
+});
+
+describe('key sets over TLS', () => {
+  let dir, key;
+  const certificate = (name, ...more) => {
+    const [cert, pem] = [`${name}.crt`, `${name}.key`].map((f) => path.join(dir, f));
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', pem, '-out', cert, '-days', '2', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, ...more], { stdio: 'ignore' });
+    return { cert: fs.readFileSync(cert), key: fs.readFileSync(pem), file: cert };
+  };
+  const serve = async (options) => {
+    const server = https.createServer(options, (req, res) => res.end(JSON.stringify({ keys: [key.jwk] })));
+    server.on('tlsClientError', () => {});
+    await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+    return { port: server.address().port, close: () => { server.closeAllConnections(); server.close(); } };
+  };
+  before(async () => { dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-tls-')); key = await keyPair('a'); });
+  after(() => fs.rmSync(dir, { recursive: true }));
+
+  test('are taken from a host that proves its name, by TLS 1.2 and later', async () => {
+    const right = certificate('localhost'), wrong = certificate('elsewhere.example');
+    const hosts = {
+      good: await serve(right), other: await serve(wrong), unknown: await serve(certificate('localhost')),
+      old: await serve({ ...right, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }), two: await serve({ ...right, maxVersion: 'TLSv1.2' }),
+    };
+    const bundle = path.join(dir, 'ca.pem');
+    fs.writeFileSync(bundle, Buffer.concat([right.cert, wrong.cert]));
+    const server = await start({ plugins: { jwks: { allow: Object.values(hosts).map((h) => `https://localhost:${h.port}`).join(' '), 'ca-file': bundle } } });
+    for (const [name, host] of Object.entries(hosts)) {
+      await register(server, name, `https://localhost:${host.port}/jwks`);
+      const r = await ask(server, name, key);
+      if (name === 'good' || name === 'two') assert.equal(r.status, 200, `${name}: ${r.text}`);
+      else unavailable(r);
+      host.close();
+    }
+    await clean(server);
+    server.remove();
   });
 });
