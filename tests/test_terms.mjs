@@ -143,7 +143,8 @@ function found(kind, terms) {
 function same(kind, want, got) {
   if (kind === 'token') {
     const codes = new Set([...got].map((t) => `*|${t.slice(t.lastIndexOf('|') + 1)}`));
-    const known = (t) => got.has(t) || (t.startsWith('*|') && [...codes].some((c) => t.endsWith(c.slice(1))));
+    const ends = (t, c) => t.endsWith(c) || t.toLowerCase().endsWith(c); // strings have no case
+    const known = (t) => got.has(t) || (t.startsWith('*|') && [...codes].some((c) => ends(t, c.slice(1))));
     return [...want].every(known) && codes.size <= want.size; // a code may be of several systems
   }
   if (kind === 'reference' || kind === 'uri')

@@ -218,7 +218,8 @@ static void numbers_compare_by_digits_or_exactly(void **state)
     };
     static const char whole[] =
         "{\"resourceType\":\"MolecularSequence\",\"referenceSeq\":{\"windowStart\":101}}";
-    static const char *const of_whole[] = { "window-start=101", "-window-start=1e2",
+    static const char *const of_whole[] = { "window-start=101", "window-start=101.0",
+                                            "window-start=1e2", "-window-start=1.00e2",
                                             "-window-start=100" };
     (void)state;
     ASSERT_FOUND(exact, of_exact);
@@ -241,7 +242,6 @@ static void quantities_compare_units_too(void **state)
         "value-quantity=gt5%7C%7Cmg",
         "value-quantity=lt5.41",
         "-value-quantity=lt5.4",
-        "value-quantity=5.4%7Chttp://unitsofmeasure.org%7C",
     };
     static const char below[] =
         "{\"resourceType\":\"Observation\",\"valueQuantity\":{\"value\":5,\"comparator\":\"<\"}}";
@@ -251,6 +251,56 @@ static void quantities_compare_units_too(void **state)
     (void)state;
     ASSERT_FOUND(json, expressions);
     ASSERT_FOUND(below, of_below);
+}
+
+static void a_number_of_many_digits_finds_itself(void **state)
+{
+    static const char json[] = "{\"resourceType\":\"Observation\",\"valueQuantity\":{\"value\":"
+                               "66.89999999999999}}";
+    static const char *const expressions[] = { "value-quantity=66.89999999999999" };
+    (void)state;
+    ASSERT_FOUND(json, expressions);
+}
+
+static void sampled_data_match_by_their_bounds(void **state)
+{
+    static const char json[] =
+        "{\"resourceType\":\"Observation\",\"valueSampledData\":{\"origin\":{\"value\":10,"
+        "\"unit\":\"mV\"},\"period\":1,\"factor\":2,\"upperLimit\":30,\"dimensions\":1,"
+        "\"data\":\"-1 E  4 U 3.5\"}}"; /* 8 .. 70 */
+    static const char *const expressions[] = {
+        "value-quantity=gt69", "-value-quantity=gt70", "value-quantity=lt8.1",
+        "-value-quantity=lt8", "value-quantity=sa7",   "value-quantity=eb71%7C%7CmV",
+        "-value-quantity=10"
+    };
+    static const char none[] = "{\"resourceType\":\"Observation\",\"valueSampledData\":{"
+                               "\"origin\":{\"value\":10},\"data\":\"E L\"}}";
+    static const char *const of_none[] = { "-value-quantity=gt0", "value-quantity:missing=false" };
+    (void)state;
+    ASSERT_FOUND(json, expressions);
+    ASSERT_FOUND(none, of_none);
+}
+
+static void an_instant_has_no_width(void **state)
+{
+    static const char json[] = "{\"resourceType\":\"Observation\",\"issued\":1,"
+                               "\"effectiveInstant\":\"2013-01-14T10:00:00Z\"}";
+    static const char *const expressions[] = { "date=2013-01-14T10:00:00.000Z",
+                                               "date=2013-01-14T10:00:00Z", "date=2013-01-14",
+                                               "-date=gt2013-01-14T10:00:00.500Z" };
+    (void)state;
+    ASSERT_FOUND(json, expressions);
+}
+
+static void case_of_strings_as_tokens_does_not_matter(void **state)
+{
+    static const char json[] = "{\"resourceType\":\"Library\",\"version\":\"V1.0-Beta\","
+                               "\"status\":\"draft\"}";
+    static const char *const expressions[] = { "version=v1.0-BETA",    "version=V1.0-Beta",
+                                               "version=%7Cv1.0-beta", "-version=v10beta",
+                                               "-status=DRAFT",        "-version:not=v1.0-BETA" };
+    (void)state;
+    ASSERT_FOUND(json, expressions);
 }
 
 static void references_match_in_any_spelling(void **state)
@@ -352,6 +402,10 @@ int main(void)
         cmocka_unit_test(dates_compare_as_ranges),
         cmocka_unit_test(numbers_compare_by_digits_or_exactly),
         cmocka_unit_test(quantities_compare_units_too),
+        cmocka_unit_test(a_number_of_many_digits_finds_itself),
+        cmocka_unit_test(sampled_data_match_by_their_bounds),
+        cmocka_unit_test(an_instant_has_no_width),
+        cmocka_unit_test(case_of_strings_as_tokens_does_not_matter),
         cmocka_unit_test(references_match_in_any_spelling),
         cmocka_unit_test(uris_match_whole_above_or_below),
         cmocka_unit_test(composites_match_within_one_repetition),

@@ -46,7 +46,8 @@ static int string_filter(struct compiling *c, const struct operand *o, andiron_s
         return 0;
     }
     if (f->term.text.len == 0)
-        return compile_fail(c, "%s needs letters or digits, not only blanks and accents",
+        return compile_fail(c,
+                            "%s needs letters or digits, not only blanks, punctuation and accents",
                             o->param->code);
     if (compare != ANDIRON_CMP_STARTS || o->part != 0 || o->param->words == NULL)
         return 0;
@@ -103,7 +104,8 @@ static int token_filter(struct compiling *c, const struct operand *o, andiron_st
     if (count == 2)
         f->term.system = parts[0];
     if (!is_system)
-        f->term.text = parts[count - 1];
+        f->term.text =
+            o->param->is_caseless ? fhir_caseless(c->arena, parts[count - 1]) : parts[count - 1];
     *ret = f;
     return 0;
 }
@@ -190,8 +192,10 @@ static int number_range(struct compiling *c, const struct operand *o, andiron_st
     if (fhir_decimal_parse(text, &d) != 0)
         return compile_fail(c, "%s must be a number such as 5.4 or 1e-3, not \"%.*s\"",
                             o->param->code, SHOWN(text));
-    bool is_implied =
-        (compare == ANDIRON_CMP_EQ || compare == ANDIRON_CMP_NE) && !o->param->is_integer;
+    /* Whole numbers match exactly, unless they are asked for as 1e2 (search.html, 3.1.1.4.6). */
+    bool is_exact = o->param->is_integer && memchr(text.data, 'e', text.len) == NULL &&
+                    memchr(text.data, 'E', text.len) == NULL;
+    bool is_implied = (compare == ANDIRON_CMP_EQ || compare == ANDIRON_CMP_NE) && !is_exact;
     double margin = compare == ANDIRON_CMP_AP ? fabs(d.value) / 10 : 0;
     term->range.number.low = is_implied ? d.low : d.value - margin;
     term->range.number.high = is_implied ? d.high : d.value + margin;
@@ -223,6 +227,9 @@ static int quantity_filter(struct compiling *c, const struct operand *o, andiron
                             "%s must be \"number\" or \"number|system|code\" (the system may be "
                             "empty), not \"%.*s\"",
                             o->param->code, SHOWN(whole));
+    if (count == 3 && parts[1].len > 0 && parts[2].len == 0)
+        return compile_fail(c, "%s has a system without a code: \"number|system|code\"",
+                            o->param->code);
     struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_QUANTITY, compare);
     *ret = f;
     if (count == 3 && parts[1].len > 0)

@@ -12,7 +12,8 @@ const OWN = new Map(Object.entries({
 
 function fold(text) {
     const bare = [...text.normalize('NFKD')].map(c => c.toLowerCase().toUpperCase().toLowerCase()).join('').normalize('NFKD');
-    return [...bare].filter(c => !/\p{M}/u.test(c)).map(c => OWN.get(c) ?? c).join('').replace(/[\p{Z}\p{Cc}]+/gu, ' ');
+    return [...bare].filter(c => !/\p{M}/u.test(c)).map(c => OWN.get(c) ?? c).join('').replace(/[\p{Z}\p{Cc}]+/gu, ' ')
+        .replace(/\p{P}/gu, '-'); /* fold.c leaves all punctuation out, and begins a new word */
 }
 
 /* Up to the end of the first plane; Hangul syllables are taken apart by arithmetic (fold.c). */

@@ -5,19 +5,19 @@
 
 /* How a value becomes index terms: by kind of parameter and type of element. As in program.h. */
 const HOW = ['PRESENT', 'COMPOSITE', 'TRUTH',
-    'CODE', 'CODING', 'CODEABLE', 'IDENTIFIER', 'CONTACT', 'BOOLEAN', 'TEXT',
-    'STRING', 'HUMAN_NAME', 'ADDRESS', 'DATE', 'PERIOD', 'TIMING',
+    'CODE', 'CODING', 'CODEABLE', 'IDENTIFIER', 'CONTACT', 'BOOLEAN', 'TEXT', 'LABEL',
+    'STRING', 'HUMAN_NAME', 'ADDRESS', 'DATE', 'INSTANT', 'PERIOD', 'TIMING',
     'NUMBER', 'NUMBER_RANGE', 'QUANTITY', 'MONEY', 'RANGE', 'SAMPLED',
     'REFERENCE', 'CANONICAL', 'RESOURCE', 'ATTACHMENT', 'URI', 'POSITION'];
 
 const BY_KIND = {
     token: {
         code: 'CODE', Coding: 'CODING', CodeableConcept: 'CODEABLE', Identifier: 'IDENTIFIER',
-        ContactPoint: 'CONTACT', boolean: 'BOOLEAN', string: 'TEXT', id: 'TEXT', uri: 'TEXT',
+        ContactPoint: 'CONTACT', boolean: 'BOOLEAN', string: 'LABEL', id: 'TEXT', uri: 'TEXT',
     },
     string: { string: 'STRING', markdown: 'STRING', HumanName: 'HUMAN_NAME', Address: 'ADDRESS' },
     date: {
-        date: 'DATE', dateTime: 'DATE', instant: 'DATE', Period: 'PERIOD', Timing: 'TIMING',
+        date: 'DATE', dateTime: 'DATE', instant: 'INSTANT', Period: 'PERIOD', Timing: 'TIMING',
         string: 'DATE', /* where it happens to be one */
         Age: 'PRESENT', Range: 'PRESENT', /* not on a calendar: they only count as present */
     },

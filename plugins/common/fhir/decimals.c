@@ -137,6 +137,9 @@ int fhir_decimal_parse(andiron_str text, struct fhir_decimal *ret)
         return -1;
     d.low = p.is_negative ? -outer : inner;
     d.high = nextafter(p.is_negative ? -inner : outer, -INFINITY);
+    /* Behind the last digit that a double can tell, the range must still hold the value itself. */
+    d.low = fmin(d.low, d.value);
+    d.high = fmax(d.high, d.value);
     *ret = d;
     return 0;
 }

@@ -9,13 +9,38 @@ struct out {
     char *bytes;
     size_t len, max;
     bool is_full, owes_blank;
+    bool is_between; /* what comes next is not in the same word */
+    struct fhir_words *words;
 };
+
+/* Unicode's categories P, in ASCII; the table has '-' for the others. */
+static bool is_punctuation(char c)
+{
+    return c != '\0' && strchr("!\"#%&'()*,-./:;?@[\\]_{}", c) != NULL;
+}
+
+/* What starts a word, if something else is in front of it. */
+static bool is_of_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (uint8_t)c >= 0x80;
+}
+
+static void note_word(struct out *o, char first)
+{
+    bool is_word = is_of_word(first);
+    if (is_word && o->is_between && o->len > 0 && o->words != NULL &&
+        o->words->count < FHIR_FOLD_WORDS)
+        o->words->starts[o->words->count++] = (uint16_t)o->len;
+    o->is_between = !is_word;
+}
 
 /* One character, as a whole or not at all; a blank is held back until something follows. */
 static void put(struct out *o, const void *bytes, size_t len)
 {
-    if (len == 1 && *(const char *)bytes == ' ') {
-        o->owes_blank = o->len > 0;
+    char first = *(const char *)bytes;
+    if (len == 1 && (first == ' ' || is_punctuation(first))) {
+        o->owes_blank = o->owes_blank || (first == ' ' && o->len > 0);
+        o->is_between = true;
         return;
     }
     size_t blank = o->owes_blank ? 1 : 0;
@@ -26,6 +51,7 @@ static void put(struct out *o, const void *bytes, size_t len)
     if (blank != 0)
         o->bytes[o->len++] = ' ';
     o->owes_blank = false;
+    note_word(o, first);
     memcpy(o->bytes + o->len, bytes, len);
     o->len += len;
 }
@@ -93,42 +119,54 @@ static void put_row(struct out *o, const struct fhir_fold_row *row)
     }
 }
 
-size_t fhir_fold(andiron_str text, char *out, size_t max)
+static size_t fold(andiron_str text, struct out *o)
 {
-    struct out o = { .bytes = out, .max = max };
     const uint8_t *s = (const uint8_t *)text.data;
 
-    for (size_t i = 0; i < text.len && !o.is_full;) {
+    for (size_t i = 0; i < text.len && !o->is_full;) {
         if (s[i] < 0x80) {
             char c = (char)s[i++];
             if (c >= 'A' && c <= 'Z')
                 c = (char)(c + 32);
-            put(&o, c > ' ' && c != 0x7f ? &c : " ", 1);
+            put(o, c > ' ' && c != 0x7f ? &c : " ", 1);
             continue;
         }
         uint32_t code;
         size_t len = decode(s + i, text.len - i, &code);
         const struct fhir_fold_row *row;
         if (code >= 0xac00 && code <= 0xd7a3)
-            put_hangul(&o, code);
+            put_hangul(o, code);
         else if (code <= 0xffff && (row = find(code)) != NULL)
-            put_row(&o, row);
+            put_row(o, row);
         else
-            put(&o, s + i, len);
+            put(o, s + i, len);
         i += len;
     }
-    return o.len;
+    return o->len;
 }
 
-static bool is_of_word(char c)
+size_t fhir_fold(andiron_str text, char *out, size_t max)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (uint8_t)c >= 0x80;
+    return fold(text, &(struct out){ .bytes = out, .max = max });
 }
 
-size_t fhir_fold_next_word(andiron_str folded, size_t at)
+size_t fhir_fold_words(andiron_str text, char *out, size_t max, struct fhir_words *ret)
 {
-    for (size_t i = at + 1; i < folded.len; i++)
-        if (is_of_word(folded.data[i]) && !is_of_word(folded.data[i - 1]))
-            return i;
-    return folded.len;
+    ret->count = 0;
+    return fold(text, &(struct out){ .bytes = out, .max = max, .words = ret });
+}
+
+andiron_str fhir_caseless(struct andiron_arena *arena, andiron_str text)
+{
+    size_t i = 0;
+    while (i < text.len && !(text.data[i] >= 'A' && text.data[i] <= 'Z'))
+        i++;
+    if (i == text.len)
+        return text;
+    char *out = andiron_alloc(arena, text.len);
+    memcpy(out, text.data, text.len);
+    for (; i < text.len; i++)
+        if (out[i] >= 'A' && out[i] <= 'Z')
+            out[i] = (char)(out[i] + 32);
+    return (andiron_str){ out, text.len };
 }

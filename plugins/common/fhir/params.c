@@ -22,7 +22,8 @@ static void param_at(size_t index, struct fhir_param *ret)
                                 .id = fhir_texts + row->id,
                                 .kind = kind,
                                 .index = (int)index,
-                                .is_integer = row->is_integer != 0 };
+                                .is_integer = kind == FHIR_PARAM_NUMBER && row->is_plain != 0,
+                                .is_caseless = kind == FHIR_PARAM_TOKEN && row->is_plain != 0 };
     if (kind == FHIR_PARAM_COMPOSITE) {
         ret->part_count = row->more_count;
     } else if (kind == FHIR_PARAM_STRING) {

@@ -38,6 +38,7 @@ struct fhir_param {
     const char *words; /* of a string: parameter that holds its further words, "name#word" */
     size_t part_count; /* of a composite: its components */
     bool is_integer;   /* of a number: only whole ones */
+    bool is_caseless;  /* of a token: only strings, whose case does not matter */
 };
 
 /* Component of a composite, which is a parameter of the same type; part is 0 .. part_count - 1. */

@@ -21,11 +21,13 @@ enum fhir_how {
     FHIR_HOW_IDENTIFIER,
     FHIR_HOW_CONTACT,
     FHIR_HOW_BOOLEAN,
-    FHIR_HOW_TEXT, /* a string, number or boolean as a token without system */
+    FHIR_HOW_TEXT,  /* a string, number or boolean as a token without system */
+    FHIR_HOW_LABEL, /* a string as a token without case */
     FHIR_HOW_STRING,
     FHIR_HOW_HUMAN_NAME,
     FHIR_HOW_ADDRESS,
     FHIR_HOW_DATE,
+    FHIR_HOW_INSTANT,
     FHIR_HOW_PERIOD,
     FHIR_HOW_TIMING,
     FHIR_HOW_NUMBER,

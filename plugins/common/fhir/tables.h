@@ -101,8 +101,8 @@ struct fhir_param_row {
      * of a string: in names, the parameter that holds its further words ("name#word") */
     uint16_t more;
     uint8_t more_count;
-    uint8_t kind; /* enum fhir_param_kind */
-    uint8_t is_integer;
+    uint8_t kind;     /* enum fhir_param_kind */
+    uint8_t is_plain; /* a number: only whole ones; a token: only strings */
 };
 extern const struct fhir_param_row fhir_param_rows[];
 extern const uint8_t fhir_param_targets[]; /* indices of types */

@@ -104,6 +104,10 @@ static void case_accents_and_blanks_are_folded(void **state)
         { "a\xC2\xA0"
           "b",
           "a b" }, /* no-break space */
+        { "Smith-Jones, O'Brien.", "smithjones obrien" },
+        { "a - b", "a b" },
+        { "\xE2\x80\x9Cx\xE2\x80\x9D", "x" }, /* quotes */
+        { "1 + 1", "1 + 1" },                 /* signs are no punctuation */
         { "\xCC\x81", "" },
         { "\xff"
           "A",
@@ -132,17 +136,40 @@ static void long_strings_are_cut_at_a_character(void **state)
 
 static void words_start_behind_anything_else(void **state)
 {
-    static const char text[] = "van der-berg (mc'x) 日";
-    static const size_t starts[] = { 4, 8, 14, 17, 20 };
-    andiron_str s = ANDIRON_STR(text);
-    size_t at = 0;
+    static const struct {
+        const char *text;
+        size_t count;
+        const char *words[5];
+    } cases[] = {
+        { "van der-Berg (mc'x) 日",
+          5,
+          { "derberg mcx 日", "berg mcx 日", "mcx 日", "x 日", "日" } },
+        { "\xE2\x80\x9Cone\xE2\x80\x93two\xE2\x80\x9D", 1, { "two" } }, /* “one–two” */
+        { "e\xCC\x81t\xC3\xA9", 0, { NULL } }, /* an accent of its own parts no word */
+        { "a+b", 1, { "b" } },
+        { "-a", 0, { NULL } },
+        { "", 0, { NULL } },
+    };
+    char out[FHIR_FOLD_MAX];
+    struct fhir_words words;
     (void)state;
-    for (size_t i = 0; i < COUNT(starts); i++) {
-        at = fhir_fold_next_word(s, at);
-        assert_int_equal(at, starts[i]);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t len = fhir_fold_words(andiron_str_of(cases[i].text), out, sizeof(out), &words);
+        assert_int_equal(words.count, cases[i].count);
+        for (size_t k = 0; k < words.count; k++)
+            assert_true(
+                andiron_str_eq((andiron_str){ out + words.starts[k], len - words.starts[k] },
+                               andiron_str_of(cases[i].words[k])));
     }
-    assert_int_equal(fhir_fold_next_word(s, at), s.len);
-    assert_int_equal(fhir_fold_next_word(ANDIRON_STR(""), 0), 0);
+}
+
+static void case_of_labels_does_not_matter(void **state)
+{
+    struct andiron_arena *arena = andiron_arena_new(64);
+    (void)state;
+    assert_true(andiron_str_eq(fhir_caseless(arena, ANDIRON_STR("V1.0-B")), ANDIRON_STR("v1.0-b")));
+    assert_true(andiron_str_eq(fhir_caseless(arena, ANDIRON_STR("v1")), ANDIRON_STR("v1")));
+    andiron_arena_free(arena);
 }
 
 /* ---- references -------------------------------------------------------------- */
@@ -195,6 +222,7 @@ int main(void)
         cmocka_unit_test(case_accents_and_blanks_are_folded),
         cmocka_unit_test(long_strings_are_cut_at_a_character),
         cmocka_unit_test(words_start_behind_anything_else),
+        cmocka_unit_test(case_of_labels_does_not_matter),
         cmocka_unit_test(references_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,8 +10,7 @@
 #include "fold.h"
 #include "references.h"
 
-/* Words of one string that are indexed besides its start. */
-enum { WORDS_MAX = 16, FIRST_CAPACITY = 32 };
+enum { FIRST_CAPACITY = 32 };
 
 /* R4 search.html, 3.1.1.4.10: what a boolean's token counts as. */
 #define BOOLEAN_SYSTEM "http://terminology.hl7.org/CodeSystem/special-values"
@@ -55,30 +54,25 @@ static andiron_str folded(struct andiron_arena *arena, andiron_str text)
     return (andiron_str){ andiron_copy(arena, folded), folded.len };
 }
 
-static void words(const struct fhir_emitting *e, andiron_str whole)
-{
-    struct fhir_emitting of_word = *e;
-    size_t at = 0;
-
-    of_word.param = e->words;
-    for (int i = 0; i < WORDS_MAX; i++) {
-        at = fhir_fold_next_word(whole, at);
-        if (at == whole.len)
-            return;
-        fhir_term(&of_word, ANDIRON_TERM_STRING)->text =
-            (andiron_str){ whole.data + at, whole.len - at };
-    }
-}
-
 static void string_term(const struct fhir_emitting *e, andiron_str text)
 {
+    char buffer[FHIR_FOLD_MAX];
+    struct fhir_words words;
+
     if (!is_text(text))
         return;
+    andiron_str whole = { buffer, fhir_fold_words(text, buffer, sizeof(buffer), &words) };
+    whole.data = andiron_copy(e->terms->arena, whole);
     struct andiron_term *term = fhir_term(e, ANDIRON_TERM_STRING);
-    term->text = folded(e->terms->arena, text);
+    term->text = whole;
     term->exact = text;
-    if (e->words != NULL && e->part == 0)
-        words(e, term->text);
+    if (e->words == NULL || e->part != 0)
+        return;
+    struct fhir_emitting of_word = *e;
+    of_word.param = e->words;
+    for (size_t i = 0; i < words.count; i++)
+        fhir_term(&of_word, ANDIRON_TERM_STRING)->text =
+            (andiron_str){ whole.data + words.starts[i], whole.len - words.starts[i] };
 }
 
 static void string_or_list(const struct fhir_emitting *e, andiron_json v)
@@ -200,6 +194,13 @@ static void text_token(const struct fhir_emitting *e, andiron_json v)
         token_term(e, none, andiron_json_raw(v));
 }
 
+/* R4 search.html, 3.1.1.4.10: where the data type is string, case does not matter. */
+static void label_token(const struct fhir_emitting *e, andiron_json v)
+{
+    andiron_str none = { NULL, 0 }, text = andiron_json_str(v);
+    token_term(e, none, fhir_caseless(e->terms->arena, text));
+}
+
 static void any_token(const struct fhir_emitting *e, andiron_json v)
 {
     if (andiron_json_type(v) != ANDIRON_JSON_OBJECT)
@@ -228,6 +229,14 @@ static void date_terms(const struct fhir_emitting *e, andiron_json v)
     struct fhir_date date;
     if (fhir_date_parse(andiron_json_str(v), &date) == 0)
         date_term(e, date.low, date.high);
+}
+
+/* "an effective width of 0" (R4 search.html, 3.1.1.4.7): whatever digits it has. */
+static void instant_terms(const struct fhir_emitting *e, andiron_json v)
+{
+    struct fhir_date date;
+    if (fhir_date_parse(andiron_json_str(v), &date) == 0)
+        date_term(e, date.low, date.low + 1);
 }
 
 /* false if it has neither start nor end. */
@@ -327,6 +336,46 @@ static void quantity_terms(const struct fhir_emitting *e, andiron_json v)
     double low, high;
     if (quantity_range(v, &low, &high))
         unit_of(number_term(e, ANDIRON_TERM_QUANTITY, low, high), v);
+}
+
+/* Takes the next value off *rest: "U" and "L" are the limits; false at the end. */
+static bool next_sample(andiron_str *rest, andiron_json v, double *ret, bool *ret_is_number)
+{
+    size_t i = 0, end;
+    while (i < rest->len && (uint8_t)rest->data[i] <= ' ')
+        i++;
+    for (end = i; end < rest->len && (uint8_t)rest->data[end] > ' ';)
+        end++;
+    andiron_str word = { rest->data + i, end - i };
+    *rest = (andiron_str){ rest->data + end, rest->len - end };
+    if (andiron_str_eq(word, ANDIRON_STR("U")))
+        *ret_is_number = number_of(andiron_json_get(v, "upperLimit"), ret);
+    else if (andiron_str_eq(word, ANDIRON_STR("L")))
+        *ret_is_number = number_of(andiron_json_get(v, "lowerLimit"), ret);
+    else
+        *ret_is_number = fhir_decimal_value(word, ret) == 0;
+    return word.len > 0;
+}
+
+/* "just search on the bounds of the values in sampled data" (Observation-value-quantity). */
+static void sampled_terms(const struct fhir_emitting *e, andiron_json v)
+{
+    andiron_json origin = andiron_json_get(v, "origin");
+    andiron_str rest = andiron_json_str(andiron_json_get(v, "data"));
+    double low = INFINITY, high = -INFINITY, zero, sample;
+    double factor = andiron_json_double(andiron_json_get(v, "factor"), 1);
+    bool is_number;
+
+    if (rest.len == 0 || !isfinite(factor) || !number_of(andiron_json_get(origin, "value"), &zero))
+        return;
+    while (next_sample(&rest, v, &sample, &is_number)) {
+        if (!is_number)
+            continue;
+        low = fmin(low, sample * factor + zero);
+        high = fmax(high, sample * factor + zero);
+    }
+    if (low <= high)
+        unit_of(number_term(e, ANDIRON_TERM_QUANTITY, low, high), origin);
 }
 
 static void money_terms(const struct fhir_emitting *e, andiron_json v)
@@ -479,7 +528,7 @@ static void object_terms(const struct fhir_emitting *e, enum fhir_how how, andir
         range_terms(e, ANDIRON_TERM_QUANTITY, v);
         break;
     case FHIR_HOW_SAMPLED:
-        quantity_terms(e, andiron_json_get(v, "origin"));
+        sampled_terms(e, v);
         break;
     case FHIR_HOW_RESOURCE:
         resource_term(e, v);
@@ -507,11 +556,17 @@ void fhir_value_terms(const struct fhir_emitting *e, enum fhir_how how, andiron_
     case FHIR_HOW_ANY_TOKEN:
         any_token(e, value);
         break;
+    case FHIR_HOW_LABEL:
+        label_token(e, value);
+        break;
     case FHIR_HOW_STRING:
         string_term(e, andiron_json_str(value));
         break;
     case FHIR_HOW_DATE:
         date_terms(e, value);
+        break;
+    case FHIR_HOW_INSTANT:
+        instant_terms(e, value);
         break;
     case FHIR_HOW_NUMBER:
         number_terms(e, value);
