@@ -85,12 +85,15 @@ enum andiron_step andiron_request_run(struct andiron_request *req,
                                       struct andiron_request **ret_sub, andiron_step_fn then,
                                       void *state)
 {
-    struct andiron_request *sub = andiron_new(req->arena, struct andiron_request);
-    struct andiron_inner *presented = andiron_new(req->arena, struct andiron_inner);
+    struct andiron_inner given = { .size = sizeof(given) };
 
     /* A caller built against an older header has a shorter struct. */
-    memcpy(presented, inner, inner->size < sizeof(*presented) ? inner->size : sizeof(*presented));
-    sub->arena = req->arena;
+    memcpy(&given, inner, inner->size < sizeof(given) ? inner->size : sizeof(given));
+    struct andiron_arena *arena = given.arena != NULL ? given.arena : req->arena;
+    struct andiron_request *sub = andiron_new(arena, struct andiron_request);
+    struct andiron_inner *presented = andiron_new(arena, struct andiron_inner);
+    *presented = given;
+    sub->arena = arena;
     sub->home = req->home;
     sub->parent = req;
     sub->stage = STAGE_RECEIVE;
