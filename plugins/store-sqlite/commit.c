@@ -37,7 +37,8 @@ struct commit_job {
     struct item *items;
     const struct andiron_write **sorted; /* those that write, by type and id; for count > 1 */
     size_t sorted_count;
-    int64_t names; /* counters.names when keys were packed */
+    bool stamps_late; /* bodies are made one at a time, when they are stored */
+    int64_t names;    /* counters.names when keys were packed */
     int64_t first_vid, last_vid;
 };
 
@@ -420,7 +421,7 @@ static void stamp_all(struct writer *w, struct commit_job *c)
         write->updated = now;
         write->created = !write->remove && item->state != STATE_LIVE;
     }
-    for (size_t i = 0; i < c->commit->count; i++) {
+    for (size_t i = 0; !c->stamps_late && i < c->commit->count; i++) {
         struct andiron_write *write = &c->commit->writes[i];
         if (!c->items[i].skip && write->stamp != NULL)
             write->stamp(write->stamp_state, c->arena, write);
@@ -572,7 +573,7 @@ static int put_version(struct writer *w, const struct andiron_write *write, cons
 static int apply_one(struct writer *w, struct commit_job *c, size_t which, int64_t vid)
 {
     struct writer_view v = writer_view(w);
-    const struct andiron_write *write = &c->commit->writes[which];
+    struct andiron_write *write = &c->commit->writes[which];
     struct item *item = &c->items[which];
     struct keys_source source = { .names = v.store->names,
                                   .db = v.db,
@@ -590,7 +591,14 @@ static int apply_one(struct writer *w, struct commit_job *c, size_t which, int64
                       &c->commit->error) != 0)
             return refuse(c, which);
     }
-    return put_version(w, write, item, vid);
+    if (!c->stamps_late || write->stamp == NULL)
+        return put_version(w, write, item, vid);
+    struct andiron_arena *scratch = andiron_arena_new(0);
+    write->stamp(write->stamp_state, scratch, write);
+    int rc = put_version(w, write, item, vid);
+    write->body = (andiron_str){ NULL, 0 };
+    andiron_arena_free(scratch);
+    return rc;
 }
 
 static int apply(struct writer *w, struct job *job)
@@ -651,6 +659,9 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->names = writer_names(store->writer);
     for (size_t i = 0; i < commit->count; i++)
         c->items[i].given = commit->writes[i].ref;
+    c->stamps_late = commit->bodies_are_brief && !commit->check_references;
+    for (size_t i = 0; i < commit->count; i++) /* a stamp may put matches into terms */
+        c->stamps_late &= commit->writes[i].match == NULL || commit->writes[i].match_is_ref;
     if (db != NULL)
         pack_early(c, db);
     return &c->job;

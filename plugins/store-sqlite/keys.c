@@ -285,10 +285,10 @@ bool keys_next_several(struct keys_cursor *c, int64_t *ret_p)
 
 /* ---- packing ------------------------------------------------------------------- */
 
-/* Entries one behind the other in one growing piece of the arena, with their places. */
+/* Entries one behind the other in one growing piece of scratch memory, with their places. */
 struct packer {
     struct keys_source *source;
-    struct andiron_arena *arena;
+    struct andiron_arena *scratch;
     uint8_t *bytes;
     size_t len, cap;
     struct place {
@@ -302,7 +302,7 @@ static void reserve(struct packer *k, size_t more)
     if (k->cap - k->len >= more)
         return;
     size_t cap = k->cap * 2 + more + 256;
-    uint8_t *bytes = andiron_alloc(k->arena, cap);
+    uint8_t *bytes = andiron_alloc(k->scratch, cap);
     if (k->len != 0)
         memcpy(bytes, k->bytes, k->len);
     k->bytes = bytes;
@@ -376,7 +376,7 @@ static void pack_token(struct packer *k, int64_t p, const struct andiron_term *t
     put_head(k, p, t, KEYS_TOKEN, t->system.len != 0 ? KEYS_HAS_1 : 0);
     if (t->system.len != 0)
         put_fixed(k, keys_hash_system(key, t->system), 8);
-    put_text(k, keys_text(key, k->arena, t->text, KEYS_CODE_MAX));
+    put_text(k, keys_text(key, k->scratch, t->text, KEYS_CODE_MAX));
 }
 
 static void pack_string(struct packer *k, int64_t p, const struct andiron_term *t)
@@ -386,7 +386,7 @@ static void pack_string(struct packer *k, int64_t p, const struct andiron_term *
     put_head(k, p, t, KEYS_STRING, t->exact.data != NULL ? KEYS_HAS_1 : 0);
     if (t->exact.data != NULL)
         put_fixed(k, keys_hash_exact(key, t->exact), 8);
-    put_text(k, keys_text(key, k->arena, t->text, KEYS_TEXT_MAX));
+    put_text(k, keys_text(key, k->scratch, t->text, KEYS_TEXT_MAX));
 }
 
 static int pack_reference(struct packer *k, int64_t p, const struct andiron_term *t)
@@ -396,7 +396,7 @@ static int pack_reference(struct packer *k, int64_t p, const struct andiron_term
 
     if (t->system.len == 0) {
         put_head(k, p, t, KEYS_URL, 0);
-        put_text(k, keys_text(source->key, k->arena, t->text, KEYS_TEXT_MAX));
+        put_text(k, keys_text(source->key, k->scratch, t->text, KEYS_TEXT_MAX));
         return 0;
     }
     if (source->type(source->arg, t->system, &type) != 0)
@@ -463,7 +463,7 @@ static int pack_term(struct packer *k, int64_t p, const struct andiron_term *t)
         return 0;
     case ANDIRON_TERM_URI:
         put_head(k, p, t, KEYS_URI, 0);
-        put_text(k, keys_text(k->source->key, k->arena, t->text, KEYS_TEXT_MAX));
+        put_text(k, keys_text(k->source->key, k->scratch, t->text, KEYS_TEXT_MAX));
         return 0;
     case ANDIRON_TERM_PRESENT:
         put_head(k, p, t, KEYS_PRESENT, 0);
@@ -507,9 +507,10 @@ static size_t find_same(struct seen *seen, const uint8_t *list, size_t at, const
     return 0;
 }
 
-static andiron_str finish(struct packer *k)
+/* The entries in their order, in arena; ends the packer. */
+static andiron_str finish(struct packer *k, struct andiron_arena *arena)
 {
-    struct packer out = { .arena = k->arena };
+    struct packer out = { .scratch = k->scratch };
     struct seen seen = { .at = { 0 } };
 
     if (k->count > 1)
@@ -534,7 +535,10 @@ static andiron_str finish(struct packer *k)
             put_varint(&out, from - same);
         }
     }
-    return (andiron_str){ (const char *)out.bytes, out.len };
+    andiron_str list = { andiron_copy(arena, (andiron_str){ (const char *)out.bytes, out.len }),
+                         out.len };
+    andiron_arena_free(k->scratch);
+    return list;
 }
 
 /* Lets the source know of params with several values in this resource. */
@@ -566,7 +570,7 @@ int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t t
               const struct andiron_term *terms, size_t count, andiron_str *ret,
               struct andiron_error *err)
 {
-    struct packer k = { .source = source, .arena = arena };
+    struct packer k = { .source = source };
     const char *last = NULL;
     uint32_t last_kind = 0;
     int64_t p = 0;
@@ -576,12 +580,13 @@ int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t t
         return andiron_error_set(err, ANDIRON_E_UNPROCESSABLE, "",
                                  "the resource has %zu values to search by; at most %d can be kept",
                                  count, KEYS_MAX);
-    k.places = andiron_alloc(arena, (count + 1) * sizeof(k.places[0]));
+    k.scratch = andiron_arena_new(0);
+    k.places = andiron_alloc(k.scratch, (count + 1) * sizeof(k.places[0]));
     for (size_t i = 0; i < count; i++) {
         const struct andiron_term *t = &terms[i];
         if (last != t->param || last_kind != t->kind) { /* terms of a param come in a row */
             if (source->param(source->arg, type, andiron_str_of(t->param), 1u << t->kind, &p) != 0)
-                return -1;
+                goto failed;
             last = t->param;
             last_kind = t->kind;
         }
@@ -591,23 +596,26 @@ int keys_pack(struct keys_source *source, struct andiron_arena *arena, int64_t t
         }
         int rc = pack_term(&k, p, t);
         if (rc < 0)
-            return -1;
+            goto failed;
         if (rc > 0)
             continue;
         k.places[k.count].len = k.len - k.places[k.count].at;
         k.count++;
     }
-    *ret = finish(&k);
+    *ret = finish(&k, arena);
     return note_several(source, type, terms, count, *ret);
+failed:
+    andiron_arena_free(k.scratch);
+    return -1;
 }
 
 andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)
 {
-    struct packer k = { .arena = arena };
+    struct packer k = { .scratch = andiron_arena_new(0) };
     const andiron_str both[] = { a, b };
     size_t total = a.len + b.len;
 
-    k.places = andiron_alloc(arena, (total / 2 + 2) * sizeof(k.places[0]));
+    k.places = andiron_alloc(k.scratch, (total / 2 + 2) * sizeof(k.places[0]));
     for (int i = 0; i < 2; i++) {
         struct keys_cursor c = keys_begin(both[i]);
         struct keys_entry e;
@@ -620,5 +628,5 @@ andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)
             k.places[k.count++] = (struct place){ at, k.len - at };
         }
     }
-    return finish(&k);
+    return finish(&k, arena);
 }
