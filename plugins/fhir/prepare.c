@@ -143,24 +143,61 @@ static int accept(struct preparing *p, andiron_json before)
     return 0;
 }
 
+/* A string of a term that outlives the scratch memory: text of the request stays where it is. */
+static andiron_str kept(struct andiron_arena *arena, andiron_str whole, andiron_str s)
+{
+    if (s.len == 0 || (s.data >= whole.data && s.data < whole.data + whole.len))
+        return s;
+    return (andiron_str){ andiron_copy(arena, s), s.len };
+}
+
+/*
+ * Terms as long as the request needs them: thousands of entries have to fit. Words are parts of a
+ * text that has just been copied, and share it.
+ */
+static void keep_terms(struct preparing *p, andiron_str whole, const struct andiron_term *terms,
+                       size_t count)
+{
+    struct andiron_arena *arena = andiron_request_arena(p->req);
+    struct andiron_term *own = andiron_alloc(arena, (count + 1) * sizeof(own[0]));
+    andiron_str from = { NULL, 0 }, to = { NULL, 0 };
+
+    for (size_t i = 0; i < count; i++) {
+        own[i] = terms[i];
+        own[i].system = kept(arena, whole, terms[i].system);
+        own[i].exact = kept(arena, whole, terms[i].exact);
+        if (from.len > 0 && terms[i].text.data >= from.data &&
+            terms[i].text.data + terms[i].text.len <= from.data + from.len) {
+            own[i].text.data = to.data + (terms[i].text.data - from.data);
+            continue;
+        }
+        own[i].text = kept(arena, whole, terms[i].text);
+        from = terms[i].text;
+        to = own[i].text;
+    }
+    p->terms = own; /* of its own, since the stamp may still put ids in */
+    p->term_count = count;
+}
+
 /* Terms of the text with its references rewritten: what is searched must be what is stored. */
 static int extract(struct preparing *p, struct andiron_error *err)
 {
-    struct andiron_arena *arena = andiron_request_arena(p->req);
+    struct andiron_arena *scratch = andiron_arena_new(0);
+    const struct andiron_term *terms = NULL;
     andiron_json resource = p->root;
+    size_t count = 0;
+    int failed = 0;
 
-    if (p->draft.rewritten &&
-        andiron_json_parse(arena, compose_stamped(&p->draft, arena, 1, 0), &resource, err) != 0)
-        return -1;
-    if (p->fhir->search->extract(p->fhir->search_self, arena, resource, &p->terms, &p->term_count,
-                                 err) != 0)
-        return -1;
-    if (p->draft.rewritten && p->term_count > 0) { /* the stamp may still put ids in */
-        struct andiron_term *own = andiron_alloc(arena, p->term_count * sizeof(own[0]));
-        memcpy(own, p->terms, p->term_count * sizeof(own[0]));
-        p->terms = own;
-    }
-    return 0;
+    if (p->draft.rewritten)
+        failed =
+            andiron_json_parse(scratch, compose_stamped(&p->draft, scratch, 1, 0), &resource, err);
+    if (failed == 0)
+        failed = p->fhir->search->extract(p->fhir->search_self, scratch, resource, &terms, &count,
+                                          err);
+    if (failed == 0)
+        keep_terms(p, andiron_json_raw(p->root), terms, count);
+    andiron_arena_free(scratch);
+    return failed;
 }
 
 /* Makes the resource out of what is stored; what the patch leads to is judged as 422. */

@@ -234,7 +234,7 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         .if_version = item->if_match != NEGOTIATE_LOOK ? item->if_match : 0,
         .if_absent =
             (item->if_none && !item->is_conditional) || transaction_demands_version(t, item),
-        .match = item->is_conditional || item->by_criteria ? &item->match.query : NULL,
+        .match = item->criteria != NULL ? &item->criteria->plan.query : NULL,
         .if_none_exist = item->is_conditional,
         .match_is_ref = item->by_criteria,
     };
@@ -260,6 +260,17 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
     }
 }
 
+/* Whether what was stored is looked at once more: it would stay in memory for all entries at once. */
+static bool needs_bodies(const struct transaction *t)
+{
+    if (t->bundle->wanted.give == RETURN_REPRESENTATION)
+        return true;
+    for (size_t i = 0; i < t->item_count; i++)
+        if (t->items[i].type->hooks != NULL)
+            return true;
+    return false;
+}
+
 static enum andiron_step commit(struct andiron_request *req, struct transaction *t)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -283,9 +294,10 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
         t->item_of[count] = t->item_count + i;
         guard_reference(t->references[i], &writes[count++]);
     }
-    t->commit = (struct andiron_commit){
-        .writes = writes, .count = count, .check_references = t->fhir->config->referential_integrity
-    };
+    t->commit = (struct andiron_commit){ .writes = writes,
+                                         .count = count,
+                                         .check_references = t->fhir->config->referential_integrity,
+                                         .bodies_are_brief = !needs_bodies(t) };
     if (count == 0)
         return answer_items(req, t);
     return t->fhir->store->commit(t->fhir->store_self, req, &t->commit, committed, t);
@@ -499,6 +511,32 @@ enum andiron_step transaction_planned(struct andiron_request *req, void *state)
 
 static enum andiron_step check_next(struct andiron_request *req, struct transaction *t);
 
+static void drop_arena(void *arena)
+{
+    andiron_arena_free(arena);
+}
+
+static void drop_checking(void *state)
+{
+    struct transaction *t = state;
+    andiron_arena_free(t->checking);
+    t->checking = NULL;
+}
+
+/* Whether anything of the request that was allowed is asked for later. */
+static bool is_judged_later(const struct transaction *t, const struct item *item)
+{
+    return item->entry->query.data != NULL || item->entry->if_none_exist.data != NULL ||
+           access_is_narrowed(t->sub, item->type, access_of(item->entry));
+}
+
+static void keep_judged(struct transaction *t, struct item *item)
+{
+    item->judged = t->sub;
+    andiron_at_release(andiron_request_arena(t->req), drop_arena, t->checking);
+    t->checking = NULL;
+}
+
 static enum andiron_step checked(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
@@ -508,6 +546,7 @@ static enum andiron_step checked(struct andiron_request *req, void *state)
 
     if (status >= 400 && !t->bundle->is_transaction) {
         entries_take(req, t->bundle, e, t->sub);
+        keep_judged(t, &t->items[t->at]);
         transaction_leave(&t->items[t->at++]);
         return check_next(req, t);
     }
@@ -520,8 +559,9 @@ static enum andiron_step checked(struct andiron_request *req, void *state)
                                 status);
         return transaction_fail_at(req, e, &err);
     }
-    if (t->at < t->item_count)
-        t->items[t->at].judged = t->sub;
+    if (t->at < t->item_count && is_judged_later(t, &t->items[t->at]))
+        keep_judged(t, &t->items[t->at]);
+    drop_checking(t);
     t->at++;
     return check_next(req, t);
 }
@@ -534,6 +574,7 @@ static enum andiron_step check_next(struct andiron_request *req, struct transact
         return transaction_plan(req, t);
     struct andiron_inner inner = entries_inner(t->bundle, t->order[t->at]);
     inner.check_only = true;
+    inner.arena = t->checking = andiron_arena_new(0); /* thousands of them would not fit */
     return andiron_request_run(req, &inner, &t->sub, checked, t);
 }
 
@@ -611,6 +652,7 @@ enum andiron_step transaction_run(struct andiron_request *req, struct bundle *bu
     t->bundle = bundle;
     t->fhir = bundle->fhir;
     t->req = req;
+    andiron_at_release(arena, drop_checking, t);
     issues_init(&t->issues, arena, ANDIRON_STR("Bundle"));
     sort_entries(t, arena);
     for (size_t i = 0; i < t->item_count && bundle->is_transaction; i++)

@@ -14,11 +14,17 @@
 enum { TRIES = 4, TRIES_SMALL = 100 };
 #define NOWHERE SIZE_MAX
 
+/* What a conditional entry asks for. Apart, since most entries have none. */
+struct criteria {
+    struct andiron_search_plan plan;
+    struct andiron_rows found;
+};
+
 /* A writing entry. */
 struct item {
     struct entry *entry;
     const struct resource_type *type;
-    struct andiron_request *judged; /* inner request that was allowed */
+    struct andiron_request *judged; /* inner request that was allowed, where it still matters */
     andiron_str id;
     uint64_t if_match;                 /* 0: none; NEGOTIATE_LOOK: match_tags */
     andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
@@ -27,8 +33,7 @@ struct item {
     bool by_criteria;    /* PUT, PATCH or DELETE of what matches; the id is that of the match */
     bool is_new;         /* by_criteria, and nothing matched */
     bool is_void;        /* DELETE by criteria, and nothing matched: there is nothing to do */
-    struct andiron_search_plan match;
-    struct andiron_rows found;
+    struct criteria *criteria; /* or NULL */
     struct patch patch;
     struct rewrite_target target, identity;
     struct rewrites rewrites;
@@ -57,6 +62,7 @@ struct transaction {
     size_t order_count;
     size_t at; /* step of a loop over order, items or references */
     struct andiron_request *sub;
+    struct andiron_arena *checking; /* memory of sub, while entries are checked */
 
     struct item *items;
     size_t item_count;

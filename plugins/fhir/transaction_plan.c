@@ -225,16 +225,18 @@ static void conditions(struct transaction *t, struct item *item)
     }
     if (e->if_none_exist.data != NULL && e->verb == VERB_POST) {
         item->is_conditional = true;
+        item->criteria = andiron_new(andiron_request_arena(t->req), struct criteria);
         if (match_compile(t->fhir, item->judged != NULL ? item->judged : t->req, item->type,
-                          e->if_none_exist, &item->match, &err) != 0)
+                          e->if_none_exist, &item->criteria->plan, &err) != 0)
             transaction_refuse(t, e, err.code, ".request.ifNoneExist", err.message);
-        else if (item->match.types != NULL && !t->bundle->is_transaction)
+        else if (item->criteria->plan.types != NULL && !t->bundle->is_transaction)
             transaction_leave(item);
     }
     if (e->query.data != NULL) { /* a batch runs such entries by themselves */
         item->by_criteria = true;
+        item->criteria = andiron_new(andiron_request_arena(t->req), struct criteria);
         if (match_compile(t->fhir, item->judged != NULL ? item->judged : t->req, item->type,
-                          e->query, &item->match, &err) != 0)
+                          e->query, &item->criteria->plan, &err) != 0)
             transaction_refuse(t, e, err.code, ".request.url", err.message);
     }
     if (!t->bundle->is_transaction && t->issues.count > issues) {
@@ -269,7 +271,7 @@ static enum andiron_step find_matches(struct andiron_request *req, void *state);
 static int take_match(struct transaction *t, struct item *item, struct andiron_error *err)
 {
     enum verb verb = item->entry->verb;
-    const struct andiron_rows *found = &item->found;
+    const struct andiron_rows *found = &item->criteria->found;
     andiron_str own = verb == VERB_PUT
                           ? andiron_json_str(andiron_json_get(item->entry->resource, "id"))
                           : (andiron_str){ NULL, 0 };
@@ -310,8 +312,8 @@ static enum andiron_step match_found(struct andiron_request *req, void *state)
     struct item *item = &t->items[t->at++];
     struct andiron_error err;
 
-    if (item->found.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &item->found.error);
+    if (item->criteria->found.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &item->criteria->found.error);
     if (take_match(t, item, &err) != 0)
         return transaction_fail_at(req, item->entry, &err);
     return find_matches(req, t);
@@ -326,9 +328,10 @@ static enum andiron_step find_matches(struct andiron_request *req, void *state)
     if (t->at == t->item_count)
         return name_items(req, t);
     struct item *item = &t->items[t->at];
-    item->found = (struct andiron_rows){ .count = 0 };
-    return t->fhir->store->search(t->fhir->store_self, req, &item->match.query, &item->found,
-                                  match_found, t);
+    struct criteria *c = item->criteria;
+    c->found = (struct andiron_rows){ .count = 0 };
+    return t->fhir->store->search(t->fhir->store_self, req, &c->plan.query, &c->found, match_found,
+                                  t);
 }
 
 /* Conditions of a transaction that look into further types; in a batch they ask when they run. */
@@ -338,8 +341,8 @@ static enum andiron_step ask_conditions(struct andiron_request *req, void *state
 
     while (t->at < t->item_count) {
         struct item *item = &t->items[t->at++];
-        if (!item->left && item->match.types != NULL)
-            return access_types(req, item->match.types, ask_conditions, t);
+        if (!item->left && item->criteria != NULL && item->criteria->plan.types != NULL)
+            return access_types(req, item->criteria->plan.types, ask_conditions, t);
     }
     t->at = 0;
     return find_matches(req, t);
