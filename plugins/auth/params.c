@@ -70,8 +70,21 @@ static int hex_of(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Whether text stands for itself: assertions and most other values do. */
+static bool is_plain(andiron_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] == '+' || text.data[i] == '%' || text.data[i] == '\0')
+            return false;
+    return true;
+}
+
 int params_decode(struct andiron_arena *arena, andiron_str text, andiron_str *ret)
 {
+    if (is_plain(text)) {
+        *ret = text;
+        return 0;
+    }
     char *out = andiron_alloc(arena, text.len + 1);
     size_t len = 0;
 

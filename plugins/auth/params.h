@@ -22,7 +22,7 @@ ANDIRON_MUST_CHECK int params_read(struct andiron_arena *arena, andiron_str cont
                                    andiron_str body, enum params_of of, struct oauth_params *ret,
                                    struct andiron_error *err);
 
-/* application/x-www-form-urlencoded to bytes, in arena; -1 for a broken %-sequence or a NUL. */
+/* application/x-www-form-urlencoded to bytes, in arena or text itself; -1 for a broken %-sequence or a NUL. */
 ANDIRON_MUST_CHECK int params_decode(struct andiron_arena *arena, andiron_str text,
                                      andiron_str *ret);
 
