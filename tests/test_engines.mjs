@@ -27,6 +27,65 @@ const refused = async (policy, where) => {
   return r.json.issue[0].diagnostics;
 };
 
+describe('sql', () => {
+  const put = async (path, body) => { const r = await call('PUT', `${server.fhir}/${path}`, body, server.admin); assert.ok(r.status < 300, r.text); };
+  before(async () => {
+    await put('Patient/sql-1', { resourceType: 'Patient', id: 'sql-1', active: true });
+    await put('Encounter/sql-e', { resourceType: 'Encounter', id: 'sql-e', status: 'planned', class: { code: 'AMB' }, subject: { reference: 'Patient/sql-1' } });
+  });
+  const sql = (query) => ({ engine: 'sql', sql: { query } });
+  test('grants what the stored resources say of values of the request, at once', async () => {
+    const c = await clientWith(sql("SELECT true FROM patient p WHERE p.id = {{params.resource/id}} AND p.resource->>'active' AND EXISTS (SELECT 1 FROM encounter e WHERE e.resource->'subject'->>'reference' = 'Patient/' || p.id)"));
+    assert.equal(await c('GET', 'Patient/sql-1'), 200);
+    assert.equal(await c('GET', 'Patient/sql-2'), 403);
+    assert.equal(await c('GET', 'Patient'), 403); // the value is missing: NULL
+    await put('Patient/sql-1', { resourceType: 'Patient', id: 'sql-1', active: false });
+    assert.equal(await c('GET', 'Patient/sql-1'), 403);
+  });
+  test('values are never text of the query', async () => {
+    const c = await clientWith(sql('SELECT count(*) > 0 FROM patient WHERE id = {{params.name}}'));
+    assert.equal(await c('GET', 'Patient?name=sql-1'), 200);
+    for (const name of ["x' OR '1'='1", "x') OR (1=1", '{{client.id}}', 'x" --']) assert.equal(await c('GET', `Patient?name=${encodeURIComponent(name)}`), 403, name);
+  });
+  test('a name from the request is a table of a FHIR type, or the policy does not match', async () => {
+    const c = await clientWith(sql('SELECT count(*) > 0 FROM {{!params.resource/type}} WHERE id = {{params.resource/id}}'));
+    assert.equal(await c('GET', 'Encounter/sql-e'), 200);
+    assert.equal(await c('GET', 'Encounter/none'), 403);
+    assert.equal(await c('GET', 'metadata'), 200); // public
+    const d = await clientWith(sql('SELECT count(*) >= 0 FROM {{!params.name}}'));
+    assert.equal(await d('GET', 'Patient?name=GROUP'), 200);
+    for (const name of ['client', 'version', 'sqlite_master', 'patient" WHERE 1=1 --']) assert.equal(await d('GET', `Patient?name=${encodeURIComponent(name)}`), 403, name);
+  });
+  test('what takes too long grants nothing, denies where the policy denies, and delays nobody else', async () => {
+    const slow = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM n) SELECT count(*) FROM n';
+    const c = await clientWith(sql(slow)), d = await clientWith({ engine: 'allow' }, { ...sql(`${slow} WHERE {{params.name}} IS NOT NULL`), effect: 'deny' });
+    const late = [c('GET', 'Patient'), c('GET', 'Patient'), c('GET', 'Patient')];
+    const other = await clientWith({ engine: 'allow' });
+    assert.equal(await other('GET', 'Patient'), 200);
+    assert.deepEqual(await Promise.all(late), [403, 403, 403]);
+    assert.equal(await d('GET', 'Patient?name=x'), 403);
+    assert.match(server.log(), /the query (took too long|waited too long to run)/);
+  });
+  test('a query that cannot run, or does more than read, is refused when it is written', async () => {
+    const where = 'AccessPolicy.sql.query';
+    await refused({ engine: 'sql' }, where);
+    await refused({ engine: 'sql', sql: {} }, where);
+    await refused({ engine: 'sql', sql: { query: 'SELECT 1', more: 1 } }, 'AccessPolicy.sql');
+    assert.match(await refused(sql('SELEKT 1'), where), /syntax error/);
+    assert.match(await refused(sql('DELETE FROM patient'), where), /only read|not a SELECT|may not be/);
+    assert.match(await refused(sql('SELECT body FROM version'), where), /no such table/);
+    assert.match(await refused(sql('SELECT 1 FROM client'), where), /no such table/);
+    assert.match(await refused(sql('SELECT 1; SELECT 2'), where), /more than one/);
+    assert.match(await refused(sql("SELECT '{{client.id}}'"), where), /without quotes/);
+    assert.match(await refused(sql('SELECT {{client..id}}'), where), /no path/);
+  });
+  test('it may be part of a complex policy', async () => {
+    const c = await clientWith({ engine: 'complex', and: [{ engine: 'matcho', matcho: { 'request-method': 'get' } }, sql("SELECT 1 FROM encounter WHERE id = 'sql-e' AND {{params.name}} = 'a'")] });
+    assert.equal(await c('GET', 'Patient?name=a'), 200);
+    assert.equal(await c('GET', 'Patient?name=b'), 403);
+  });
+});
+
 describe('json-schema', () => {
   test('grants what is valid, by method, uri, parameters and caller', async () => {
     const c = await clientWith({ engine: 'json-schema', schema: {

@@ -7,6 +7,7 @@
 
 #include "reader.h"
 #include "service.h"
+#include "sql.h"
 #include "store.h"
 #include "writer.h"
 
@@ -132,11 +133,26 @@ static const struct andiron_directive directives[] = {
       .min = 10,
       .max = 10000,
       .help = "how often changes by another process are looked for" },
+    { .name = "sql-threads",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, sql_threads),
+      .fallback = "2",
+      .min = 1,
+      .max = 16,
+      .help = "queries of policies (engine sql) that run at once; threads start with the first" },
+    { .name = "sql-queue",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, sql_queue),
+      .fallback = "1000",
+      .min = 1,
+      .max = 100000,
+      .help = "queries of policies that may wait; further ones fail, which grants nothing" },
     { .name = NULL },
 };
 
 static const struct andiron_service provides[] = {
     { ANDIRON_STORE, &service_store },
+    { ANDIRON_SQL, &service_sql },
     { ANDIRON_HEALTH "store", &service_health },
     { NULL, NULL },
 };

@@ -12,6 +12,7 @@
 #include "checkpoint.h"
 #include "reader.h"
 #include "schema.h"
+#include "sql.h"
 #include "watch.h"
 #include "writer.h"
 
@@ -76,7 +77,8 @@ int store_open(struct store *store, struct andiron_error *err)
     store->names = names_new(&store->key);
     store->watches = watches_new();
     store->readers = readers_new();
-    if (store->watches == NULL || store->readers == NULL)
+    store->sql = sql_runner_new(store);
+    if (store->watches == NULL || store->readers == NULL || store->sql == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     if (names_load(store->names, db) != 0)
         return db_error(db, err);
@@ -97,6 +99,8 @@ int store_start(struct store *store, struct andiron_error *err)
 
 void store_stop(struct store *store)
 {
+    sql_runner_free(store->sql);
+    store->sql = NULL;
     writer_free(store->writer);
     checkpointer_free(store->checkpointer);
     readers_free(store->readers);

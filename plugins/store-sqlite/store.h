@@ -24,6 +24,7 @@ struct config {
     int64_t checkpoint, checkpoint_hard;
     int64_t poll_interval;
     int64_t max_includes;
+    int64_t sql_threads, sql_queue;
 };
 
 enum synchronous { SYNCHRONOUS_FULL, SYNCHRONOUS_NORMAL };
@@ -42,6 +43,7 @@ struct store {
     struct writer *writer;
     struct watches *watches;
     struct checkpointer *checkpointer;
+    struct sql_runner *sql;
     struct readers *readers; /* those that threads of the pool borrow */
     struct metrics metrics;
 };

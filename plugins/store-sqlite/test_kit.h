@@ -46,7 +46,9 @@ static inline struct config kit_config(void)
                             .checkpoint = 1 << 20,
                             .checkpoint_hard = 256 << 20,
                             .poll_interval = 20,
-                            .max_includes = 1000 };
+                            .max_includes = 1000,
+                            .sql_threads = 2,
+                            .sql_queue = 100 };
 }
 
 static inline void kit_reopen(struct kit *k)
