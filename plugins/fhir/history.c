@@ -31,7 +31,7 @@ struct historying {
     struct andiron_rows walked, place;
     const struct andiron_row *all; /* of walked, before some were left out */
     unsigned walks;
-    size_t bytes; /* of what was walked */
+    size_t bytes;      /* of what was walked */
     struct text query; /* of the links: what was applied */
     struct parts *parts;
 };

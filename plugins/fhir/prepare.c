@@ -192,8 +192,8 @@ static int extract(struct preparing *p, struct andiron_error *err)
         failed =
             andiron_json_parse(scratch, compose_stamped(&p->draft, scratch, 1, 0), &resource, err);
     if (failed == 0)
-        failed = p->fhir->search->extract(p->fhir->search_self, scratch, resource, &terms, &count,
-                                          err);
+        failed =
+            p->fhir->search->extract(p->fhir->search_self, scratch, resource, &terms, &count, err);
     if (failed == 0)
         keep_terms(p, andiron_json_raw(p->root), terms, count);
     andiron_arena_free(scratch);

@@ -208,8 +208,8 @@ static void put_version(struct text *t, struct andiron_request *req, const struc
     TEXT_LIT(t, "\"");
     if (!row->deleted) {
         TEXT_LIT(t, ",\"resource\":");
-        text_str(t, parts_text(parts, type,
-                               answer_text(fhir, req, type, fhir_base_of(req), row->body)));
+        text_str(
+            t, parts_text(parts, type, answer_text(fhir, req, type, fhir_base_of(req), row->body)));
     }
     TEXT_LIT(t, ",\"request\":{\"method\":\"");
     text_str(t, row->deleted ? ANDIRON_STR("DELETE") : ANDIRON_STR("PUT"));

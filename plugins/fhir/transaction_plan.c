@@ -17,10 +17,9 @@ static enum andiron_step find_references(struct andiron_request *req, struct tra
 static bool is_removed(const struct transaction *t, const struct rewrite_target *target)
 {
     const struct rewrite_target *own = rewrite_map_find(
-        t->identities,
-        andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%.*s/%.*s",
-                                      (int)target->type.len, target->type.data,
-                                      (int)target->id.len, target->id.data)));
+        t->identities, andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%.*s/%.*s",
+                                                     (int)target->type.len, target->type.data,
+                                                     (int)target->id.len, target->id.data)));
     return own != NULL && t->items[own->write].entry->verb == VERB_DELETE;
 }
 
@@ -204,8 +203,7 @@ static void enter(struct transaction *t, size_t index)
 /* What is wrong with conditions fails a transaction; an entry of a batch finds out by itself. */
 static void conditions(struct transaction *t, struct item *item)
 {
-    static const char not_etags[] =
-        "must be ETags such as W/\"3\", separated by commas, or *";
+    static const char not_etags[] = "must be ETags such as W/\"3\", separated by commas, or *";
     struct entry *e = item->entry;
     struct andiron_error err;
     size_t issues = t->issues.count;

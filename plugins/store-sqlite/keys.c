@@ -524,9 +524,9 @@ static andiron_str finish(struct packer *k, struct andiron_arena *arena)
             continue;
         while (entry[p_len - 1] >= 0x80)
             p_len++;
-        size_t same = len - p_len < SAME_WORTH ? 0
-                                               : find_same(&seen, out.bytes, from + p_len,
-                                                           entry + p_len, len - p_len);
+        size_t same = len - p_len < SAME_WORTH
+                          ? 0
+                          : find_same(&seen, out.bytes, from + p_len, entry + p_len, len - p_len);
         reserve(&out, len + 16); /* SAME and the longest distance take less than 16 */
         memcpy(out.bytes + from, entry, same != 0 ? p_len : len);
         out.len += same != 0 ? p_len : len;
