@@ -159,6 +159,24 @@ static bool can_gather(const struct run *run, const struct node *n)
     }
 }
 
+/* Conditions that it, gathered of argument i, takes care of; those need not be gathered. */
+static size_t settle(struct node *n, size_t i, const struct iter *it)
+{
+    bool settled = it != NULL && iter_is_exact(it);
+    bool is_range = n->args[i]->op == NODE_TERM && n->args[i]->kind != KEYS_STRING;
+    size_t count = it != NULL ? 1 : 0;
+
+    n->args[i]->settled = settled;
+    for (size_t k = i + 1; k < n->arg_count && is_range; k++) {
+        if (n->args[k]->listed || !gather_covers(n->args[i], n->args[k]))
+            continue;
+        n->args[k]->listed = true;
+        n->args[k]->settled = settled;
+        count += it != NULL ? 1 : 0;
+    }
+    return count;
+}
+
 /*
  * Several conditions: those that the index lists, joined; if none of these is short, those
  * that can be gathered as well.
@@ -166,7 +184,7 @@ static bool can_gather(const struct run *run, const struct node *n)
 static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
 {
     struct iter **args = andiron_alloc(run->arena, n->arg_count * sizeof(args[0]));
-    size_t listed, count = 0;
+    size_t listed, covered, count = 0;
     bool driven = false, gathers = false, exact = true;
     struct iter *it;
 
@@ -184,22 +202,23 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
     listed = count;
     for (size_t i = 0; i < listed && gathers && allow_costly && !driven; i++)
         driven = iter_is_short(run, args[i]);
+    covered = count;
     for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
         if (n->args[i]->listed)
             continue;
         it = costly(run, n->args[i], n, count != 0);
         if (run->failed || run->stopped)
             return NULL;
+        covered += settle(n, i, it);
         if (it == NULL)
             continue;
         args[count++] = it;
-        n->args[i]->settled = iter_is_exact(it);
         driven = iter_is_short(run, it);
     }
     if (count == 0)
         return NULL;
     it = iter_all(run, args, count);
-    if (!exact && count < n->arg_count)
+    if (!exact && covered < n->arg_count)
         iter_set_exact(it, false); /* a single one is its own: it serves this conjunction only */
     return it;
 }

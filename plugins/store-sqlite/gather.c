@@ -12,7 +12,7 @@
 
 enum {
     RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
-    BRIEF_MAX = 2000,   /* on a loop: a fraction of a millisecond's work */
+    BRIEF_MAX = 2000,   /* on a loop, and before others are tried: a fraction of a millisecond */
     TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
     GATHER_WORK = 20000 /* rows that gathering may look at */
 };
@@ -37,24 +37,38 @@ static void gather_add(struct gather *g, int64_t key)
         g->overflow = true;
 }
 
-static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n, struct gather *g)
+bool gather_covers(const struct node *n, const struct node *other)
+{
+    return other->op == NODE_TERM && other != n && n->single && other->p == n->p &&
+           other->kind == n->kind && other->hash == n->hash && other->compare != ANDIRON_CMP_NE;
+}
+
+/* Whether a row of an index of ranges satisfies n. */
+static bool row_matches(const struct node *n, sqlite3_stmt *s)
 {
     const struct andiron_term *t = n->term;
-    bool date = n->kind == KEYS_DATE, string = n->kind == KEYS_STRING;
+
+    if (n->kind == KEYS_DATE)
+        return filter_compares_date(n->compare, sqlite3_column_int64(s, 0),
+                                    sqlite3_column_int64(s, 1), t->range.date.low,
+                                    t->range.date.high);
+    return filter_compares_number(n->compare, sqlite3_column_double(s, 0),
+                                  sqlite3_column_double(s, 1), t->range.number.low,
+                                  t->range.number.high);
+}
+
+static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n,
+                       const struct node *all, struct gather *g)
+{
+    bool string = n->kind == KEYS_STRING;
     int64_t rows = 0;
     int more;
 
     while ((more = db_step(run->db, s)) == 1) {
-        bool matches = true;
+        bool matches = string || row_matches(n, s);
         rows++;
-        if (date)
-            matches = filter_compares_date(n->compare, sqlite3_column_int64(s, 0),
-                                           sqlite3_column_int64(s, 1), t->range.date.low,
-                                           t->range.date.high);
-        else if (!string)
-            matches = filter_compares_number(n->compare, sqlite3_column_double(s, 0),
-                                             sqlite3_column_double(s, 1), t->range.number.low,
-                                             t->range.number.high);
+        for (size_t i = 0; all != NULL && matches && i < all->arg_count; i++)
+            matches = !gather_covers(n, all->args[i]) || row_matches(all->args[i], s);
         if (matches)
             gather_add(g, iter_key(run, sqlite3_column_int64(s, string ? 0 : 2)));
     }
@@ -64,13 +78,6 @@ static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n, s
     if (rows > (int64_t)g->max)
         g->overflow = true;
     return 0;
-}
-
-/* Whether another condition of the same conjunction is met by the same value as n. */
-static bool goes_along(const struct node *n, const struct node *other)
-{
-    return other->op == NODE_TERM && other != n && n->single && other->p == n->p &&
-           other->kind == n->kind && other->hash == n->hash && other->compare != ANDIRON_CMP_NE;
 }
 
 static int gather_dates(struct run *run, const struct node *n, const struct node *all,
@@ -83,7 +90,7 @@ static int gather_dates(struct run *run, const struct node *n, const struct node
             return run_fail(run);
         range_dates(n, class, &from, &to);
         for (size_t i = 0; all != NULL && i < all->arg_count; i++) {
-            if (goes_along(n, all->args[i]))
+            if (gather_covers(n, all->args[i]))
                 range_dates(all->args[i], class, &from, &to);
         }
         sqlite3_bind_int64(s, 1, n->p);
@@ -91,7 +98,7 @@ static int gather_dates(struct run *run, const struct node *n, const struct node
         sqlite3_bind_int64(s, 3, from);
         sqlite3_bind_int64(s, 4, to);
         sqlite3_bind_int64(s, 5, (int64_t)g->max + 1);
-        if (gather_rows(run, s, n, g) != 0)
+        if (gather_rows(run, s, n, all, g) != 0)
             return -1;
     }
     return 0;
@@ -107,7 +114,7 @@ static int gather_numbers(struct run *run, const struct node *n, const struct no
         return run_fail(run);
     range_numbers(n, &from, &to);
     for (size_t i = 0; all != NULL && i < all->arg_count; i++) {
-        if (goes_along(n, all->args[i]))
+        if (gather_covers(n, all->args[i]))
             range_numbers(all->args[i], &from, &to);
     }
     sqlite3_bind_int64(s, 1, n->p);
@@ -115,7 +122,7 @@ static int gather_numbers(struct run *run, const struct node *n, const struct no
     sqlite3_bind_double(s, 3, from);
     sqlite3_bind_double(s, 4, to);
     sqlite3_bind_int64(s, 5, (int64_t)g->max + 1);
-    return gather_rows(run, s, n, g);
+    return gather_rows(run, s, n, all, g);
 }
 
 static int gather_strings(struct run *run, const struct node *n, struct gather *g)
@@ -140,7 +147,7 @@ static int gather_strings(struct run *run, const struct node *n, struct gather *
     else
         sqlite3_bind_null(s, 3);
     sqlite3_bind_int64(s, 4, (int64_t)g->max + 1);
-    return gather_rows(run, s, n, g);
+    return gather_rows(run, s, n, NULL, g);
 }
 
 /*
@@ -163,9 +170,10 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
     if (n->kind != KEYS_DATE && n->kind != KEYS_NUMBER && n->kind != KEYS_QUANTITY &&
         n->kind != KEYS_STRING)
         return NULL;
-    bool few = beside || run->trying;
-    size_t short_list = (size_t)run->store->config->short_list;
-    g = gather_new(run, few ? short_list : run->place->brief ? BRIEF_MAX : RANGE_MAX);
+    bool brief = run->trying || run->place->brief;
+    g = gather_new(run, beside  ? (size_t)run->store->config->short_list
+                        : brief ? BRIEF_MAX
+                                : RANGE_MAX);
     if (n->kind == KEYS_DATE)
         rc = gather_dates(run, n, all, &g);
     else if (n->kind == KEYS_STRING)

@@ -13,6 +13,8 @@
  */
 struct iter *gather_range(struct run *run, const struct node *n, const struct node *all,
                           bool beside);
+/* Whether what is gathered of n satisfies another condition of its conjunction as well. */
+bool gather_covers(const struct node *n, const struct node *other);
 /* Of a chain: lists of those who refer to the targets that satisfy its inner condition. */
 struct iter *gather_chain(struct run *run, struct node *n);
 /* Of _has: those whom resources refer to that satisfy its inner condition. */
