@@ -4,6 +4,8 @@
  */
 #include "matches.h"
 
+#include "common/geo/sphere.h"
+
 struct subject {
     const char *type;
     andiron_str id;
@@ -182,6 +184,32 @@ static bool some_term(const struct subject *s, const struct andiron_filter *f, u
     return false;
 }
 
+static double middle(const struct andiron_filter *f)
+{
+    return (f->term.range.number.low + f->term.range.number.high) / 2;
+}
+
+static const struct andiron_term *part_of(const struct subject *s, uint32_t group,
+                                          const struct andiron_filter *f)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->terms[i].group == group && s->terms[i].part == f->term.part &&
+            strcmp(s->terms[i].param, f->term.param) == 0)
+            return &s->terms[i];
+    return NULL;
+}
+
+static bool is_near(const struct subject *s, const struct andiron_filter *f, uint32_t group)
+{
+    if (f->compare != ANDIRON_CMP_NEAR)
+        return true;
+    const struct andiron_term *latitude = part_of(s, group, f->args[0]);
+    const struct andiron_term *longitude = part_of(s, group, f->args[1]);
+    return latitude != NULL && longitude != NULL &&
+           geo_kilometres(middle(f->args[0]), middle(f->args[1]), latitude->range.number.low,
+                          longitude->range.number.low) <= f->term.range.number.high;
+}
+
 /* Terms of a param come group by group; each group with a term of the first part is tried. */
 static bool together(const struct subject *s, const struct andiron_filter *f)
 {
@@ -192,7 +220,7 @@ static bool together(const struct subject *s, const struct andiron_filter *f)
         size_t met = 1;
         while (met < f->arg_count && some_term(s, f->args[met], t->group))
             met++;
-        if (met == f->arg_count)
+        if (met == f->arg_count && is_near(s, f, t->group))
             return true;
     }
     return false;

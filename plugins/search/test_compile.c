@@ -259,13 +259,27 @@ static void composites_hold_their_parts_together(void **state)
     ASSERT_TREES(trees);
 }
 
-static void near_asks_for_a_box(void **state)
+static void a_url_may_name_a_version(void **state)
 {
     (void)state;
-    assert_string_equal(compiled("Location", "near=0%7C0%7C111.19493%7Ckm"),
-                        "(together near:number:eq#1[-1,1] near:number:eq#2[-1.00015,1.00015])");
-    assert_string_equal(compiled("Location", "near=90%7C0%7C1%7Ckm"),
-                        "(together near:number:eq#1[89.991,90.009] near:number:eq#2[-180,180])");
+    assert_string_equal(compiled("ValueSet", "url=http://x%7CV1"),
+                        "(and url:uri:eq'http://x' version:token:eq'v1')");
+    /* escaped, it is part of the URL; and the part in front must be there */
+    assert_string_equal(compiled("ValueSet", "url=http://x%5C%7C1"), "url:uri:eq'http://x|1'");
+    assert_string_equal(compiled("ValueSet", "url=%7C1"), "url:uri:eq'|1'");
+}
+
+static void near_asks_for_a_box_and_a_distance(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        compiled("Location", "near=0%7C0%7C111.19508%7Ckm"),
+        "(together near near:number:eq#1[-1,1] near:number:eq#2[-1.00015,1.00015])");
+    assert_int_equal(plan.query.filter->compare, ANDIRON_CMP_NEAR);
+    assert_true(plan.query.filter->term.range.number.high == 111.19508);
+    assert_string_equal(
+        compiled("Location", "near=90%7C0%7C1%7Ckm"),
+        "(together near near:number:eq#1[89.991,90.009] near:number:eq#2[-360,360])");
     assert_int_equal(compile_as("Location", "near=0%7C180%7C1%7Ckm", true), 0);
     assert_int_equal(plan.query.filter->op, ANDIRON_FILTER_OR); /* both sides of the date line */
 }
@@ -731,7 +745,8 @@ int main(void)
         cmocka_unit_test(dates_and_numbers_have_prefixes),
         cmocka_unit_test(uris_have_above_and_below),
         cmocka_unit_test(composites_hold_their_parts_together),
-        cmocka_unit_test(near_asks_for_a_box),
+        cmocka_unit_test(a_url_may_name_a_version),
+        cmocka_unit_test(near_asks_for_a_box_and_a_distance),
         cmocka_unit_test(chains_follow_references),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(lenient_passes_over_the_unknown_only),

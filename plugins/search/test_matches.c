@@ -376,21 +376,28 @@ static void composites_match_within_one_repetition(void **state)
     ASSERT_FOUND(json, expressions);
 }
 
-static void places_match_in_a_box(void **state)
+static void places_match_within_a_distance(void **state)
 {
     static const char json[] =
         "{\"resourceType\":\"Location\",\"position\":{\"latitude\":52.52,\"longitude\":13.405}}";
     static const char date_line[] =
         "{\"resourceType\":\"Location\",\"position\":{\"latitude\":-17,\"longitude\":-179.9}}";
     static const char *const expressions[] = {
-        "near=52.5%7C13.4%7C5%7Ckm", "-near=52.5%7C13.4%7C1%7Ckm",   "near=52.5%7C13.4%7C5000%7Cm",
-        "near=52.5%7C13.4",          "-near=48.1%7C11.6%7C100%7Ckm",
+        "-near=52.45%7C13.29%7C8.5%7Ckm", /* in the box of 8.5 km, but 11 km away */
+        "near=52.5%7C13.4%7C5%7Ckm",      "-near=52.5%7C13.4%7C1%7Ckm",
+        "near=52.5%7C13.4%7C5000%7Cm",    "near=52.5%7C13.4",
+        "-near=48.1%7C11.6%7C100%7Ckm",
     };
     static const char *const of_date_line[] = { "near=-17%7C179.9%7C50%7Ckm",
                                                 "-near=-17%7C179.9%7C10%7Ckm" };
+    static const char pole[] =
+        "{\"resourceType\":\"Location\",\"position\":{\"latitude\":89.9,\"longitude\":100}}";
+    static const char *const of_pole[] = { "near=89.9%7C-80%7C23%7Ckm",
+                                           "-near=89.9%7C-80%7C22%7Ckm" };
     (void)state;
     ASSERT_FOUND(json, expressions);
     ASSERT_FOUND(date_line, of_date_line);
+    ASSERT_FOUND(pole, of_pole);
 }
 
 int main(void)
@@ -409,7 +416,7 @@ int main(void)
         cmocka_unit_test(references_match_in_any_spelling),
         cmocka_unit_test(uris_match_whole_above_or_below),
         cmocka_unit_test(composites_match_within_one_repetition),
-        cmocka_unit_test(places_match_in_a_box),
+        cmocka_unit_test(places_match_within_a_distance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "common/fhir/ids.h"
 #include "common/fhir/references.h"
 #include "common/fhir/types.h"
+#include "common/geo/sphere.h"
 #include "compile.h"
 #include "text.h"
 
@@ -299,9 +300,39 @@ static int reference_filter(struct compiling *c, const struct operand *o, andiro
                         SHOWN(text));
 }
 
+/*
+ * "url=http://x|1.0" asks for that version of what the URL names (search.html, 3.1.1.4.9). NULL
+ * if there is no version, or nothing that could have one.
+ */
+static const struct andiron_filter *versioned_filter(struct compiling *c, const struct operand *o,
+                                                     andiron_str value)
+{
+    andiron_str parts[2];
+    struct fhir_param version;
+
+    if (o->modifier != MODIFIER_NONE || strcmp(o->param->code, "url") != 0 ||
+        split(c, value, parts, 2) != 2 || parts[0].len == 0 || parts[1].len == 0 ||
+        !model_param(o->type, ANDIRON_STR("version"), &version) || version.kind != FHIR_PARAM_TOKEN)
+        return NULL;
+    struct operand of_version = { .type = o->type, .param = &version, .name = version.code };
+    struct list both = { NULL };
+    struct andiron_filter *f;
+    list_add(c, &both, f = filter_term(c, o, ANDIRON_TERM_URI, ANDIRON_CMP_EQ));
+    f->term.text = parts[0];
+    list_add(c, &both, f = filter_term(c, &of_version, ANDIRON_TERM_TOKEN, ANDIRON_CMP_EQ));
+    f->term.text = version.is_caseless ? fhir_caseless(c->arena, parts[1]) : parts[1];
+    return filter_of(c, ANDIRON_FILTER_AND, &both);
+}
+
 static int uri_filter(struct compiling *c, const struct operand *o, andiron_str value,
                       const struct andiron_filter **ret)
 {
+    const struct andiron_filter *versioned = versioned_filter(c, o, value);
+    if (versioned != NULL) {
+        *ret = versioned;
+        return 0;
+    }
+
     enum andiron_compare compare = o->modifier == MODIFIER_BELOW   ? ANDIRON_CMP_BELOW
                                    : o->modifier == MODIFIER_ABOVE ? ANDIRON_CMP_ABOVE
                                                                    : ANDIRON_CMP_EQ;
@@ -406,8 +437,14 @@ static double kilometres_per(andiron_str unit)
     return 0;
 }
 
+struct circle {
+    double latitude, longitude, kilometres;
+    double north, east; /* how far the box around it reaches, in degrees */
+};
+
+/* One of the boxes; shift is 0, or 360 to either side where it crosses longitude 180. */
 static void add_box(struct compiling *c, const struct operand *o, struct list *any,
-                    const double latitude[2], double west, double east)
+                    const struct circle *circle, double shift)
 {
     struct operand part = *o;
     struct list args = { NULL };
@@ -415,50 +452,53 @@ static void add_box(struct compiling *c, const struct operand *o, struct list *a
 
     part.part = 1;
     list_add(c, &args, f = filter_term(c, &part, ANDIRON_TERM_NUMBER, ANDIRON_CMP_EQ));
-    f->term.range.number.low = latitude[0];
-    f->term.range.number.high = latitude[1];
+    f->term.range.number.low = circle->latitude - circle->north;
+    f->term.range.number.high = circle->latitude + circle->north;
     part.part = 2;
     list_add(c, &args, f = filter_term(c, &part, ANDIRON_TERM_NUMBER, ANDIRON_CMP_EQ));
-    f->term.range.number.low = west;
-    f->term.range.number.high = east;
+    f->term.range.number.low = circle->longitude - circle->east + shift;
+    f->term.range.number.high = circle->longitude + circle->east + shift;
     struct andiron_filter *box = filter_new(c, ANDIRON_FILTER_TOGETHER);
+    box->compare = ANDIRON_CMP_NEAR;
+    box->term.param = o->name;
+    box->term.kind = ANDIRON_TERM_NUMBER;
+    box->term.range.number.high = circle->kilometres;
     box->args = (const struct andiron_filter *const *)args.items;
     box->arg_count = 2;
     list_add(c, any, box);
 }
 
-/* Location.near: the box around the circle; two boxes where it crosses longitude 180. */
+/* Location.near: within the circle, found by the box around it. */
 static int near_filter(struct compiling *c, const struct operand *o, andiron_str value,
                        const struct andiron_filter **ret)
 {
     andiron_str parts[4];
-    double latitude, longitude, distance = 10; /* km, "at the discretion of the server" */
+    double distance = 10; /* km, "at the discretion of the server" */
+    struct circle circle;
     size_t count = split(c, value, parts, 4);
     double unit = kilometres_per(count == 4 ? parts[3] : ANDIRON_STR("km"));
 
-    if (count < 2 || count > 4 || unit == 0 || fhir_decimal_value(parts[0], &latitude) != 0 ||
-        fhir_decimal_value(parts[1], &longitude) != 0 || fabs(latitude) > 90 ||
-        fabs(longitude) > 180 ||
+    if (count < 2 || count > 4 || unit == 0 ||
+        fhir_decimal_value(parts[0], &circle.latitude) != 0 ||
+        fhir_decimal_value(parts[1], &circle.longitude) != 0 || fabs(circle.latitude) > 90 ||
+        fabs(circle.longitude) > 180 ||
         (count > 2 && (fhir_decimal_value(parts[2], &distance) != 0 || distance < 0)))
         return compile_fail(c,
                             "%s must be \"latitude|longitude|distance|unit\", the unit being km, "
                             "m or [mi_us], not \"%.*s\"",
                             o->param->code, SHOWN(value));
-    const double km_per_degree = 111.19493, radians = 3.14159265358979323846 / 180;
-    double reach = (count > 2 ? distance * unit : distance) / km_per_degree;
-    const double band[2] = { latitude - reach, latitude + reach };
+    /* A little more than the circle: rounding must not lose what lies on its edge. */
+    const double radians = 3.14159265358979323846 / 180, slack = 1e-9;
     struct list any = { NULL };
-    double widest = fmax(fabs(band[0]), fabs(band[1]));
-    double across = widest < 89 ? reach / cos(widest * radians) : 180;
-    if (across >= 180) {
-        add_box(c, o, &any, band, -180, 180);
-    } else {
-        add_box(c, o, &any, band, longitude - across, longitude + across);
-        if (longitude - across < -180)
-            add_box(c, o, &any, band, longitude - across + 360, 180);
-        if (longitude + across > 180)
-            add_box(c, o, &any, band, -180, longitude + across - 360);
-    }
+    circle.kilometres = count > 2 ? distance * unit : distance;
+    circle.north = circle.kilometres / geo_kilometres_per_degree() + slack;
+    double widest = fabs(circle.latitude) + circle.north;
+    circle.east = widest < 89 ? circle.north / cos(widest * radians) + slack : 360;
+    add_box(c, o, &any, &circle, 0);
+    if (circle.east < 360 && circle.longitude - circle.east < -180)
+        add_box(c, o, &any, &circle, 360);
+    if (circle.east < 360 && circle.longitude + circle.east > 180)
+        add_box(c, o, &any, &circle, -360);
     *ret = filter_of(c, ANDIRON_FILTER_OR, &any);
     return 0;
 }

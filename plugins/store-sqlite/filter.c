@@ -7,6 +7,7 @@
  */
 #include "filter.h"
 
+#include "common/geo/sphere.h"
 #include "drive.h"
 #include "iter.h"
 
@@ -205,6 +206,39 @@ static bool term_matches(struct run *run, const struct node *n, const struct can
     return no_match(run, &k);
 }
 
+/* The number that a group has for a part; false if it has none. */
+static bool number_of(const struct node *arg, const struct candidate *c, uint32_t group,
+                      double *ret)
+{
+    struct keys_cursor k = keys_begin(c->keys);
+    struct keys_entry e;
+
+    while (keys_next(&k, &e)) {
+        if (e.p == arg->p && e.group == group && e.part == arg->term->part &&
+            e.kind == KEYS_NUMBER) {
+            *ret = e.number_low;
+            return true;
+        }
+    }
+    return false;
+}
+
+static double middle(const struct node *arg)
+{
+    return (arg->term->range.number.low + arg->term->range.number.high) / 2;
+}
+
+/* CMP_NEAR: the box is met, but its corners are further away than the circle reaches. */
+static bool is_near(const struct node *n, const struct candidate *c, uint32_t group)
+{
+    double latitude, longitude;
+
+    return n->arg_count == 2 && number_of(n->args[0], c, group, &latitude) &&
+           number_of(n->args[1], c, group, &longitude) &&
+           geo_kilometres(middle(n->args[0]), middle(n->args[1]), latitude, longitude) <=
+               n->term->range.number.high;
+}
+
 /* Whether every part is met by an entry of that group. */
 static bool group_matches(const struct node *n, const struct candidate *c, uint32_t group)
 {
@@ -219,7 +253,7 @@ static bool group_matches(const struct node *n, const struct candidate *c, uint3
         if (!met)
             return false;
     }
-    return true;
+    return n->compare != ANDIRON_CMP_NEAR || is_near(n, c, group);
 }
 
 static bool together_matches(struct run *run, const struct node *n, const struct candidate *c)

@@ -477,6 +477,8 @@ static struct node *build_together(struct run *run, int64_t type,
         n->op = NODE_FALSE;
     else
         n->p = n->args[0]->p;
+    n->compare = filter->compare;
+    n->term = &filter->term;
     return n;
 }
 

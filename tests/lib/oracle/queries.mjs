@@ -73,10 +73,11 @@ function referenceOf(v, r, { base, targets, isPart = false } = {}) {
   return r.pick([['', id], ['', `${type}/${id}`], ['', `${base}/${type}/${id}`], ['', `${type}/${id}/_history/1`], ['', `${type}/${id}x`], ['', `http://example.org/${type}/${id}`], ...(isPart || (targets?.length && !targets.includes(type)) ? [] : [[type, id], [type, `${type}/${id}`]])]);
 }
 
-function uriOf(v, r) {
+function uriOf(v, r, { code, versions = [] }) {
   const text = anyText(v);
   if (!text) return undefined;
   const up = text.replace(/\/[^/]*$/, '');
+  if (code === 'url' && versions.length > 0 && r.chance(0.3)) return ['', `${escape(text)}|${escape(r.chance(0.3) ? swapCase(r.pick(versions)) : r.pick(versions))}`];
   return r.pick([['', escape(text)], ['', escape(up)], ['', escape(swapCase(text))], ['below', escape(text)], ['below', escape(up)], ['below', escape(`${up}/`)], ['below', escape(text.slice(0, -1))],
     ['above', escape(`${text}/_history/5`)], ['above', escape(text)], ['above', escape(`${text}x`)]]);
 }

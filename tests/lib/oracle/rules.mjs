@@ -141,6 +141,10 @@ function uriMatches(modifier, text, v) {
   return urlMatches(wanted, v.data);
 }
 
+// "detecting a |[version] portion .. and interpreting that portion as a search on the version" (3.1.1.4.9).
+const versionOf = (text) => { const parts = split(text, '|').map(unescape); return parts.length === 2 && parts[0] && parts[1] ? parts : undefined; };
+const urlAndVersion = (text, v, version) => { const asked = versionOf(text); return asked !== undefined && v.data === asked[0] && (version ?? '').toLowerCase() === asked[1].toLowerCase(); };
+
 // ---- date, number, quantity --------------------------------------------------------------------------------------------
 
 function rangesOf(v) {
@@ -224,7 +228,7 @@ export function valueMatches(kind, modifier, text, v, options) {
       if (modifier === 'text') return textsOf(v).some((s) => matchesText(s, unescape(text)));
       return modifier === 'of-type' ? ofTypeMatches(text, v) : tokenMatches(text, tokensOf(v));
     case 'reference': return referenceMatches(modifier, text, v, options);
-    case 'uri': return uriMatches(modifier, text, v);
+    case 'uri': return (modifier === undefined && options.code === 'url' && urlAndVersion(text, v, options.version)) || uriMatches(modifier, text, v);
     case 'date': {
       const [, prefix = 'eq', date] = text.match(PREFIXED);
       return rangesOf(v).some((t) => compareDates(prefix, dateRange(date), t, options.now));
