@@ -71,7 +71,7 @@ function mandatoryOf(elements) {
 function elementsFile(definitions, order, names, texts, pool) {
     const indexOf = new Map(order.map((name, i) => [name, i]));
     const sets = new CodeSets(pool);
-    const elements = [], keys = [];
+    const elements = [], keys = [], systems = [];
     const structures = order.map((name, structure) => {
         const { kind, elements: own } = definitions.structures.get(name);
         const first = elements.length;
@@ -80,6 +80,8 @@ function elementsFile(definitions, order, names, texts, pool) {
         const sorted = [...own].sort((a, b) => a[0] < b[0] ? -1 : 1);
         for (const [member, e] of sorted) {
             keys.push({ structure, member });
+            if (e.systems.length > 1)
+                systems.push(...e.systems.map(system => [elements.length, texts.at(system)]));
             elements.push([names.at(member), indexOf.get(e.type), e.systems.length === 1 ? texts.at(e.systems[0]) : 0,
                 sets.at(e.codes), flagsOf(e), e.stem, e.stem > 0 ? choiceOf(member.slice(0, e.stem)) : 0]);
         }
@@ -93,6 +95,8 @@ function elementsFile(definitions, order, names, texts, pool) {
         `const size_t fhir_structure_count = ${structures.length};\n`,
         rows('const struct fhir_element_row fhir_element_rows[]', elements),
         array(`const uint16_t fhir_element_slots[${SLOTS}]`, slotsOf(keys)),
+        rows('const struct fhir_element_system_row fhir_element_systems[]', systems),
+        `const size_t fhir_element_system_count = ${systems.length};\n`,
         rows('const struct fhir_code_set_row fhir_code_sets[]', sets.sets),
         array('const uint16_t fhir_code_texts[]', sets.codes),
     ]);

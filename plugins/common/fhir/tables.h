@@ -85,6 +85,14 @@ extern const uint16_t fhir_element_slots[FHIR_ELEMENT_SLOTS];
 /* Row of a structure's member; NULL if there is none. structure must be one. */
 const struct fhir_element_row *fhir_element_row(size_t structure, andiron_str name);
 
+/* Systems of the few codes whose binding names several, by element. */
+struct fhir_element_system_row {
+    uint16_t element; /* row of elements */
+    uint16_t system;  /* in texts */
+};
+extern const struct fhir_element_system_row fhir_element_systems[];
+extern const size_t fhir_element_system_count;
+
 /* Codes of required bindings, in the order of strcmp. */
 struct fhir_code_set_row {
     uint16_t first, count; /* in fhir_code_texts */

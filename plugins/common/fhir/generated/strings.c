@@ -3799,6 +3799,7 @@ const char fhir_texts[] =
     "SupplyDelivery\0"
     "http://hl7.org/fhir/supplyrequest-status\0"
     "SupplyRequest\0"
+    "http://hl7.org/fhir/task-intent\0"
     "http://hl7.org/fhir/task-status\0"
     "Task\0"
     "http://hl7.org/fhir/code-search-support\0"
@@ -3974,6 +3975,8 @@ const char fhir_texts[] =
     "CoverageEligibilityResponse.insurance\0"
     "CoverageEligibilityResponse.insurance.item\0"
     "CoverageEligibilityResponse.insurance.item.benefit\0"
+    "http://hl7.org/fhir/data-types\0"
+    "http://hl7.org/fhir/abstract-types\0"
     "DataRequirement\0"
     "DataRequirement.codeFilter\0"
     "DataRequirement.dateFilter\0"
@@ -4412,6 +4415,8 @@ const char fhir_texts[] =
     "TestScript.test.action\0"
     "TestScript.variable\0"
     "Timing\0"
+    "http://hl7.org/fhir/event-timing\0"
+    "http://terminology.hl7.org/CodeSystem/v3-TimingEvent\0"
     "Timing.repeat\0"
     "http://hl7.org/fhir/trigger-type\0"
     "TriggerDefinition\0"
@@ -4450,8 +4455,7 @@ const char fhir_texts[] =
     "uri\0"
     "url\0"
     "uuid\0"
-    "xhtml\0"
-    "http://hl7.org/fhir/task-intent\0";
+    "xhtml\0";
 
 const char fhir_codes[] =
     "active\0"
