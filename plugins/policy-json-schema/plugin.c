@@ -8,11 +8,10 @@
 #include <andiron/policy.h>
 
 #include "check.h"
+#include "common/pattern/limits.h"
 
 struct config {
-    int64_t regex_steps;
-    int64_t regex_subject;
-    int64_t time_limit;
+    struct policy_limits limits;
 };
 
 struct engine {
@@ -21,27 +20,7 @@ struct engine {
 };
 
 static const struct andiron_directive directives[] = {
-    { .name = "regex-steps",
-      .type = ANDIRON_INT,
-      .offset = offsetof(struct config, regex_steps),
-      .fallback = "100000",
-      .min = 1000,
-      .max = 10000000,
-      .help = "backtracking that one match of a regular expression may do; then the policy fails" },
-    { .name = "regex-subject",
-      .type = ANDIRON_BYTES,
-      .offset = offsetof(struct config, regex_subject),
-      .fallback = "64k",
-      .min = 1024,
-      .max = 67108864,
-      .help = "longest string that a regular expression looks through; then the policy fails" },
-    { .name = "time-limit",
-      .type = ANDIRON_DURATION,
-      .offset = offsetof(struct config, time_limit),
-      .fallback = "5ms",
-      .min = 1,
-      .max = 1000,
-      .help = "processor time of one policy for one request; then the policy fails" },
+    POLICY_LIMIT_DIRECTIVES(struct config),
     { .name = NULL }
 };
 
@@ -56,18 +35,13 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     return 0;
 }
 
-static struct pattern_matcher *matcher_new(const struct engine *engine)
-{
-    return pattern_matcher_new((uint32_t)engine->config->regex_steps,
-                               (size_t)engine->config->regex_subject);
-}
-
 static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                       struct andiron_error *err)
 {
     (void)loop;
     (void)err;
-    *ret_local = matcher_new(self);
+    const struct engine *engine = self;
+    *ret_local = policy_matcher_new(&engine->config->limits);
     return 0;
 }
 
@@ -117,7 +91,7 @@ static enum andiron_verdict judge(const struct engine *engine,
     struct check c; /* check_request() sets the rest */
     c.schema = document->root;
     c.regex = regex;
-    c.limit_us = engine->config->time_limit * 1000;
+    c.limit_us = engine->config->limits.time_limit * 1000;
     c.input = input_of_call;
     c.arg = call;
     switch (check_request(&c)) {
@@ -137,13 +111,10 @@ static enum andiron_verdict judge(const struct engine *engine,
 static enum andiron_verdict evaluate(void *self, const void *compiled,
                                      struct andiron_policy_call *call)
 {
-    struct andiron_loop *loop = andiron_request_loop(andiron_policy_request(call));
-    if (loop != NULL)
-        return judge(self, compiled, call, andiron_loop_state(loop, self));
-    /* `andiron explain-policy` has no loop. */
-    struct pattern_matcher *regex = matcher_new(self);
-    enum andiron_verdict verdict = judge(self, compiled, call, regex);
-    pattern_matcher_free(regex);
+    const struct engine *engine = self;
+    struct pattern_matcher *regex = policy_matcher_take(&engine->config->limits, call, self);
+    enum andiron_verdict verdict = judge(engine, compiled, call, regex);
+    policy_matcher_give(call, regex);
     return verdict;
 }
 

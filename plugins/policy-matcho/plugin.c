@@ -7,13 +7,12 @@
  */
 #include <andiron/policy.h>
 
+#include "common/pattern/limits.h"
 #include "match.h"
 #include "trial.h"
 
 struct config {
-    int64_t regex_steps;
-    int64_t regex_subject;
-    int64_t time_limit;
+    struct policy_limits limits;
     bool null_equal;
 };
 
@@ -24,27 +23,7 @@ struct matcho {
 };
 
 static const struct andiron_directive directives[] = {
-    { .name = "regex-steps",
-      .type = ANDIRON_INT,
-      .offset = offsetof(struct config, regex_steps),
-      .fallback = "100000",
-      .min = 1000,
-      .max = 10000000,
-      .help = "backtracking that one match of a regular expression may do; then the policy fails" },
-    { .name = "regex-subject",
-      .type = ANDIRON_BYTES,
-      .offset = offsetof(struct config, regex_subject),
-      .fallback = "64k",
-      .min = 1024,
-      .max = 67108864,
-      .help = "longest string that a regular expression looks through; then the policy fails" },
-    { .name = "time-limit",
-      .type = ANDIRON_DURATION,
-      .offset = offsetof(struct config, time_limit),
-      .fallback = "5ms",
-      .min = 1,
-      .max = 1000,
-      .help = "processor time of one policy for one request; then the policy fails" },
+    POLICY_LIMIT_DIRECTIVES(struct config),
     { .name = "null-equal",
       .type = ANDIRON_BOOL,
       .offset = offsetof(struct config, null_equal),
@@ -72,18 +51,13 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     return 0;
 }
 
-static struct pattern_matcher *matcher_new(const struct matcho *matcho)
-{
-    return pattern_matcher_new((uint32_t)matcho->config->regex_steps,
-                               (size_t)matcho->config->regex_subject);
-}
-
 static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                       struct andiron_error *err)
 {
     (void)loop;
     (void)err;
-    *ret_local = matcher_new(self);
+    const struct matcho *matcho = self;
+    *ret_local = policy_matcher_new(&matcho->config->limits);
     return 0;
 }
 
@@ -153,7 +127,7 @@ static enum andiron_verdict judge(const struct matcho *matcho, const struct prog
     m.regex = regex;
     m.fhir_base = matcho->fhir_base;
     m.null_equal = matcho->config->null_equal;
-    m.limit_us = matcho->config->time_limit * 1000;
+    m.limit_us = matcho->config->limits.time_limit * 1000;
     m.input = input_of_call;
     m.arg = call;
     switch (match_request(&m)) {
@@ -170,13 +144,10 @@ static enum andiron_verdict judge(const struct matcho *matcho, const struct prog
 static enum andiron_verdict evaluate(void *self, const void *compiled,
                                      struct andiron_policy_call *call)
 {
-    struct andiron_loop *loop = andiron_request_loop(andiron_policy_request(call));
-    if (loop != NULL)
-        return judge(self, compiled, call, andiron_loop_state(loop, self));
-    /* `andiron explain-policy` has no loop. */
-    struct pattern_matcher *regex = matcher_new(self);
-    enum andiron_verdict verdict = judge(self, compiled, call, regex);
-    pattern_matcher_free(regex);
+    const struct matcho *matcho = self;
+    struct pattern_matcher *regex = policy_matcher_take(&matcho->config->limits, call, self);
+    enum andiron_verdict verdict = judge(matcho, compiled, call, regex);
+    policy_matcher_give(call, regex);
     return verdict;
 }
 
@@ -185,11 +156,11 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
 static enum andiron_step try_pattern(struct andiron_request *req, void *self)
 {
     const struct matcho *matcho = self;
-    const struct trial_settings settings = { .regex_steps = (uint32_t)matcho->config->regex_steps,
-                                             .regex_subject = (size_t)matcho->config->regex_subject,
+    const struct trial_settings settings = { .regex_steps = (uint32_t)matcho->config->limits.regex_steps,
+                                             .regex_subject = (size_t)matcho->config->limits.regex_subject,
                                              .fhir_base = matcho->fhir_base,
                                              .null_equal = matcho->config->null_equal,
-                                             .limit_us = matcho->config->time_limit * 1000 };
+                                             .limit_us = matcho->config->limits.time_limit * 1000 };
     return trial_serve(&settings, req);
 }
 
