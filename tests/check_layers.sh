@@ -13,7 +13,7 @@ cd "$root"
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
 for folder in include core plugins examples fuzz bench tests; do
-    [ ! -d "$folder" ] || find "$folder" -name '*.[ch]' -not -path '*/node_modules/*'
+    [ ! -d "$folder" ] || find "$folder" \( -name '*.[ch]' -o -name '*.inc' \) -not -path '*/node_modules/*'
 done | sort >"$list"
 
 # shellcheck disable=SC2046
