@@ -20,7 +20,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/andiron)
 
 install(DIRECTORY include/andiron DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
 configure_file(cmake/andiron.pc.in ${CMAKE_BINARY_DIR}/andiron.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/andiron.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
+configure_file(cmake/andiron-test.pc.in ${CMAKE_BINARY_DIR}/andiron-test.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/andiron.pc ${CMAKE_BINARY_DIR}/andiron-test.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
 include(CMakePackageConfigHelpers)
 configure_package_config_file(cmake/andiron-config.cmake.in ${CMAKE_BINARY_DIR}/andiron-config.cmake

@@ -28,7 +28,7 @@ cd "$work/engine"
 # shellcheck disable=SC2046
 ${CC:-cc} -shared -fPIC -fvisibility=hidden -Wall -Wextra -Werror $(pc --cflags) -o "$work/by-hand.so" business_hours.c
 
-sed -i.old "s,^prefix=.*,prefix=$prefix," "$pc"
+sed -i.old "s,^prefix=.*,prefix=$prefix," "$(dirname "$pc")"/*.pc
 cmake -S . -B build >"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; fail "configuring with pkg-config"; }
 cmake --build build >>"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; fail "building with pkg-config"; }
 PATH=$prefix/bin:$PATH ctest --test-dir build --output-on-failure >"$work/ctest.log" 2>&1 || { cat "$work/ctest.log"; fail "ctest"; }

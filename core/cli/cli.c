@@ -33,6 +33,7 @@ static const struct command {
       "plugins in their order; -v with directives and routes, --all also those that are off" },
     { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
     { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
+    { "new", KIND_LOCAL, cmd_new, NULL, "a project for a plugin of your own" },
     { "explain-policy", KIND_LOCAL, cmd_explain_policy, NULL,
       "what an engine says of one policy and one request" },
     { "sample", KIND_LOCAL, cmd_sample, NULL, "synthetic patients as NDJSON" },

@@ -13,6 +13,7 @@ int cmd_plugins(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 
+int cmd_new(int argc, char **argv);
 int cmd_explain_policy(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_sign_assertion(int argc, char **argv);
