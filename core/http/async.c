@@ -100,7 +100,8 @@ enum andiron_step andiron_request_run(struct andiron_request *req,
     sub->presented = presented;
     sub->check_only = presented->check_only;
     sub->public_too = presented->public_too;
-    sub->principal = req->principal;
+    sub->principal = given.principal != NULL ? given.principal : req->principal;
+    sub->routed_only = given.routed_only;
     sub->id = req->id;
     sub->trace_id = req->trace_id;
     sub->base = req->base;
@@ -125,6 +126,11 @@ enum andiron_step andiron_request_run(struct andiron_request *req,
     req->then_state = state;
     req->ready = true;
     return ANDIRON_AGAIN;
+}
+
+bool andiron_request_is_check(const struct andiron_request *req)
+{
+    return req->check_only;
 }
 
 /* ---- jobs ---------------------------------------------------------------------------- */

@@ -113,7 +113,7 @@ static void begin_inner(struct andiron_request *req)
     struct andiron_error err;
 
     if (request_params_read(req, &err) == 0) {
-        go_to(req, STAGE_AUTHORIZE);
+        go_to(req, req->routed_only ? STAGE_OVER : STAGE_AUTHORIZE);
         return;
     }
     (void)andiron_fail_with(req, &err);
@@ -479,7 +479,7 @@ static struct andiron_request *over(struct andiron_request *req)
     if (parent != NULL) {
         reply_settle(req);
         if (req->stage == STAGE_OVER && req->reply.kind == REPLY_NONE)
-            req->reply.status = 200; /* check_only, and it may */
+            req->reply.status = 200; /* check_only, and it may; or routed_only */
         req->stage = STAGE_OVER;
         parent->inner = NULL;
         return parent;

@@ -48,6 +48,11 @@ struct andiron_policy_call *andiron_policy_begin(struct andiron_request *req)
     return call;
 }
 
+void andiron_policy_want_reasons(struct andiron_policy_call *call)
+{
+    call->wants_reasons = true;
+}
+
 /* Made when an engine first asks for it, and shared by all calls of the request. */
 static struct policy_input *input_of(struct andiron_policy_call *call)
 {

@@ -303,10 +303,11 @@ static void build_headers(struct policy_input *input, struct andiron_json_writer
                           const char *name)
 {
     const struct andiron_request *outer = request_root(input->req);
+    bool has_own = input->req->presented != NULL && input->req->presented->headers != NULL;
 
     andiron_json_put_object(w, name);
     put_headers(input, w, input->req);
-    if (outer != input->req)
+    if (outer != input->req && !has_own)
         put_headers(input, w, outer);
     andiron_json_put_end(w);
 }

@@ -119,9 +119,16 @@ static andiron_str presented(const struct andiron_inner *inner, size_t index, an
                                    inner->if_match, inner->if_none_match, inner->if_none_exist,
                                    inner->if_modified_since };
 
-    if (index >= sizeof(names) / sizeof(names[0])) {
-        *ret_name = (andiron_str){ NULL, 0 };
-        return *ret_name;
+    size_t own = sizeof(names) / sizeof(names[0]);
+    if (index >= own) {
+        const struct andiron_inner_header *other =
+            inner->headers != NULL ? &inner->headers[index - own] : NULL;
+        if (other == NULL || other->name == NULL) {
+            *ret_name = (andiron_str){ NULL, 0 };
+            return *ret_name;
+        }
+        *ret_name = andiron_str_of(other->name);
+        return other->value;
     }
     *ret_name = andiron_str_of(names[index]);
     return values[index];

@@ -140,6 +140,7 @@ struct andiron_request {
     bool is_head; /* HEAD, handled as GET */
     bool sampled; /* its steps are timed */
     bool check_only;
+    bool routed_only;
     bool public_too; /* needs a grant though its route is public */
     bool running;                  /* the phase engine is at work on it */
     struct andiron_request *inner; /* the one it waits for */

@@ -29,6 +29,23 @@ enum andiron_verdict {
     ANDIRON_PENDING       /* waiting; andiron_policy_finish() will follow */
 };
 
+/* What is known of a request before any engine is asked. */
+enum andiron_policy_feature {
+    ANDIRON_FEATURE_METHOD,     /* request-method, "get" */
+    ANDIRON_FEATURE_URI,        /* uri, the whole of it */
+    ANDIRON_FEATURE_URI_PREFIX, /* what uri begins with */
+    ANDIRON_FEATURE_TYPE,       /* params.resource/type */
+    ANDIRON_FEATURE_OPERATION,  /* operation.id */
+    ANDIRON_FEATURE_CLIENT,     /* client.id */
+    ANDIRON_FEATURE_USER        /* user.id */
+};
+
+/* One value of a feature with which a policy may match; an absent one: where it is missing. */
+struct andiron_policy_test {
+    enum andiron_policy_feature feature;
+    andiron_str value; /* lives as long as the compiled policy */
+};
+
 struct andiron_policy_engine {
     size_t size; /* sizeof(struct andiron_policy_engine) */
 
@@ -39,7 +56,9 @@ struct andiron_policy_engine {
      * Checks and prepares an AccessPolicy when it is written or loaded. policy
      * is the whole resource and lives as long as arena does. On failure the write
      * is answered with 422 and err; err.where names the element. Optional:
-     * without it, compiled is NULL.
+     * without it, compiled is NULL. A message that is left in err on success, its
+     * code ANDIRON_OK, warns of a policy that is allowed but hardly meant: it is
+     * logged, and shown to the writer.
      */
     int (*compile)(void *self, struct andiron_arena *arena, andiron_json policy,
                    void **ret_compiled, struct andiron_error *err);
@@ -50,6 +69,15 @@ struct andiron_policy_engine {
 
     /* Optional: for what the arena given to compile() cannot hold. */
     void (*release)(void *self, void *compiled);
+
+    /*
+     * Optional: what a request must be for the policy to match, so that it need not be asked
+     * about others. Fills ret and returns how many it filled, at most max. The policy may only
+     * match a request that has, for each feature listed, one of the values listed for it; uri
+     * and the beginnings of uri count as one feature. A feature whose values do not all fit is
+     * left out; 0 if nothing is known. Any thread. Check size before use.
+     */
+    size_t (*tests)(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max);
 };
 
 /*
@@ -80,6 +108,12 @@ ANDIRON_API andiron_json andiron_policy_input(struct andiron_policy_call *call, 
  */
 ANDIRON_API struct andiron_policy_call *andiron_policy_begin(struct andiron_request *req);
 
+/*
+ * From now on engines asked with this call give reasons for NO_MATCH too. Before the first is
+ * asked.
+ */
+ANDIRON_API void andiron_policy_want_reasons(struct andiron_policy_call *call);
+
 /* Why the engine asked last said NO_MATCH or FAULT, in the request's arena; absent if it did not say. */
 ANDIRON_API andiron_str andiron_policy_reason(struct andiron_policy_call *call);
 
@@ -92,7 +126,8 @@ ANDIRON_API struct andiron_request *andiron_policy_request(struct andiron_policy
 /*
  * Give the reason for a NO_MATCH or FAULT and return that verdict, so that they
  * can end an evaluate(). Shown by `andiron explain-policy` and in the debug log; the
- * text is only formatted when somebody reads it.
+ * text is only formatted when somebody reads it. It says what was asked for, not what the
+ * request held, which nobody but its sender may see.
  */
 ANDIRON_API enum andiron_verdict andiron_policy_no_match(struct andiron_policy_call *call,
                                                          const char *fmt, ...) ANDIRON_PRINTF(2, 3);

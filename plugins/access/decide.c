@@ -3,13 +3,18 @@
  */
 #include "decide.h"
 
+#include <time.h>
+
 #include <andiron/auth.h>
 
-enum { ROLES_MAX = 16 };
+#include "caller.h"
+#include "refusals.h"
 
 /* A decision under way. */
 struct deciding {
+    const struct decide_with *with;
     struct set *set; /* held while an engine is waited for */
+    bool is_held, is_timed;
     struct set_walk walk;
     const struct policy *policy; /* the one that is asked */
     struct andiron_policy_call *call;
@@ -17,34 +22,60 @@ struct deciding {
     struct andiron_request *req;
     unsigned asked;
     andiron_usec begun;
+    int64_t policy_begun_ns;
+
+    /* Verdicts of `counted` since they were added to its metrics: engines come in runs. */
+    const struct engine *counted;
+    uint32_t verdicts[VERDICTS];
+
+    /* The first policies that did not grant, for those who ask why; explained one by one. */
+    struct refused_policy first[REFUSED_POLICIES];
+    unsigned at;
 };
 
-/* What the caller is and does, as links would name it. Client/User ids are views of the principal's. */
-static size_t links_of(const struct andiron_request *req, struct link links[WALK_LISTS_MAX])
+static int64_t nanoseconds(void)
 {
-    const struct andiron_principal *p = andiron_request_principal(req);
-    const char *operation = andiron_request_operation(req);
-    andiron_str client = andiron_json_str(andiron_json_get(p->client, "id"));
-    size_t count = 0;
-
-    if (p->kind == ANDIRON_CLIENT && client.data == NULL)
-        client = andiron_str_of(p->id);
-    if (client.len > 0)
-        links[count++] = (struct link){ LINK_CLIENT, client };
-    if (p->kind == ANDIRON_USER && p->id != NULL)
-        links[count++] = (struct link){ LINK_USER, andiron_str_of(p->id) };
-    if (operation != NULL)
-        links[count++] = (struct link){ LINK_OPERATION, andiron_str_of(operation) };
-    struct andiron_json_iter it = { .of = p->roles };
-    for (size_t i = 0; i < ROLES_MAX && andiron_json_next(&it); i++) {
-        andiron_str name = andiron_json_str(andiron_json_get(it.value, "name"));
-        if (name.len > 0)
-            links[count++] = (struct link){ LINK_ROLE, name };
-    }
-    return count;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* AP-6: for the access line and for `andiron explain`. */
+/* ---- counting ------------------------------------------------------------------------- */
+
+static void add_verdicts(struct deciding *d)
+{
+    for (int i = 0; d->counted != NULL && i < VERDICTS; i++) {
+        if (d->verdicts[i] > 0)
+            andiron_count(d->counted->verdicts[i], d->verdicts[i]);
+        d->verdicts[i] = 0;
+    }
+}
+
+static void count_verdict(struct deciding *d, enum andiron_verdict verdict)
+{
+    if (d->policy->engine != d->counted) {
+        add_verdicts(d);
+        d->counted = d->policy->engine;
+    }
+    d->verdicts[verdict]++;
+    if (verdict == ANDIRON_MATCH) {
+        struct policy_use *use = d->policy->use;
+        (void)atomic_fetch_add_explicit(&use->matches, 1, memory_order_relaxed);
+        atomic_store_explicit(&use->last_match_us, (uint64_t)andiron_now(), memory_order_relaxed);
+    }
+}
+
+/* A clock costs as much as a small policy: only some decisions are timed. */
+static void count_time(struct deciding *d, enum andiron_verdict verdict)
+{
+    int64_t took = nanoseconds() - d->policy_begun_ns;
+    struct policy_use *use = d->policy->use;
+    (void)atomic_fetch_add_explicit(&use->timed, 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&use->timed_ns, (uint64_t)took, memory_order_relaxed);
+    andiron_observe(d->policy->engine->times[verdict], took / 1000);
+}
+
+/* AP-6: for the access line. */
 static void note_decision(struct andiron_request *req, const struct deciding *d)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -62,6 +93,8 @@ static void log_fault(struct andiron_request *req, const struct deciding *d)
                         d->policy->engine->name, (int)why.len, why.len > 0 ? why.data : "");
 }
 
+/* ---- verdicts --------------------------------------------------------------------------- */
+
 enum verdict_effect { GO_ON, GRANTED, DENIED };
 
 /* AP-4, AP-5: a fault never grants; of a policy that denies it denies. */
@@ -73,43 +106,31 @@ static enum verdict_effect effect_of(const struct policy *policy, enum andiron_v
 }
 
 static enum verdict_effect judge(struct andiron_request *req, struct deciding *d,
-                                 enum andiron_verdict verdict)
+                                 enum andiron_verdict verdict, bool waited)
 {
-    if ((int)verdict >= VERDICTS) /* a newer verdict, or nonsense: counts as a fault */
+    if ((int)verdict < 0 || (int)verdict >= VERDICTS) /* a newer verdict, or nonsense: a fault */
         verdict = ANDIRON_FAULT;
-    andiron_count(d->policy->engine->verdicts[verdict], 1);
+    count_verdict(d, verdict);
+    if (d->policy_begun_ns != 0 && (d->is_timed || waited))
+        count_time(d, verdict);
     if (verdict == ANDIRON_FAULT)
         log_fault(req, d);
+    if (d->asked <= REFUSED_POLICIES)
+        d->first[d->asked - 1] = (struct refused_policy){
+            .policy = d->policy,
+            .verdict = verdict,
+            .waited = waited,
+            .reason = verdict == ANDIRON_FAULT ? andiron_policy_reason(d->call)
+                                               : (andiron_str){ NULL, 0 },
+        };
     return effect_of(d->policy, verdict);
 }
 
-static enum andiron_step finish(struct andiron_request *req, struct deciding *d,
-                                enum verdict_effect effect)
-{
-    struct andiron_arena *arena = andiron_request_arena(req);
-    note_decision(req, d);
-    if (effect == GO_ON) {
-        andiron_request_note(req, "reason", ANDIRON_STR("no policy matches"));
-        return ANDIRON_NEXT;
-    }
-    /* The policy may be replaced before the request's log line is written: copy its name. */
-    const char *name = andiron_copy(arena, andiron_str_of(d->policy->grant));
-    if (effect == GRANTED) {
-        andiron_request_grant(req, name);
-        return ANDIRON_NEXT;
-    }
-    andiron_request_note(req, "policy", andiron_str_of(name));
-    andiron_request_note(req, "reason", ANDIRON_STR("denied by policy"));
-    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "denied by a policy");
-}
+/* ---- refusals: why ------------------------------------------------------------------------ */
 
-static enum andiron_step ask_on(struct andiron_request *req, struct deciding *d);
-
-static enum andiron_step engine_answered(struct andiron_request *req, void *state)
+static void drop_held(void *arg)
 {
-    struct deciding *d = state;
-    enum verdict_effect effect = judge(req, d, d->verdict);
-    return effect == GO_ON ? ask_on(req, d) : finish(req, d, effect);
+    set_drop(arg);
 }
 
 static void verdict_given(void *state, enum andiron_verdict verdict)
@@ -119,40 +140,133 @@ static void verdict_given(void *state, enum andiron_verdict verdict)
     andiron_resume(d->req);
 }
 
-static void drop_held(void *arg)
+static enum andiron_step wait_for(struct deciding *d, andiron_step_fn then)
 {
-    set_drop(arg);
+    if (!d->is_held) { /* once is enough */
+        set_hold(d->set);
+        andiron_at_release(andiron_request_arena(d->req), drop_held, d->set);
+        d->is_held = true;
+    }
+    return andiron_wait(d->req, then, d);
+}
+
+static enum andiron_step explain_on(struct andiron_request *req, struct deciding *d);
+
+static enum andiron_step explained(struct andiron_request *req, void *state)
+{
+    struct deciding *d = state;
+    d->first[d->at].reason = andiron_policy_reason(d->call);
+    d->at++;
+    return explain_on(req, d);
+}
+
+static void keep_refusal(struct andiron_request *req, const struct deciding *d, const char *reason)
+{
+    const struct refusal refusal = { .policies = d->first,
+                                     .count =
+                                         d->asked < REFUSED_POLICIES ? d->asked : REFUSED_POLICIES,
+                                     .asked = d->asked,
+                                     .took_us = andiron_now() - d->begun,
+                                     .reason = reason };
+    refusals_keep(d->with->refusals, req, &refusal);
+}
+
+/*
+ * Those that said no are asked once more, this time for their reasons, which are not worth making
+ * for requests that others let through. What had to be waited for is not asked again.
+ */
+static enum andiron_step explain_on(struct andiron_request *req, struct deciding *d)
+{
+    unsigned count = d->asked < REFUSED_POLICIES ? d->asked : REFUSED_POLICIES;
+    for (; d->at < count; d->at++) {
+        struct refused_policy *r = &d->first[d->at];
+        if (r->verdict != ANDIRON_NO_MATCH || r->waited)
+            continue;
+        int64_t begun = nanoseconds();
+        enum andiron_verdict verdict = andiron_policy_ask(d->call, &r->policy->engine->ref,
+                                                          r->policy->compiled, verdict_given, d);
+        if (verdict == ANDIRON_PENDING)
+            return wait_for(d, explained);
+        r->took_ns = nanoseconds() - begun;
+        r->reason = andiron_policy_reason(d->call);
+    }
+    keep_refusal(req, d, "no policy matches");
+    return ANDIRON_NEXT;
+}
+
+static enum andiron_step refuse(struct andiron_request *req, struct deciding *d)
+{
+    andiron_request_note(req, "reason", ANDIRON_STR("no policy matches"));
+    /* What only asks whether it may is no refusal, and comes by the thousand. */
+    if (d->with->refusals == NULL || andiron_request_is_check(req))
+        return ANDIRON_NEXT;
+    d->call = andiron_policy_begin(req);
+    andiron_policy_want_reasons(d->call);
+    return explain_on(req, d);
+}
+
+static enum andiron_step finish(struct andiron_request *req, struct deciding *d,
+                                enum verdict_effect effect)
+{
+    struct andiron_arena *arena = andiron_request_arena(req);
+    add_verdicts(d);
+    note_decision(req, d);
+    if (effect == GO_ON)
+        return refuse(req, d);
+    /* The policy may be replaced before the request's log line is written: copy its name. */
+    const char *name = andiron_copy(arena, andiron_str_of(d->policy->grant));
+    if (effect == GRANTED) {
+        andiron_request_grant(req, name);
+        return ANDIRON_NEXT;
+    }
+    andiron_request_note(req, "policy", andiron_str_of(name));
+    andiron_request_note(req, "reason", ANDIRON_STR("denied by policy"));
+    if (d->with->refusals != NULL && !andiron_request_is_check(req))
+        keep_refusal(req, d, "denied by policy");
+    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "denied by a policy");
+}
+
+/* ---- asking ------------------------------------------------------------------------------- */
+
+static enum andiron_step ask_on(struct andiron_request *req, struct deciding *d);
+
+static enum andiron_step engine_answered(struct andiron_request *req, void *state)
+{
+    struct deciding *d = state;
+    enum verdict_effect effect = judge(req, d, d->verdict, true);
+    return effect == GO_ON ? ask_on(req, d) : finish(req, d, effect);
 }
 
 static enum andiron_step ask_on(struct andiron_request *req, struct deciding *d)
 {
     while ((d->policy = set_walk_next(&d->walk)) != NULL) {
         d->asked++;
+        d->policy_begun_ns = d->is_timed || d->policy->engine->may_wait ? nanoseconds() : 0;
         enum andiron_verdict verdict = andiron_policy_ask(d->call, &d->policy->engine->ref,
                                                           d->policy->compiled, verdict_given, d);
-        if (verdict == ANDIRON_PENDING) {
-            if (d->set != NULL) {
-                set_hold(d->set);
-                andiron_at_release(andiron_request_arena(req), drop_held, d->set);
-                d->set = NULL; /* held once is enough */
-            }
-            return andiron_wait(req, engine_answered, d);
-        }
-        enum verdict_effect effect = judge(req, d, verdict);
+        if (verdict == ANDIRON_PENDING)
+            return wait_for(d, engine_answered);
+        enum verdict_effect effect = judge(req, d, verdict, false);
         if (effect != GO_ON)
             return finish(req, d, effect);
     }
     return finish(req, d, GO_ON);
 }
 
-enum andiron_step decide(struct andiron_request *req, struct set *set)
+enum andiron_step decide(struct andiron_request *req, struct set *set,
+                         const struct decide_with *with, bool is_timed)
 {
-    struct deciding *d = andiron_new(andiron_request_arena(req), struct deciding);
-    struct link links[WALK_LISTS_MAX];
+    struct andiron_arena *arena = andiron_request_arena(req);
+    struct deciding *d = andiron_new(arena, struct deciding);
+    size_t count = 0;
 
-    *d = (struct deciding){
-        .set = set, .req = req, .call = andiron_policy_begin(req), .begun = andiron_now()
-    };
-    set_walk_start(set, links, links_of(req, links), &d->walk);
+    d->with = with;
+    d->set = set;
+    d->req = req;
+    d->is_timed = is_timed;
+    d->call = andiron_policy_begin(req);
+    d->begun = andiron_now();
+    const struct link *links = caller_links(req, d->call, set_features(set), &count);
+    set_walk_start(set, arena, links, count, &d->walk);
     return ask_on(req, d);
 }

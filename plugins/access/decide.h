@@ -7,10 +7,18 @@
 
 #include "policies.h"
 
+struct refusals;
+
+/* What decisions share. */
+struct decide_with {
+    struct refusals *refusals; /* NULL: none are kept */
+};
+
 /*
  * For an AUTHORIZE hook, with the policies loaded: grants and goes on, fails with 403 where a
- * policy denies, or just goes on, so that core denies.
+ * policy denies, or just goes on, so that core denies. With is_timed engines are timed one by one.
  */
-enum andiron_step decide(struct andiron_request *req, struct set *set);
+enum andiron_step decide(struct andiron_request *req, struct set *set,
+                         const struct decide_with *with, bool is_timed);
 
 #endif

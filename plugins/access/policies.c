@@ -26,8 +26,11 @@ struct policies {
     bool loaded, stopped;            /* guarded by lock; not loaded: set is not in force */
 };
 
+enum { TIME_SAMPLES = 64 }; /* decisions of which one is timed */
+
 struct policies_local {
     struct set *set;
+    unsigned decisions;
     uint64_t generation;
 };
 
@@ -66,6 +69,11 @@ void policies_local_free(struct policies_local *local)
     free(local);
 }
 
+bool policies_sample(struct policies_local *local)
+{
+    return local->decisions++ % TIME_SAMPLES == 0;
+}
+
 struct set *policies_current(struct policies *p, struct policies_local *local)
 {
     uint64_t generation = atomic_load_explicit(&p->generation, memory_order_acquire);
@@ -91,22 +99,6 @@ static void publish(struct policies *p, struct set *set)
         (void)atomic_fetch_add_explicit(&p->generation, 1, memory_order_release);
 }
 
-/* A set like the current one with `policy` in the place of the one with its id. The lock is held. */
-static void replace(struct policies *p, struct policy *policy)
-{
-    size_t count = 0, kept = 0;
-    struct policy *const *all = p->set != NULL ? set_policies(p->set, &count) : NULL;
-    struct policy **next = calloc(count + 1, sizeof(struct policy *));
-    if (next == NULL)
-        abort(); /* out of memory: the supervisor starts a new worker */
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(all[i]->id, policy->id) != 0)
-            next[kept++] = all[i];
-    next[kept++] = policy;
-    publish(p, set_new(next, kept));
-    free(next);
-}
-
 static struct policy *compile_or_warn(struct policies *p, andiron_str id, andiron_str text)
 {
     struct andiron_error err;
@@ -120,6 +112,9 @@ static struct policy *compile_or_warn(struct policies *p, andiron_str id, andiro
     if (policy->engine == NULL)
         andiron_log(p->host, ANDIRON_LOG_WARN, "policy.error",
                     "AccessPolicy/%s never applies: its engine is not loaded", policy->id);
+    if (policy->warning != NULL)
+        andiron_log(p->host, ANDIRON_LOG_WARN, "policy.warning", "AccessPolicy/%s: %s", policy->id,
+                    policy->warning);
     return policy;
 }
 
@@ -129,8 +124,11 @@ static void apply(struct policies *p, struct policy *policy)
     (void)pthread_mutex_lock(&p->lock);
     struct policy *now = p->set != NULL ? set_find(p->set, andiron_str_of(policy->id)) : NULL;
     p->changes++;
-    if (now == NULL || policy->version > now->version)
-        replace(p, policy);
+    if (now == NULL || policy->version > now->version) {
+        if (now != NULL)
+            policy_use_as(policy, now);
+        publish(p, set_with(p->set, policy));
+    }
     (void)pthread_mutex_unlock(&p->lock);
     policy_drop(policy);
 }
@@ -146,21 +144,26 @@ static void apply_gone(struct policies *p, andiron_str id)
     p->changes++;
     if (now != NULL && !now->gone) {
         struct policy *gone = policy_gone(id, now->version + 1);
-        replace(p, gone);
+        publish(p, set_with(p->set, gone));
         policy_drop(gone);
     }
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-void policies_apply(struct policies *p, andiron_str id, andiron_json resource)
+const char *policies_apply(struct policies *p, struct andiron_arena *arena, andiron_str id,
+                           andiron_json resource)
 {
     struct policy *policy = NULL;
+    const char *warning = NULL;
     if (andiron_json_type(resource) != ANDIRON_JSON_MISSING)
         policy = compile_or_warn(p, id, andiron_json_raw(resource));
+    if (policy != NULL && policy->warning != NULL)
+        warning = andiron_copy(arena, andiron_str_of(policy->warning));
     if (policy != NULL)
         apply(p, policy);
     else /* what does not compile must not leave its older version in force */
         apply_gone(p, id);
+    return warning;
 }
 
 /* ---- loading everything ---------------------------------------------------------- */
@@ -212,6 +215,11 @@ static bool publish_listed(struct loading *l)
     struct policies *p = l->policies;
     (void)pthread_mutex_lock(&p->lock);
     bool undisturbed = p->changes == l->changes;
+    for (size_t i = 0; undisturbed && p->set != NULL && i < l->count; i++) {
+        const struct policy *older = set_find(p->set, andiron_str_of(l->all[i]->id));
+        if (older != NULL)
+            policy_use_as(l->all[i], older);
+    }
     if (undisturbed) {
         p->loaded = true;
         publish(p, set_new(l->all, l->count));

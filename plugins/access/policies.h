@@ -22,6 +22,10 @@ struct policies *policies_new(struct andiron_host *host, const struct engines *e
 int policies_start(struct policies *policies, struct andiron_loop *loop, struct andiron_error *err);
 void policies_free(struct policies *policies);
 
+/* Whether the decision at hand is one of the few that are timed. */
+struct policies_local;
+bool policies_sample(struct policies_local *local);
+
 /* A loop's own reference to the set in force. */
 struct policies_local;
 struct policies_local *policies_local_new(void);
@@ -37,7 +41,11 @@ struct set *policies_current(struct policies *policies, struct policies_local *l
 enum andiron_step policies_load(struct policies *policies, struct andiron_request *req,
                                 andiron_step_fn then, void *state);
 
-/* Puts one written policy into force; resource is MISSING if it was deleted. Any thread. */
-void policies_apply(struct policies *policies, andiron_str id, andiron_json resource);
+/*
+ * Puts one written policy into force; resource is MISSING if it was deleted. What is warned of, in
+ * arena, or NULL. Any thread.
+ */
+const char *policies_apply(struct policies *policies, struct andiron_arena *arena, andiron_str id,
+                           andiron_json resource);
 
 #endif

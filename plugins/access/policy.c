@@ -4,10 +4,11 @@
 #include "policy.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/policy/members.h"
 
-enum { LINKS_MAX = 1000 };
+enum { LINKS_MAX = 1000, TESTS_MAX = 64 };
 
 static int check_members(andiron_json resource, const char *engine, struct andiron_error *err)
 {
@@ -73,7 +74,7 @@ static int read_link(andiron_json value, struct link *ret)
     int kind = link_kind_of(type);
     if (kind < 0 || id.len == 0)
         return -1;
-    *ret = (struct link){ .kind = (enum link_kind)kind, .id = id };
+    *ret = (struct link){ .kind = (unsigned)kind, .id = id };
     return 0;
 }
 
@@ -144,6 +145,23 @@ static void release_compiled(void *arg)
     table->release(c->engine->ref.self, c->compiled);
 }
 
+/* An engine that was built against an older header has no tests. */
+static void read_tests(struct andiron_arena *arena, struct policy *policy)
+{
+    const struct andiron_policy_engine *table = policy->engine->ref.table;
+    struct andiron_policy_test found[TESTS_MAX];
+
+    if (table->size < sizeof(*table) || table->tests == NULL)
+        return;
+    size_t count = table->tests(policy->engine->ref.self, policy->compiled, found, TESTS_MAX);
+    if (count == 0 || count > TESTS_MAX)
+        return;
+    struct andiron_policy_test *kept = andiron_alloc(arena, count * sizeof(*kept));
+    memcpy(kept, found, count * sizeof(*kept));
+    policy->tests = kept;
+    policy->test_count = count;
+}
+
 static int compile_engine(struct andiron_arena *arena, andiron_json resource, struct policy *policy,
                           struct andiron_error *err)
 {
@@ -151,6 +169,7 @@ static int compile_engine(struct andiron_arena *arena, andiron_json resource, st
     void *compiled = NULL;
 
     err->code = ANDIRON_OK;
+    err->message[0] = '\0';
     if (table->compile == NULL)
         return 0;
     if (table->compile(policy->engine->ref.self, arena, resource, &compiled, err) != 0) {
@@ -160,6 +179,9 @@ static int compile_engine(struct andiron_arena *arena, andiron_json resource, st
         return -1;
     }
     policy->compiled = compiled;
+    if (err->message[0] != '\0')
+        policy->warning = andiron_printf(arena, "%s %s", err->where, err->message);
+    read_tests(arena, policy);
     if (table->release != NULL && compiled != NULL) {
         struct compiled *c = andiron_new(arena, struct compiled);
         *c = (struct compiled){ policy->engine, compiled };
@@ -226,7 +248,24 @@ static struct policy *policy_make(size_t expected)
     struct policy *policy = andiron_new(arena, struct policy);
     atomic_init(&policy->references, 1);
     policy->arena = arena;
+    policy->use = calloc(1, sizeof(*policy->use));
+    if (policy->use == NULL)
+        abort(); /* out of memory: the supervisor starts a new worker */
+    atomic_init(&policy->use->references, 1);
     return policy;
+}
+
+static void drop_use(struct policy_use *use)
+{
+    if (atomic_fetch_sub_explicit(&use->references, 1, memory_order_acq_rel) == 1)
+        free(use);
+}
+
+void policy_use_as(struct policy *policy, const struct policy *older)
+{
+    (void)atomic_fetch_add_explicit(&older->use->references, 1, memory_order_relaxed);
+    drop_use(policy->use);
+    policy->use = older->use;
 }
 
 struct policy *policy_new(const struct engines *engines, andiron_str text,
@@ -262,6 +301,8 @@ void policy_hold(struct policy *policy)
 void policy_drop(struct policy *policy)
 {
     if (policy != NULL &&
-        atomic_fetch_sub_explicit(&policy->references, 1, memory_order_acq_rel) == 1)
+        atomic_fetch_sub_explicit(&policy->references, 1, memory_order_acq_rel) == 1) {
+        drop_use(policy->use);
         andiron_arena_free(policy->arena);
+    }
 }

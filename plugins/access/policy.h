@@ -19,6 +19,8 @@ struct engine {
     const char *name; /* as AccessPolicy.engine has it */
     struct andiron_service_ref ref;
     unsigned cost;
+    bool may_wait; /* dear enough to be timed always, since it may be waited for */
+    struct andiron_histogram *times[VERDICTS];
     struct andiron_counter *verdicts[VERDICTS]; /* by enum andiron_verdict */
 };
 
@@ -28,12 +30,19 @@ struct engines {
     size_t count;
 };
 
-/* What a policy can be linked to. */
-enum link_kind { LINK_CLIENT, LINK_USER, LINK_OPERATION, LINK_ROLE };
+/* What a policy can be linked to; behind that, what its engine can test (LINK_TEST + feature). */
+enum link_kind { LINK_CLIENT, LINK_USER, LINK_OPERATION, LINK_ROLE, LINK_TEST };
 
 struct link {
-    enum link_kind kind;
+    unsigned kind;  /* enum link_kind */
     andiron_str id; /* of LINK_ROLE: the role's name */
+};
+
+/* How a policy has been used since the start, over all its versions. Counted without a lock. */
+struct policy_use {
+    atomic_uint references;
+    atomic_uint_fast64_t matches, last_match_us;
+    atomic_uint_fast64_t timed, timed_ns; /* of evaluations, and how long those took */
 };
 
 struct policy {
@@ -49,6 +58,10 @@ struct policy {
     const void *compiled;
     const struct link *links; /* none: global */
     size_t link_count;
+    const struct andiron_policy_test *tests; /* what a request must be to match; none: any */
+    size_t test_count;
+    const char *warning; /* what is allowed but hardly meant, or NULL */
+    struct policy_use *use;
 };
 
 /*
@@ -65,6 +78,9 @@ struct policy *policy_new(const struct engines *engines, andiron_str text,
 
 /* Remembers that a policy was deleted. */
 struct policy *policy_gone(andiron_str id, uint64_t version);
+
+/* Goes on counting where an older version of the same policy has counted. Before it is shared. */
+void policy_use_as(struct policy *policy, const struct policy *older);
 
 void policy_hold(struct policy *policy);
 void policy_drop(struct policy *policy);

@@ -5,11 +5,13 @@
 
 #include <stdlib.h>
 
-/* Policies of one key, by rank. */
+/* Ranks of policies, ascending. */
 struct list {
-    const struct policy **all;
-    size_t count;
+    uint32_t *all;
+    uint32_t count;
 };
+
+enum { ALLOWING, DENYING };
 
 struct key {
     struct link link;     /* id absent: a free place */
@@ -20,45 +22,152 @@ struct set {
     atomic_uint references;
     struct andiron_arena *arena;
     struct policy **policies; /* by id */
-    size_t count;
+    struct policy **ranked;   /* those that apply, by cost and id */
+    size_t count, ranked_count;
     struct key *keys; /* open addressing, key_mask + 1 places */
     size_t key_mask;
-    struct list global[2];
+    struct list unlinked[2]; /* linked to nobody */
+    struct list global[2];   /* of these, those of which nothing is known */
+    unsigned features;       /* that are in the index: a bit for each */
+    unsigned prefixes;       /* lengths of beginnings that are: bit i for (i + 1) * PREFIX_STEP */
+    bool denies;             /* some policy does */
 };
 
-enum { ALLOWING, DENYING };
+enum { PREFIX_STEP = 4, PREFIX_MAX = PREFIX_STEP * WALK_PREFIXES };
 
-static uint64_t hash_of(const struct link *link)
+/* ---- keys ----------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint64_t hash_bytes(uint64_t h, const char *bytes, size_t len)
 {
-    uint64_t h = UINT64_C(14695981039346656037) ^ (uint64_t)link->kind; /* FNV-1a */
-    for (size_t i = 0; i < link->id.len; i++)
-        h = (h ^ (unsigned char)link->id.data[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
     return h;
 }
 
-static size_t place_of(const struct set *set, const struct link *link)
+static uint64_t hash_start(unsigned kind)
 {
-    size_t at = (size_t)hash_of(link) & set->key_mask;
+    return UINT64_C(14695981039346656037) ^ kind;
+}
+
+static uint64_t hash_of(const struct link *link)
+{
+    uint64_t h = hash_bytes(hash_start(link->kind), link->id.data, link->id.len);
+    return h ^ h >> 29;
+}
+
+static size_t place_at(const struct set *set, const struct link *link, uint64_t hash)
+{
+    size_t at = (size_t)hash & set->key_mask;
     while (set->keys[at].link.id.data != NULL && (set->keys[at].link.kind != link->kind ||
                                                   !andiron_str_eq(set->keys[at].link.id, link->id)))
         at = (at + 1) & set->key_mask;
     return at;
 }
 
-static void list_add(struct andiron_arena *arena, struct list *list, const struct policy *policy)
+/* A beginning is cut to a length that is looked up; one that is too short says nothing. */
+static bool key_of_test(const struct andiron_policy_test *test, struct link *ret)
 {
-    if (list->count > 0 && list->all[list->count - 1] == policy)
+    andiron_str value = test->value;
+    if (test->feature == ANDIRON_FEATURE_URI_PREFIX) {
+        value.len = value.len < PREFIX_MAX ? value.len - value.len % PREFIX_STEP : PREFIX_MAX;
+        if (value.len == 0)
+            return false;
+    }
+    if (value.data == NULL) /* where it is missing */
+        value = ANDIRON_STR("");
+    *ret = (struct link){ .kind = LINK_TEST + (unsigned)test->feature, .id = value };
+    return true;
+}
+
+static void list_add(struct andiron_arena *arena, struct list *list, uint32_t rank)
+{
+    if (list->count > 0 && list->all[list->count - 1] == rank)
         return; /* linked twice to the same */
     /* Room grows by doubling: at every power of two. */
     if ((list->count & (list->count - 1)) == 0) {
-        size_t room = list->count != 0 ? list->count * 2 : 1;
-        const struct policy **all = andiron_alloc(arena, room * sizeof(struct policy *));
-        for (size_t i = 0; i < list->count; i++)
-            all[i] = list->all[i];
+        size_t room = list->count != 0 ? (size_t)list->count * 2 : 1;
+        uint32_t *all = andiron_alloc(arena, room * sizeof(*all));
+        if (list->count > 0)
+            memcpy(all, list->all, list->count * sizeof(*all));
         list->all = all;
     }
-    list->all[list->count++] = policy;
+    list->all[list->count++] = rank;
 }
+
+static void add_under(struct set *set, const struct link *link, uint32_t rank)
+{
+    struct key *key = &set->keys[place_at(set, link, hash_of(link))];
+    key->link = *link;
+    list_add(set->arena, &key->lists[set->ranked[rank]->denies ? DENYING : ALLOWING], rank);
+}
+
+/* ---- choosing what a global policy is looked up by ---------------------------------------- */
+
+/* How many policies share a value, about: values with the same hash are counted together. */
+struct counts {
+    uint32_t *all;
+    size_t mask;
+};
+
+static enum andiron_policy_feature group_of(enum andiron_policy_feature feature)
+{
+    return feature == ANDIRON_FEATURE_URI_PREFIX ? ANDIRON_FEATURE_URI : feature;
+}
+
+static void count_tests(const struct counts *counts, const struct policy *policy)
+{
+    struct link link;
+    for (size_t i = 0; i < policy->test_count; i++)
+        if (key_of_test(&policy->tests[i], &link))
+            counts->all[(size_t)hash_of(&link) & counts->mask]++;
+}
+
+/* The feature whose values fewest other policies share; -1: none can be looked up. */
+static int best_group(const struct counts *counts, const struct policy *policy)
+{
+    uint32_t worst[ANDIRON_FEATURE_USER + 1] = { 0 }; /* by feature: the most shared value */
+    int best = -1;
+    struct link link;
+
+    for (size_t i = 0; i < policy->test_count; i++) {
+        unsigned feature = (unsigned)policy->tests[i].feature;
+        if (feature > ANDIRON_FEATURE_USER)
+            continue; /* of a newer header */
+        uint32_t *w = &worst[group_of((enum andiron_policy_feature)feature)];
+        if (!key_of_test(&policy->tests[i], &link))
+            *w = UINT32_MAX;
+        else if (*w < counts->all[(size_t)hash_of(&link) & counts->mask])
+            *w = counts->all[(size_t)hash_of(&link) & counts->mask];
+    }
+    for (int f = 0; f <= ANDIRON_FEATURE_USER; f++)
+        if (worst[f] != 0 && worst[f] != UINT32_MAX && (best < 0 || worst[f] < worst[best]))
+            best = f;
+    return best;
+}
+
+static void index_by_test(struct set *set, const struct counts *counts, uint32_t rank)
+{
+    const struct policy *policy = set->ranked[rank];
+    int group = best_group(counts, policy);
+    struct link link;
+
+    if (group < 0) {
+        list_add(set->arena, &set->global[policy->denies ? DENYING : ALLOWING], rank);
+        return;
+    }
+    for (size_t i = 0; i < policy->test_count; i++) {
+        const struct andiron_policy_test *test = &policy->tests[i];
+        if ((int)group_of(test->feature) != group || !key_of_test(test, &link))
+            continue;
+        set->features |= 1u << group;
+        if (test->feature == ANDIRON_FEATURE_URI_PREFIX)
+            set->prefixes |= 1u << (link.id.len / PREFIX_STEP - 1);
+        add_under(set, &link, rank);
+    }
+}
+
+/* ---- making sets ---------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {
@@ -75,45 +184,102 @@ static int by_cost(const void *a, const void *b)
     return strcmp((*x)->id, (*y)->id);
 }
 
-static void index_policy(struct set *set, const struct policy *policy)
+static size_t power_above(size_t n)
 {
-    int effect = policy->denies ? DENYING : ALLOWING;
-    if (policy->link_count == 0)
-        list_add(set->arena, &set->global[effect], policy);
-    for (size_t i = 0; i < policy->link_count; i++) {
-        struct key *key = &set->keys[place_of(set, &policy->links[i])];
-        key->link = policy->links[i];
-        list_add(set->arena, &key->lists[effect], policy);
+    size_t places = 16;
+    while (places < n)
+        places *= 2;
+    return places;
+}
+
+static void index_all(struct set *set)
+{
+    size_t links = 0, tests = 0;
+    for (size_t i = 0; i < set->ranked_count; i++) {
+        const struct policy *policy = set->ranked[i];
+        links += policy->link_count;
+        tests += policy->link_count == 0 ? policy->test_count : 0;
+        set->denies |= policy->denies;
     }
+    set->key_mask = power_above((links + tests) * 2) - 1;
+    set->keys = andiron_alloc(set->arena, (set->key_mask + 1) * sizeof(*set->keys));
+    struct counts counts = { .mask = power_above(tests * 2) - 1 };
+    counts.all = calloc(counts.mask + 1, sizeof(*counts.all));
+    if (counts.all == NULL)
+        abort(); /* out of memory: the supervisor starts a new worker */
+    for (size_t i = 0; i < set->ranked_count; i++)
+        if (set->ranked[i]->link_count == 0)
+            count_tests(&counts, set->ranked[i]);
+    for (uint32_t i = 0; i < set->ranked_count; i++) {
+        const struct policy *policy = set->ranked[i];
+        for (size_t l = 0; l < policy->link_count; l++)
+            add_under(set, &policy->links[l], i);
+        if (policy->link_count > 0)
+            continue;
+        list_add(set->arena, &set->unlinked[policy->denies ? DENYING : ALLOWING], i);
+        index_by_test(set, &counts, i);
+    }
+    free(counts.all);
+}
+
+static struct set *set_make(size_t count)
+{
+    struct andiron_arena *arena = andiron_arena_new(count * 64 + 1024);
+    struct set *set = andiron_new(arena, struct set);
+    atomic_init(&set->references, 1);
+    set->arena = arena;
+    set->policies = andiron_alloc(arena, (count + 1) * sizeof(*set->policies));
+    set->ranked = andiron_alloc(arena, (count + 1) * sizeof(*set->ranked));
+    return set;
 }
 
 struct set *set_new(struct policy *const *policies, size_t count)
 {
-    struct andiron_arena *arena = andiron_arena_new(count * 64 + 1024);
-    struct set *set = andiron_new(arena, struct set);
-    struct policy **ranked = andiron_alloc(arena, (count + 1) * sizeof(*ranked));
-    size_t links = 0, ranked_count = 0, places = 16;
-
-    atomic_init(&set->references, 1);
-    set->arena = arena;
-    set->count = count;
-    set->policies = andiron_alloc(arena, (count + 1) * sizeof(*set->policies));
+    struct set *set = set_make(count);
     for (size_t i = 0; i < count; i++) {
         policy_hold(policies[i]);
-        set->policies[i] = policies[i];
-        if (!policies[i]->applies)
-            continue;
-        ranked[ranked_count++] = policies[i];
-        links += policies[i]->link_count;
+        set->policies[set->count++] = policies[i];
+        if (policies[i]->applies)
+            set->ranked[set->ranked_count++] = policies[i];
     }
-    while (places < links * 2)
-        places *= 2;
-    set->keys = andiron_alloc(arena, places * sizeof(*set->keys));
-    set->key_mask = places - 1;
-    qsort(set->policies, count, sizeof(*set->policies), by_id);
-    qsort(ranked, ranked_count, sizeof(*ranked), by_cost);
-    for (size_t i = 0; i < ranked_count; i++)
-        index_policy(set, ranked[i]);
+    if (count > 1) {
+        qsort(set->policies, set->count, sizeof(struct policy *), by_id);
+        qsort(set->ranked, set->ranked_count, sizeof(struct policy *), by_cost);
+    }
+    index_all(set);
+    return set;
+}
+
+/* Copies all but the one of policy's id, with policy (NULL: without) where `order` puts it. */
+static size_t copy_with(struct policy **to, struct policy *const *from, size_t count,
+                        const char *id, struct policy *policy,
+                        int (*order)(const void *, const void *))
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (policy != NULL && order(&policy, &from[i]) < 0) {
+            to[kept++] = policy;
+            policy = NULL;
+        }
+        if (strcmp(from[i]->id, id) != 0)
+            to[kept++] = from[i];
+    }
+    if (policy != NULL)
+        to[kept++] = policy;
+    return kept;
+}
+
+struct set *set_with(const struct set *old, struct policy *policy)
+{
+    if (old == NULL)
+        return set_new(&policy, 1);
+    struct set *set = set_make(old->count + 1);
+    set->count = copy_with(set->policies, old->policies, old->count, policy->id, policy, by_id);
+    set->ranked_count = copy_with(set->ranked, old->ranked, old->ranked_count, policy->id,
+                                  policy->applies ? policy : NULL, by_cost);
+    for (size_t i = 0; i < set->count; i++)
+        policy_hold(set->policies[i]);
+    index_all(set);
     return set;
 }
 
@@ -155,68 +321,127 @@ struct policy *set_find(const struct set *set, andiron_str id)
     return NULL;
 }
 
+unsigned set_features(const struct set *set)
+{
+    return set->features;
+}
+
 /* ---- walking ------------------------------------------------------------------ */
 
 enum { PASS_DENY, PASS_LINKED, PASS_GLOBAL, PASS_END };
 
-void set_walk_start(const struct set *set, const struct link *links, size_t count,
-                    struct set_walk *walk)
+static void look_up(struct set_walk *walk, const struct link *link, uint64_t hash)
 {
-    *walk = (struct set_walk){ .set = set };
-    for (size_t i = 0; i < count && walk->key_count < WALK_LISTS_MAX; i++) {
-        size_t at = place_of(set, &links[i]);
-        if (set->keys[at].link.id.data != NULL)
-            walk->keys[walk->key_count++] = at;
+    size_t at = place_at(walk->set, link, hash);
+    if (walk->set->keys[at].link.id.data != NULL)
+        walk->keys[walk->key_count++] = (uint32_t)at;
+}
+
+/* Every beginning of a length that is in use, hashing each byte once. */
+static void look_up_prefixes(struct set_walk *walk, andiron_str uri)
+{
+    struct link link = { .kind = LINK_TEST + ANDIRON_FEATURE_URI_PREFIX, .id = { uri.data, 0 } };
+    uint64_t h = hash_start(link.kind);
+    for (unsigned i = 0; i < WALK_PREFIXES && (walk->set->prefixes >> i) != 0; i++) {
+        if (uri.len < (i + 1) * PREFIX_STEP)
+            return;
+        h = hash_bytes(h, uri.data + link.id.len, PREFIX_STEP);
+        link.id.len += PREFIX_STEP;
+        if ((walk->set->prefixes >> i & 1) != 0)
+            look_up(walk, &link, h ^ h >> 29);
     }
 }
 
-/* Lists of the pass, the global one last. */
-static const struct list *list_of(const struct set_walk *walk, size_t i, int effect)
+/* Lists that the pass walks; -1: of this key none. */
+static int effect_of(unsigned pass, unsigned kind)
 {
-    if (i == walk->key_count)
-        return &walk->set->global[effect];
-    return &walk->set->keys[walk->keys[i]].lists[effect];
+    if (pass == PASS_DENY)
+        return DENYING;
+    return (pass == PASS_LINKED) == (kind < LINK_TEST) ? ALLOWING : -1;
 }
 
-static size_t *position_of(struct set_walk *walk, size_t i)
+static void add_cursor(struct set_walk *walk, const struct list *list)
 {
-    return i == walk->key_count ? &walk->global_at : &walk->at[i];
+    if (list->count > 0)
+        walk->cursors[walk->cursor_count++] =
+            (struct set_cursor){ list->all, list->all + list->count };
 }
 
-/* Merges lists first..last by cost and id: a policy linked in several ways comes once. */
-static const struct policy *merge_next(struct set_walk *walk, size_t first, size_t last, int effect)
+static void begin_pass(struct set_walk *walk)
 {
-    const struct policy *best = NULL;
-    for (size_t i = first; i <= last; i++) {
-        const struct list *list = list_of(walk, i, effect);
-        size_t at = *position_of(walk, i);
-        if (at < list->count && (best == NULL || by_cost(&list->all[at], &best) < 0))
-            best = list->all[at];
+    walk->cursor_count = 0;
+    if (walk->pass == PASS_END || (walk->pass == PASS_DENY && !walk->set->denies))
+        return;
+    for (unsigned i = 0; i < walk->key_count; i++) {
+        const struct key *key = &walk->set->keys[walk->keys[i]];
+        int effect = effect_of(walk->pass, key->link.kind);
+        if (effect >= 0)
+            add_cursor(walk, &key->lists[effect]);
     }
-    for (size_t i = first; best != NULL && i <= last; i++) {
-        const struct list *list = list_of(walk, i, effect);
-        size_t *at = position_of(walk, i);
-        if (*at < list->count && list->all[*at] == best)
-            (*at)++;
+    if (walk->pass != PASS_LINKED) {
+        int effect = walk->pass == PASS_DENY ? DENYING : ALLOWING;
+        add_cursor(walk,
+                   walk->is_whole ? &walk->set->unlinked[effect] : &walk->set->global[effect]);
     }
-    return best;
+}
+
+static void start(const struct set *set, struct andiron_arena *arena, const struct link *links,
+                  size_t count, struct set_walk *walk)
+{
+    walk->set = set;
+    walk->pass = PASS_DENY;
+    walk->key_count = 0;
+    walk->keys = andiron_alloc(arena, (count + WALK_PREFIXES) * sizeof(*walk->keys));
+    for (size_t i = 0; i < count; i++) {
+        look_up(walk, &links[i], hash_of(&links[i]));
+        if (links[i].kind == LINK_TEST + ANDIRON_FEATURE_URI)
+            look_up_prefixes(walk, links[i].id);
+    }
+    walk->cursors = andiron_alloc(arena, (walk->key_count + 1) * sizeof(*walk->cursors));
+    begin_pass(walk);
+}
+
+void set_walk_start(const struct set *set, struct andiron_arena *arena, const struct link *links,
+                    size_t count, struct set_walk *walk)
+{
+    walk->is_whole = false;
+    start(set, arena, links, count, walk);
+}
+
+void set_walk_all(const struct set *set, struct andiron_arena *arena, const struct link *links,
+                  size_t count, struct set_walk *walk)
+{
+    walk->is_whole = true;
+    start(set, arena, links, count, walk);
+}
+
+/* Merges the lists by rank: a policy that is in several comes once. */
+static const struct policy *merge_next(struct set_walk *walk)
+{
+    uint32_t best = UINT32_MAX;
+    for (unsigned i = 0; i < walk->cursor_count; i++) {
+        const struct set_cursor *c = &walk->cursors[i];
+        if (c->at < c->end && *c->at < best)
+            best = *c->at;
+    }
+    if (best == UINT32_MAX)
+        return NULL;
+    for (unsigned i = 0; i < walk->cursor_count; i++) {
+        struct set_cursor *c = &walk->cursors[i];
+        if (c->at < c->end && *c->at == best)
+            c->at++;
+    }
+    return walk->set->ranked[best];
 }
 
 const struct policy *set_walk_next(struct set_walk *walk)
 {
-    const struct policy *next = NULL;
-    while (next == NULL && walk->pass < PASS_END) {
-        if (walk->pass == PASS_DENY)
-            next = merge_next(walk, 0, walk->key_count, DENYING);
-        else if (walk->pass == PASS_LINKED && walk->key_count > 0)
-            next = merge_next(walk, 0, walk->key_count - 1, ALLOWING);
-        else if (walk->pass == PASS_GLOBAL)
-            next = merge_next(walk, walk->key_count, walk->key_count, ALLOWING);
+    while (walk->pass < PASS_END) {
+        const struct policy *next = merge_next(walk);
         if (next != NULL)
             return next;
         walk->pass++;
-        memset(walk->at, 0, sizeof(walk->at));
-        walk->global_at = 0;
+        begin_pass(walk);
     }
     return NULL;
 }

@@ -142,8 +142,9 @@ static void deny_comes_first_then_linked_then_global_each_once(void **state)
 
     const struct link links[] = { { LINK_CLIENT, ANDIRON_STR("c") },
                                   { LINK_OPERATION, ANDIRON_STR("FhirRead") } };
+    struct andiron_arena *arena = andiron_arena_new(0);
     struct set_walk walk;
-    set_walk_start(set, links, 2, &walk);
+    set_walk_start(set, arena, links, 2, &walk);
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         const struct policy *policy = set_walk_next(&walk);
         assert_non_null(policy);
@@ -153,6 +154,119 @@ static void deny_comes_first_then_linked_then_global_each_once(void **state)
     assert_string_equal(set_find(set, ANDIRON_STR("other"))->id, "other");
     assert_null(set_find(set, ANDIRON_STR("othe")));
     set_drop(set);
+    andiron_arena_free(arena);
+}
+
+/* ---- the index by tests --------------------------------------------------------------- */
+
+/* "tests": {"feature": ["value", null]} as an engine would tell them. */
+static int compile_tests(void *self, struct andiron_arena *arena, andiron_json policy,
+                         void **ret_compiled, struct andiron_error *err)
+{
+    (void)self;
+    (void)err;
+    andiron_json *kept = andiron_new(arena, andiron_json);
+    *kept = andiron_json_get(policy, "tests");
+    *ret_compiled = kept;
+    return 0;
+}
+
+static size_t list_tests(void *self, const void *compiled, struct andiron_policy_test *ret,
+                         size_t max)
+{
+    static const char *const names[] = {
+        "method", "uri", "prefix", "type", "op", "client", "user"
+    };
+    (void)self;
+    size_t count = 0;
+    struct andiron_json_iter feature = { .of = *(const andiron_json *)compiled };
+    while (andiron_json_next(&feature)) {
+        struct andiron_json_iter value = { .of = feature.value };
+        while (andiron_json_next(&value) && count < max)
+            for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                if (andiron_str_eq(feature.name, andiron_str_of(names[i])))
+                    ret[count++] = (struct andiron_policy_test){ (enum andiron_policy_feature)i,
+                                                                 andiron_json_str(value.value) };
+    }
+    return count;
+}
+
+static const struct andiron_policy_engine tests_table = { .size = sizeof(tests_table),
+                                                          .compile = compile_tests,
+                                                          .tests = list_tests };
+static struct engine tests_engine[] = {
+    { .name = "tests", .ref = { &tests_table, NULL }, .cost = 10 },
+};
+static const struct engines tests_engines = { .all = tests_engine, .count = 1 };
+
+static void put_names(struct set_walk *walk, char *out)
+{
+    const struct policy *policy;
+    out[0] = '\0';
+    while ((policy = set_walk_next(walk)) != NULL) {
+        strcat(out, policy->id);
+        strcat(out, " ");
+    }
+}
+
+static void only_policies_whose_tests_the_request_passes_are_walked(void **state)
+{
+    (void)state;
+#define POLICY(id, more) "{\"id\":\"" id "\",\"engine\":\"tests\"" more "}"
+    static const char *const texts[] = {
+        POLICY("a-any", ""),
+        POLICY("b-patient", ",\"tests\":{\"type\":[\"Patient\"],\"method\":[\"get\"]}"),
+        POLICY("c-observation", ",\"tests\":{\"type\":[\"Observation\"]}"),
+        POLICY("d-none", ",\"tests\":{\"type\":[null,\"Device\"]}"),
+        POLICY("e-prefix", ",\"tests\":{\"prefix\":[\"/fhir/Patient/\"]}"),
+        POLICY("f-exact", ",\"tests\":{\"uri\":[\"/fhir/Patient/1\"]}"),
+        POLICY("g-short", ",\"tests\":{\"prefix\":[\"/f\"]}"),
+        POLICY("h-deny", ",\"effect\":\"deny\",\"tests\":{\"type\":[\"Patient\"]}"),
+    };
+    /* Beginnings are looked up by lengths of four bytes: e-prefix may match more than it does. */
+    static const struct {
+        const char *method, *type, *uri, *names;
+    } rows[] = {
+        { "get", "Patient", "/fhir/Patient/1", "h-deny a-any b-patient e-prefix f-exact g-short " },
+        { "get", "Patient", "/fhir/Patient", "h-deny a-any b-patient e-prefix g-short " },
+        { "put", "Patient", "/fhir/Patient", "h-deny a-any e-prefix g-short " },
+        { "get", "Observation", "/fhir/Observation", "a-any b-patient c-observation g-short " },
+        { "get", "", "/fhir", "a-any b-patient d-none g-short " },
+        { "get", "Device", "/fhir/Device", "a-any b-patient d-none g-short " },
+    };
+    enum { COUNT = sizeof(texts) / sizeof(texts[0]) };
+    struct andiron_arena *arena = andiron_arena_new(0);
+    struct set *set = NULL;
+    for (size_t i = COUNT; i-- > 0;) { /* one by one, as writes do it */
+        struct andiron_error err;
+        struct policy *policy = policy_new(&tests_engines, andiron_str_of(texts[i]), &err);
+        assert_non_null(policy);
+        struct set *next = set_with(set, policy);
+        policy_drop(policy);
+        set_drop(set);
+        set = next;
+    }
+    /* b-patient shares its type with h-deny, and its method with nobody. */
+    assert_int_equal(set_features(set), 1 << ANDIRON_FEATURE_METHOD | 1 << ANDIRON_FEATURE_TYPE |
+                                            1 << ANDIRON_FEATURE_URI);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct link links[] = {
+            { LINK_TEST + ANDIRON_FEATURE_TYPE, andiron_str_of(rows[i].type) },
+            { LINK_TEST + ANDIRON_FEATURE_URI, andiron_str_of(rows[i].uri) },
+            { LINK_TEST + ANDIRON_FEATURE_METHOD, andiron_str_of(rows[i].method) }
+        };
+        struct set_walk walk;
+        char names[200];
+        set_walk_start(set, arena, links, 3, &walk);
+        put_names(&walk, names);
+        assert_string_equal(names, rows[i].names);
+        set_walk_all(set, arena, links, 0, &walk);
+        put_names(&walk, names);
+        assert_string_equal(names, "h-deny a-any b-patient c-observation d-none e-prefix f-exact "
+                                   "g-short ");
+    }
+    set_drop(set);
+    andiron_arena_free(arena);
 }
 
 int main(void)
@@ -162,6 +276,7 @@ int main(void)
         cmocka_unit_test(stored_policy_of_an_absent_engine_never_applies),
         cmocka_unit_test(compiled_form_is_released_with_its_policy),
         cmocka_unit_test(deny_comes_first_then_linked_then_global_each_once),
+        cmocka_unit_test(only_policies_whose_tests_the_request_passes_are_walked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,16 @@
+/*
+ * What a request is, as links of policies and tests of engines name it.
+ */
+#ifndef ACCESS_CALLER_H
+#define ACCESS_CALLER_H
+
+#include "set.h"
+
+/*
+ * Its Client, User, operation and roles, then what it has of `features` (see set_features()), in
+ * the request's arena. call: for what only the request object has.
+ */
+const struct link *caller_links(struct andiron_request *req, struct andiron_policy_call *call,
+                                unsigned features, size_t *ret_count);
+
+#endif
