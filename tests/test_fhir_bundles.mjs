@@ -203,6 +203,24 @@ describe('a batch', () => {
   });
 });
 
+test('entries of a large transaction are found by what they refer to, twice over', async () => {
+  const text = { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(800)}</div>` };
+  for (const round of [1, 2]) { // names of parameters are new to the store in the first
+    const r = await transaction([
+      ...Array.from({ length: 150 }, (_, i) => ({ fullUrl: uuid(1000 + i), resource: { resourceType: 'Appointment', status: 'booked', text, identifier: [{ system: 'http://big', value: `${round}-${i}` }], participant: [{ status: 'accepted', actor: { reference: uuid(2000 + i % 50) } }] }, request: { method: 'POST', url: 'Appointment' } })),
+      ...Array.from({ length: 50 }, (_, i) => ({ fullUrl: uuid(2000 + i), resource: { resourceType: 'Practitioner', text, name: [{ family: `Big${round}-${i}` }] }, request: { method: 'POST', url: 'Practitioner' } })),
+    ], { prefer: round === 1 ? 'return=minimal' : 'return=representation' });
+    assert.equal(r.status, 200, r.text.slice(0, 500));
+    const ids = r.json.entry.map(idOf);
+    for (const i of [0, 7, 49]) {
+      const found = await fhir('GET', `Appointment?actor=${ids[150 + i]}`);
+      assert.deepEqual(found.json.entry.map((e) => `Appointment/${e.resource.id}`).sort(), [0, 50, 100].map((n) => ids[n + i]).sort());
+      assert.equal(found.json.entry[0].resource.participant[0].actor.reference, ids[150 + i]);
+    }
+    assert.equal((await fhir('GET', `Appointment?identifier=http://big|${round}-149`)).json.total, 1);
+  }
+});
+
 test('500 creates take one bundle of either kind well below a second', async () => {
   for (const type of ['transaction', 'batch']) {
     const entries = Array.from({ length: 500 }, (_, i) => ({ fullUrl: uuid(1000 + i), resource: { resourceType: 'Observation', status: 'final', code: { coding: [{ system: 'http://loinc.org', code: `many-${type}` }] }, subject: { reference: i ? uuid(1000) : 'Patient/x' }, valueQuantity: { value: i } }, request: { method: 'POST', url: 'Observation' } }));

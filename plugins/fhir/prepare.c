@@ -179,25 +179,67 @@ static void keep_terms(struct preparing *p, andiron_str whole, const struct andi
     p->term_count = count;
 }
 
+static void compose_draft(const struct preparing *p, struct andiron_arena *arena, struct draft *ret)
+{
+    struct composing how = {
+        .arena = arena,
+        .type = p->type,
+        .root = p->root,
+        .id = p->id,
+        .id_is_hole = p->id_is_hole,
+        .write = p->write,
+        .created_at_url = p->fhir->created_at_url,
+        .created = p->created,
+        .rewrites = p->rewrites,
+    };
+    compose(&how, ret);
+}
+
 /* Terms of the text with its references rewritten: what is searched must be what is stored. */
-static int extract(struct preparing *p, struct andiron_error *err)
+static int extract(const struct preparing *p, const struct draft *draft,
+                   struct andiron_arena *arena, const struct andiron_term **ret_terms,
+                   size_t *ret_count, struct andiron_error *err)
+{
+    andiron_json resource = p->root;
+
+    if (draft->rewritten &&
+        andiron_json_parse(arena, compose_stamped(draft, arena, 1, 0), &resource, err) != 0)
+        return -1;
+    return p->fhir->search->extract(p->fhir->search_self, arena, resource, ret_terms, ret_count,
+                                    err);
+}
+
+static int extract_now(struct preparing *p, struct andiron_error *err)
 {
     struct andiron_arena *scratch = andiron_arena_new(0);
     const struct andiron_term *terms = NULL;
-    andiron_json resource = p->root;
     size_t count = 0;
-    int failed = 0;
+    int failed = extract(p, &p->draft, scratch, &terms, &count, err);
 
-    if (p->draft.rewritten)
-        failed =
-            andiron_json_parse(scratch, compose_stamped(&p->draft, scratch, 1, 0), &resource, err);
-    if (failed == 0)
-        failed =
-            p->fhir->search->extract(p->fhir->search_self, scratch, resource, &terms, &count, err);
     if (failed == 0)
         keep_terms(p, andiron_json_raw(p->root), terms, count);
     andiron_arena_free(scratch);
     return failed;
+}
+
+int prepare_terms(const struct preparing *p, struct andiron_arena *arena,
+                  const struct andiron_term **ret_terms, size_t *ret_count,
+                  struct andiron_error *err)
+{
+    struct draft draft = { .hole_count = 0 };
+
+    if (p->rewrites != NULL) /* else nothing but id and meta differs, which have no terms */
+        compose_draft(p, arena, &draft);
+    return extract(p, &draft, arena, ret_terms, ret_count, err);
+}
+
+void prepare_stamp(void *state, struct andiron_arena *arena, struct andiron_write *write)
+{
+    const struct preparing *p = state;
+    struct draft draft;
+
+    compose_draft(p, arena, &draft);
+    write->body = compose_stamped(&draft, arena, write->ref.version, write->updated);
 }
 
 /* Makes the resource out of what is stored; what the patch leads to is judged as 422. */
@@ -273,19 +315,10 @@ void prepare(struct preparing *p)
         p->same = true;
         return;
     }
-    struct composing how = {
-        .arena = arena,
-        .type = p->type,
-        .root = p->root,
-        .id = p->id,
-        .id_is_hole = p->id_is_hole,
-        .write = p->write,
-        .created_at_url = p->fhir->created_at_url,
-        .created = p->created,
-        .rewrites = p->rewrites,
-    };
-    compose(&how, &p->draft);
-    if (extract(p, &err) != 0)
+    if (p->later)
+        return;
+    compose_draft(p, arena, &p->draft);
+    if (extract_now(p, &err) != 0)
         issues_add_error(&p->issues, &err);
 }
 

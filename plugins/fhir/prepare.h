@@ -27,18 +27,30 @@ struct preparing {
     const struct rewrites *rewrites;
     bool id_is_hole; /* see compose.h */
     size_t write;
+    bool later; /* draft and terms are made when they are stored, see prepare_stamp() */
     bool
         is_trial; /* nothing will be written: R4's own structure counts, whatever `validation` says */
 
     /* result */
     struct issues issues; /* none: fine. The caller sets issues.root first */
     bool same;            /* content equals `before`: nothing to write */
-    struct draft draft;
+    struct draft draft;   /* not with `later`, and no terms either */
     const struct andiron_term *terms;
     size_t term_count;
 };
 
 void prepare(struct preparing *p);
+
+/*
+ * What prepare() left for later: thousands of entries take the memory of one at a time. Any thread,
+ * while nobody else changes *p; everything is made in arena.
+ */
+int prepare_terms(const struct preparing *p, struct andiron_arena *arena,
+                  const struct andiron_term **ret_terms, size_t *ret_count,
+                  struct andiron_error *err);
+
+/* stamp() of an andiron_write whose stamp_state is a struct preparing with `later`. */
+void prepare_stamp(void *state, struct andiron_arena *arena, struct andiron_write *write);
 
 /* Whether two resources say the same, apart from id and what the server manages in meta. */
 bool prepare_same(const struct resource_type *type, andiron_json a, andiron_json b,

@@ -12,6 +12,7 @@
  */
 #include "transaction.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 #include <andiron/auth.h>
@@ -239,10 +240,11 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         .match_is_ref = item->by_criteria,
     };
     if (!w->remove) {
+        bool later = item->preparing.later;
         w->terms = item->preparing.terms;
         w->term_count = item->preparing.term_count;
-        w->stamp = compose_stamp;
-        w->stamp_state = &item->preparing.draft;
+        w->stamp = later ? prepare_stamp : compose_stamp;
+        w->stamp_state = later ? (void *)&item->preparing : (void *)&item->preparing.draft;
     }
     item->bound = false;
     bool looked = item->type->platform || item->entry->verb == VERB_PATCH || has_tags(item);
@@ -271,6 +273,19 @@ static bool needs_bodies(const struct transaction *t)
     return false;
 }
 
+/* Terms of a write that has none of its own; see `later` of struct preparing. */
+static int make_terms(void *state, size_t which, struct andiron_arena *arena,
+                      const struct andiron_term **ret_terms, size_t *ret_count,
+                      struct andiron_error *err)
+{
+    const struct transaction *t = state;
+    const struct item *item = &t->items[t->item_of[which]];
+
+    if (!item->preparing.later)
+        return 0; /* it has none */
+    return prepare_terms(&item->preparing, arena, ret_terms, ret_count, err);
+}
+
 static enum andiron_step commit(struct andiron_request *req, struct transaction *t)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -297,7 +312,9 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
     t->commit = (struct andiron_commit){ .writes = writes,
                                          .count = count,
                                          .check_references = t->fhir->config->referential_integrity,
-                                         .bodies_are_brief = !needs_bodies(t) };
+                                         .bodies_are_brief = !needs_bodies(t),
+                                         .make_terms = t->later ? make_terms : NULL,
+                                         .terms_state = t };
     if (count == 0)
         return answer_items(req, t);
     return t->fhir->store->commit(t->fhir->store_self, req, &t->commit, committed, t);
@@ -383,9 +400,25 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         .rewrites = item->type->platform || !t->bundle->is_transaction ? NULL : &item->rewrites,
         .id_is_hole = item->is_conditional,
         .write = index,
+        .later = t->later && item->judged == NULL, /* who is narrowed is judged by the terms */
     };
     item->preparing.issues.root =
         andiron_str_of(andiron_printf(arena, "Bundle.entry[%zu].resource", e->index));
+}
+
+/* Whether drafts and terms are made one at a time, when they are stored. */
+static bool makes_later(const struct transaction *t)
+{
+    const struct andiron_store *store = t->fhir->store;
+
+    if (store->size < offsetof(struct andiron_store, makes_terms) + sizeof(store->makes_terms) ||
+        !store->makes_terms || t->fhir->config->referential_integrity ||
+        andiron_request_body(t->req).len <= FHIR_OFFLOAD_ABOVE)
+        return false;
+    for (size_t i = 0; i < t->item_count; i++)
+        if (t->items[i].is_conditional && !t->items[i].left)
+            return false;
+    return true;
 }
 
 /* RFC 9110 sections 13.1.1 and 13.1.2. -1 and err. */
@@ -428,6 +461,7 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
 
     if (t->befores.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &t->befores.error);
+    t->later = makes_later(t);
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
         if (item->left)

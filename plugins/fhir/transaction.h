@@ -74,6 +74,7 @@ struct transaction {
     struct andiron_ref *refs;
     size_t ref_count;
     struct andiron_rows befores;
+    bool later; /* as in struct preparing */
     unsigned tries;
 
     struct andiron_commit commit;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "jobs.h"
-#include "keys.h"
+#include "pack.h"
 #include "page.h"
 #include "rows.h"
 #include "search.h"
@@ -21,12 +21,10 @@ struct item {
     struct andiron_ref given;    /* as the caller had it, for a second run */
     bool skip;                   /* nothing to write */
     bool matched;                /* its condition found a resource */
-    bool packed;                 /* keys were made before the job was queued */
     int64_t type, rid;           /* 0: not known yet */
     int64_t vid, version, state; /* current ones; vid 0: none */
     andiron_usec updated;
     andiron_str old_keys;
-    andiron_str keys;
 };
 
 struct commit_job {
@@ -38,75 +36,9 @@ struct commit_job {
     const struct andiron_write **sorted; /* those that write, by type and id; for count > 1 */
     size_t sorted_count;
     bool stamps_late; /* bodies are made one at a time, when they are stored */
-    int64_t names;    /* counters.names when keys were packed */
+    struct pack *pack;
     int64_t first_vid, last_vid;
 };
-
-/* ---- packing before the queue ---------------------------------------------------- */
-
-static int source_type(void *arg, andiron_str name, int64_t *ret)
-{
-    const struct keys_source *source = arg;
-
-    *ret = names_type(source->names, name);
-    return 0;
-}
-
-static int source_param(void *arg, int64_t type, andiron_str code, uint32_t kind, int64_t *ret)
-{
-    const struct keys_source *source = arg;
-    uint32_t kinds = 0;
-
-    *ret = names_param(source->names, type, code, &kinds);
-    if ((kinds & kind) == 0)
-        *ret = 0; /* the writer notes the new kind */
-    return 0;
-}
-
-static int source_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
-{
-    const struct keys_source *source = arg;
-    sqlite3_stmt *s = db_statement(source->db, DB_FIND);
-    int found;
-
-    if (s == NULL)
-        return -1;
-    sqlite3_bind_int64(s, 1, type);
-    db_bind_str(s, 2, id);
-    found = db_step(source->db, s);
-    *ret = found == 1 ? sqlite3_column_int64(s, 0) : 0;
-    sqlite3_reset(s);
-    return found < 0 ? -1 : 0;
-}
-
-static void pack_early(struct commit_job *c, struct db *db)
-{
-    struct keys_source source = { .names = c->store->names,
-                                  .db = db,
-                                  .key = &c->store->key,
-                                  .type = source_type,
-                                  .param = source_param,
-                                  .resource = source_resource };
-    struct andiron_error ignored; /* the writer meets the same failure, and tells it */
-
-    source.arg = &source;
-    for (size_t i = 0; i < c->commit->count; i++) {
-        if (c->commit->writes[i].match != NULL && !c->commit->writes[i].match_is_ref)
-            return; /* stamp() may put another id into any write's terms */
-    }
-    for (size_t i = 0; i < c->commit->count; i++) {
-        const struct andiron_write *write = &c->commit->writes[i];
-        struct item *item = &c->items[i];
-        int64_t type = names_type(c->store->names, write->ref.type);
-
-        source.incomplete = false;
-        if (type == 0 || write->remove)
-            continue;
-        item->packed = keys_pack(&source, c->arena, type, write->terms, write->term_count,
-                                 &item->keys, &ignored) == 0 &&
-                       !source.incomplete;
-    }
-}
 
 /* ---- check ------------------------------------------------------------------------- */
 
@@ -475,21 +407,6 @@ static int check(struct writer *w, struct job *job)
 
 /* ---- apply --------------------------------------------------------------------------- */
 
-static int apply_type(void *arg, andiron_str name, int64_t *ret)
-{
-    return writer_type(arg, name, ret);
-}
-
-static int apply_param(void *arg, int64_t type, andiron_str code, uint32_t kind, int64_t *ret)
-{
-    return writer_param(arg, type, code, kind, ret);
-}
-
-static int apply_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
-{
-    return writer_resource(arg, type, id, ret);
-}
-
 /* The row of resource; gives a new one its number. */
 static int put_resource(struct writer *w, const struct andiron_write *write, struct item *item,
                         int64_t vid)
@@ -543,7 +460,7 @@ static int retire(struct writer *w, const struct item *item)
 }
 
 static int put_version(struct writer *w, const struct andiron_write *write, const struct item *item,
-                       int64_t vid)
+                       andiron_str keys, int64_t vid)
 {
     struct writer_view v = writer_view(w);
     sqlite3_stmt *s = db_statement(v.db, DB_VERSION_ADD);
@@ -562,41 +479,33 @@ static int put_version(struct writer *w, const struct andiron_write *write, cons
         sqlite3_bind_int64(s, 9, 0);
         return db_do(v.db, s);
     }
-    db_bind_blob(s, 7, item->keys);
+    db_bind_blob(s, 7, keys);
     db_bind_blob(s, 8, write->body);
     sqlite3_bind_int64(s, 9, page_encoding(write->body));
     if (db_do(v.db, s) != 0)
         return -1;
-    return rows_add(v.db, &v.store->key, item->keys, vid);
+    return rows_add(v.db, &v.store->key, keys, vid);
 }
 
 static int apply_one(struct writer *w, struct commit_job *c, size_t which, int64_t vid)
 {
-    struct writer_view v = writer_view(w);
     struct andiron_write *write = &c->commit->writes[which];
     struct item *item = &c->items[which];
-    struct keys_source source = { .names = v.store->names,
-                                  .db = v.db,
-                                  .key = &v.store->key,
-                                  .type = apply_type,
-                                  .param = apply_param,
-                                  .resource = apply_resource,
-                                  .arg = w };
-
-    if (retire(w, item) != 0)
-        return -1;
-    if (!write->remove && (!item->packed || c->names != v.counters->names)) {
-        item->packed = false; /* for a second run: numbers given here are rolled back */
-        if (keys_pack(&source, c->arena, item->type, write->terms, write->term_count, &item->keys,
-                      &c->commit->error) != 0)
-            return refuse(c, which);
-    }
-    if (!c->stamps_late || write->stamp == NULL)
-        return put_version(w, write, item, vid);
     struct andiron_arena *scratch = andiron_arena_new(0);
-    write->stamp(write->stamp_state, scratch, write);
-    int rc = put_version(w, write, item, vid);
-    write->body = (andiron_str){ NULL, 0 };
+    andiron_str keys = { NULL, 0 };
+    int rc = retire(w, item);
+
+    if (rc == 0 && !write->remove)
+        rc = pack_keys(c->pack, w, which, item->type, scratch, &keys);
+    if (rc == 0) {
+        if (c->stamps_late && write->stamp != NULL)
+            write->stamp(write->stamp_state, scratch, write);
+        rc = put_version(w, write, item, keys, vid);
+        if (c->stamps_late)
+            write->body = (andiron_str){ NULL, 0 };
+    } else if (c->commit->error.code != ANDIRON_OK) {
+        c->commit->failed = which;
+    }
     andiron_arena_free(scratch);
     return rc;
 }
@@ -607,6 +516,7 @@ static int apply(struct writer *w, struct job *job)
     struct writer_view v = writer_view(w);
     int64_t vid = v.counters->vid;
 
+    pack_again(c->pack);
     /* All resources first: references between them then find their numbers. */
     for (size_t i = 0; i < c->commit->count; i++) {
         if (!c->items[i].skip && put_resource(w, &c->commit->writes[i], &c->items[i], ++vid) != 0)
@@ -655,14 +565,12 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->store = store;
     c->arena = arena;
     c->commit = commit;
+    c->pack = pack_new(store, arena, commit);
     c->items = andiron_alloc(arena, (commit->count + 1) * sizeof(c->items[0]));
-    c->names = writer_names(store->writer);
     for (size_t i = 0; i < commit->count; i++)
         c->items[i].given = commit->writes[i].ref;
     c->stamps_late = commit->bodies_are_brief && !commit->check_references;
     for (size_t i = 0; i < commit->count; i++) /* a stamp may put matches into terms */
         c->stamps_late &= commit->writes[i].match == NULL || commit->writes[i].match_is_ref;
-    if (db != NULL)
-        pack_early(c, db);
-    return &c->job;
+    return db != NULL && pack_early(c->pack, db) != 0 ? NULL : &c->job;
 }

@@ -13,7 +13,8 @@ enum { STATE_LIVE, STATE_DELETED, STATE_STUB };
 
 /*
  * A job for commit, in arena. With a db (a reader's, on the caller's thread) index terms are
- * packed now, as far as all their names and targets are known, to spare the writer.
+ * packed now, as far as all their names are known, to spare the writer. NULL: that cannot be done,
+ * and commit->error and failed say why.
  */
 struct job *commit_job(struct store *store, struct db *db, struct andiron_arena *arena,
                        struct andiron_commit *commit);

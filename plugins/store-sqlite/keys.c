@@ -285,6 +285,8 @@ bool keys_next_several(struct keys_cursor *c, int64_t *ret_p)
 
 /* ---- packing ------------------------------------------------------------------- */
 
+enum { RID_BYTES = 6 };
+
 /* Entries one behind the other in one growing piece of scratch memory, with their places. */
 struct packer {
     struct keys_source *source;
@@ -407,7 +409,7 @@ static int pack_reference(struct packer *k, int64_t p, const struct andiron_term
         source->incomplete = true;
     put_head(k, p, t, KEYS_REFERENCE, 0);
     put_fixed(k, (uint64_t)type, 2);
-    put_fixed(k, (uint64_t)rid, 6);
+    put_fixed(k, (uint64_t)rid, RID_BYTES);
     return 0;
 }
 
@@ -609,24 +611,54 @@ failed:
     return -1;
 }
 
-andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)
+/* Adds the entries of a list, with what `settle` makes of its references. -1: settle failed. */
+static int add_list(struct packer *k, andiron_str list, keys_settle_fn settle, void *arg)
+{
+    struct keys_cursor c = keys_begin(list);
+    struct keys_entry e;
+
+    while (keys_next(&c, &e)) {
+        size_t at = k->len;
+        reserve(k, e.packed.len + 16);
+        put_varint(k, (uint64_t)e.p);
+        memcpy(k->bytes + k->len, e.packed.data, e.packed.len);
+        k->len += e.packed.len;
+        if (settle != NULL && e.kind == KEYS_REFERENCE) {
+            if (settle(arg, e.type, &e.rid) != 0)
+                return -1;
+            k->len -= RID_BYTES; /* it is what an entry ends with */
+            put_fixed(k, (uint64_t)e.rid, RID_BYTES);
+        }
+        k->places[k->count++] = (struct place){ at, k->len - at };
+    }
+    return 0;
+}
+
+static struct packer packer_of(size_t list_bytes)
 {
     struct packer k = { .scratch = andiron_arena_new(0) };
-    const andiron_str both[] = { a, b };
-    size_t total = a.len + b.len;
+    k.places = andiron_alloc(k.scratch, (list_bytes / 2 + 2) * sizeof(k.places[0]));
+    return k;
+}
 
-    k.places = andiron_alloc(k.scratch, (total / 2 + 2) * sizeof(k.places[0]));
-    for (int i = 0; i < 2; i++) {
-        struct keys_cursor c = keys_begin(both[i]);
-        struct keys_entry e;
-        while (keys_next(&c, &e)) {
-            size_t at = k.len;
-            reserve(&k, e.packed.len + 16);
-            put_varint(&k, (uint64_t)e.p);
-            memcpy(k.bytes + k.len, e.packed.data, e.packed.len);
-            k.len += e.packed.len;
-            k.places[k.count++] = (struct place){ at, k.len - at };
-        }
-    }
+andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b)
+{
+    struct packer k = packer_of(a.len + b.len);
+
+    (void)add_list(&k, a, NULL, NULL); /* nothing to settle, so nothing that fails */
+    (void)add_list(&k, b, NULL, NULL);
     return finish(&k, arena);
+}
+
+int keys_settle(struct andiron_arena *arena, andiron_str keys, keys_settle_fn settle, void *arg,
+                andiron_str *ret)
+{
+    struct packer k = packer_of(keys.len);
+
+    if (add_list(&k, keys, settle, arg) != 0) {
+        andiron_arena_free(k.scratch);
+        return -1;
+    }
+    *ret = finish(&k, arena);
+    return 0;
 }

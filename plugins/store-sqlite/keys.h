@@ -112,6 +112,14 @@ ANDIRON_MUST_CHECK int keys_pack(struct keys_source *source, struct andiron_aren
 andiron_str keys_join(struct andiron_arena *arena, andiron_str a, andiron_str b);
 
 /*
+ * The list with other numbers in its references: settle() changes *rid as it likes. -1: it failed.
+ * For references to what has no number yet when a list is packed.
+ */
+typedef int (*keys_settle_fn)(void *arg, int64_t type, int64_t *rid);
+ANDIRON_MUST_CHECK int keys_settle(struct andiron_arena *arena, andiron_str keys,
+                                   keys_settle_fn settle, void *arg, andiron_str *ret);
+
+/*
  * What packing does with a text before it stores it: as it is, or cut with its hash behind, in
  * arena. Filters do the same with theirs.
  */

@@ -214,19 +214,61 @@ static enum andiron_step submit(struct store *store, struct andiron_request *req
     return step;
 }
 
+/* A commit on its way to the writer. */
+struct committing {
+    struct store *store;
+    struct andiron_arena *arena;
+    struct andiron_commit *commit;
+    struct job *job; /* NULL: refused */
+    andiron_step_fn then;
+    void *state;
+};
+
+/* Of many writes, on the pool. Without a reader the writer packs their terms. */
+static void committing_work(void *arg)
+{
+    struct committing *c = arg;
+    struct andiron_error ignored;
+    struct reader *reader = readers_take(c->store, &ignored);
+    bool reads = reader != NULL && reader_enter(reader) == 0;
+
+    c->job = commit_job(c->store, reads ? &reader->db : NULL, c->arena, c->commit);
+    if (reads)
+        reader_leave(reader);
+    if (reader != NULL)
+        readers_give(c->store, reader);
+}
+
+static enum andiron_step committing_then(struct andiron_request *req, void *arg)
+{
+    struct committing *c = arg;
+
+    if (c->job == NULL)
+        return c->then(req, c->state);
+    return submit(c->store, req, c->job, c->then, c->state);
+}
+
 static enum andiron_step store_commit(void *self, struct andiron_request *req,
                                       struct andiron_commit *commit, andiron_step_fn then,
                                       void *state)
 {
     struct store *store = self;
+    struct andiron_arena *arena = andiron_request_arena(req);
     struct reader *reader = andiron_loop_state(andiron_request_loop(req), store);
-    bool reads = reader != NULL && commit->count <= PACK_ON_LOOP && reader_enter(reader) == 0;
     struct job *job;
 
     commit->error = (struct andiron_error){ .code = ANDIRON_OK };
-    job = commit_job(store, reads ? &reader->db : NULL, andiron_request_arena(req), commit);
+    if (commit->count > PACK_ON_LOOP) {
+        struct committing *c = andiron_new(arena, struct committing);
+        *c = (struct committing){ store, arena, commit, NULL, then, state };
+        return andiron_offload(req, committing_work, committing_then, c);
+    }
+    bool reads = reader != NULL && reader_enter(reader) == 0;
+    job = commit_job(store, reads ? &reader->db : NULL, arena, commit);
     if (reads)
         reader_leave(reader);
+    if (job == NULL)
+        return andiron_ready(req, then, state);
     return submit(store, req, job, then, state);
 }
 
@@ -364,6 +406,7 @@ const struct andiron_store service_store = {
     .forget = store_forget,
     .backup = store_backup,
     .restore = store_restore,
+    .makes_terms = true,
 };
 
 const struct andiron_health service_health = {

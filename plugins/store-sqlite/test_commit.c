@@ -287,6 +287,53 @@ static void references_inside_a_commit_find_their_targets(void **state)
     assert_int_equal(count_rows(k, "SELECT count(*) FROM resource WHERE st=2"), 0);
 }
 
+/* Term of the first write: what the second one is called. */
+static int make_terms(void *state, size_t which, struct andiron_arena *arena,
+                      const struct andiron_term **ret, size_t *ret_count, struct andiron_error *err)
+{
+    int *calls = state;
+
+    ++*calls;
+    if (*calls > 100)
+        return andiron_error_set(err, ANDIRON_E_UNPROCESSABLE, "", "no terms today");
+    if (which != 0)
+        return 0;
+    struct andiron_term *term = andiron_new(arena, struct andiron_term);
+    *term = kit_reference("subject", "Patient", andiron_copy(arena, ANDIRON_STR("p2")));
+    *ret = term;
+    *ret_count = 1;
+    return 0;
+}
+
+static void terms_are_made_when_they_are_packed(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term known = kit_reference("subject", "Patient", "p1");
+    int calls = 0;
+    struct andiron_write writes[] = {
+        { .ref = kit_ref("Observation", "o"), .body = ANDIRON_STR("{}") },
+        { .ref = kit_ref("Patient", "p2"), .body = ANDIRON_STR("{}") }
+    };
+    struct andiron_commit commit = {
+        .writes = writes, .count = 2, .make_terms = make_terms, .terms_state = &calls
+    };
+
+    /* All names are known, so what refers to p2 is packed before p2 has its number. */
+    assert_int_equal(kit_put(k, "Patient", "p1", "{}", NULL, 0), 1);
+    assert_int_equal(kit_put(k, "Observation", "old", "{}", &known, 1), 1);
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(calls, 2); /* once each: the writer had nothing to pack */
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
+                                   "WHERE id='p2' AND st=0"),
+                     1);
+    calls = 100;
+    writes[0].ref.id = ANDIRON_STR("o3");
+    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_UNPROCESSABLE);
+    assert_int_equal(commit.failed, 0);
+    assert_int_equal(count_rows(k, "SELECT count(*) FROM resource WHERE id='o3'"), 0);
+}
+
 static void checked_references_need_their_targets(void **state)
 {
     struct kit *k = *state;
@@ -365,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_skipped_removal_guards_what_was_found, setup, teardown),
         cmocka_unit_test_setup_teardown(references_inside_a_commit_find_their_targets, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(terms_are_made_when_they_are_packed, setup, teardown),
         cmocka_unit_test_setup_teardown(checked_references_need_their_targets, setup, teardown),
         cmocka_unit_test_setup_teardown(stamp_knows_version_and_instant, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_go_on_after_a_restart, setup, teardown),

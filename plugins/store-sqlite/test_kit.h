@@ -100,7 +100,8 @@ static inline int kit_commit(struct kit *k, struct andiron_commit *commit)
     struct job *job = commit_job(&k->store, reads ? &k->reader->db : NULL, k->arena, commit);
 
     reader_leave(k->reader);
-    writer_run(k->store.writer, job);
+    if (job != NULL)
+        writer_run(k->store.writer, job);
     return commit->error.code == ANDIRON_OK ? 0 : -1;
 }
 
