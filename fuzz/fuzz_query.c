@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "search/compile.h"
 #include "search/matches.h"
+#include "search/terminology.h"
 #include "target.h"
 
 static const struct search_limits limits = { .max_params = 256,
@@ -14,20 +15,24 @@ static const struct search_limits limits = { .max_params = 256,
                                              .sort_keys = 3,
                                              .max_count = 1000,
                                              .default_count = 100,
-                                             .total_limit = 1000 };
+                                             .total_limit = 1000,
+                                             .max_codes = 1000,
+                                             .max_sets = 32 };
 
 static const struct model model;
 
 static int compile(struct andiron_arena *arena, andiron_str type, andiron_str expression,
                    bool is_strict, struct andiron_search_plan *plan)
 {
+    struct terminology terminology = { NULL };
     struct andiron_error err;
     struct compiling c = { .model = &model,
                            .limits = &limits,
                            .arena = arena,
                            .base = ANDIRON_STR("https://host"),
                            .is_strict = is_strict,
-                           .err = &err };
+                           .err = &err,
+                           .terminology = &terminology };
     return search_compile(&c, type, expression, plan);
 }
 

@@ -33,9 +33,19 @@ static bool chooses(andiron_str criteria)
     return false;
 }
 
-int match_compile(const struct fhir *fhir, struct andiron_request *judged,
-                  const struct resource_type *type, andiron_str criteria,
-                  struct andiron_search_plan *ret, struct andiron_error *err)
+/* What of a search matters for a match. */
+static void set_shape(struct andiron_query *query)
+{
+    query->sort_count = 0;
+    query->include_count = 0;
+    query->limit = 2; /* one is a match, two are too many */
+    query->total = ANDIRON_TOTAL_NONE;
+    query->cursor = (andiron_str){ NULL, 0 };
+}
+
+int match_begin(const struct fhir *fhir, struct andiron_request *judged,
+                const struct resource_type *type, andiron_str criteria,
+                struct andiron_search_plan *ret, struct andiron_error *err)
 {
     if (criteria.len > type->str.len && criteria.data[type->str.len] == '?' &&
         memcmp(criteria.data, type->name, type->str.len) == 0) {
@@ -50,10 +60,49 @@ int match_compile(const struct fhir *fhir, struct andiron_request *judged,
                                  "identifier=system|value");
     if (fhir->search->compile(fhir->search_self, judged, type->str, criteria, true, ret, err) != 0)
         return -1;
-    ret->query.sort_count = 0;
-    ret->query.include_count = 0;
-    ret->query.limit = 2; /* one is a match, two are too many */
-    ret->query.total = ANDIRON_TOTAL_NONE;
-    ret->query.cursor = (andiron_str){ NULL, 0 };
+    set_shape(&ret->query);
     return 0;
+}
+
+int match_compile(const struct fhir *fhir, struct andiron_request *judged,
+                  const struct resource_type *type, andiron_str criteria,
+                  struct andiron_search_plan *ret, struct andiron_error *err)
+{
+    if (match_begin(fhir, judged, type, criteria, ret, err) != 0)
+        return -1;
+    if (ret->unread == NULL)
+        return 0;
+    return andiron_error_set(err, ANDIRON_E_INVALID, "",
+                             "stored ValueSets and CodeSystems cannot be asked about by the "
+                             "criteria of a transaction");
+}
+
+struct completing {
+    struct andiron_search_plan *plan;
+    struct andiron_error error;
+    andiron_step_fn then;
+    void *state;
+};
+
+static enum andiron_step completed(struct andiron_request *req, void *state)
+{
+    struct completing *c = state;
+
+    if (c->error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &c->error);
+    set_shape(&c->plan->query);
+    return c->then(req, c->state);
+}
+
+enum andiron_step match_complete(const struct fhir *fhir, struct andiron_request *req,
+                                 struct andiron_search_plan *plan, andiron_step_fn then,
+                                 void *state)
+{
+    if (plan->unread == NULL)
+        return then(req, state);
+    struct completing *c = andiron_new(andiron_request_arena(req), struct completing);
+    c->plan = plan;
+    c->then = then;
+    c->state = state;
+    return fhir->search->complete(fhir->search_self, req, plan, &c->error, completed, c);
 }

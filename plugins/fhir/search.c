@@ -19,6 +19,7 @@ struct searching {
     struct wanted wanted;
     andiron_str expression;
     struct andiron_search_plan plan;
+    struct andiron_error unread; /* why the plan could not be completed */
     struct andiron_rows rows;
     bool suppressed;
     bool explain; /* the request may see how it is done */
@@ -140,9 +141,23 @@ static enum andiron_step ask_next(struct andiron_request *req, struct searching 
     return s->fhir->store->search(s->fhir->store_self, req, q, &s->rows, answer, s);
 }
 
+static enum andiron_step completed(struct andiron_request *req, void *state)
+{
+    struct searching *s = state;
+
+    if (s->unread.code != ANDIRON_OK)
+        return andiron_fail_with(req, &s->unread);
+    s->plan.query.explain = s->explain;
+    return ask_next(req, s);
+}
+
 static enum andiron_step chains_allowed(struct andiron_request *req, void *state)
 {
-    return ask_next(req, state);
+    struct searching *s = state;
+
+    if (s->plan.unread == NULL)
+        return ask_next(req, s);
+    return s->fhir->search->complete(s->fhir->search_self, req, &s->plan, &s->unread, completed, s);
 }
 
 static enum andiron_step compile(struct andiron_request *req, struct searching *s)

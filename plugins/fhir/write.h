@@ -37,6 +37,7 @@ struct writing {
     andiron_str body_id;  /* of a conditional update; absent: the body has none */
     bool only_new;        /* If-None-Match: * of a conditional update */
     struct andiron_search_plan match;
+    andiron_step_fn go_on; /* once match can be used */
     struct andiron_rows found;
     unsigned repeats;          /* how often the criteria led to the same resource again */
     struct access_bound bound; /* by what the request is narrowed to */

@@ -124,13 +124,28 @@ static int own_id(struct andiron_request *req, struct writing *w)
     return 0;
 }
 
+/* The types that the criteria look into may be searched. */
+static enum andiron_step criteria_allowed(struct andiron_request *req, void *state)
+{
+    struct writing *w = state;
+    return match_complete(w->fhir, req, &w->match, w->go_on, w);
+}
+
+/* Goes on once the criteria may be used. */
+static enum andiron_step by_criteria(struct andiron_request *req, struct writing *w,
+                                     andiron_step_fn go_on)
+{
+    w->go_on = go_on;
+    return access_types(req, w->match.types, criteria_allowed, w);
+}
+
 static int if_none_exist(struct andiron_request *req, struct writing *w)
 {
     andiron_str criteria = andiron_request_header(req, "if-none-exist");
     if (criteria.data == NULL)
         return 0;
     struct andiron_error err;
-    if (match_compile(w->fhir, req, w->type, criteria, &w->match, &err) != 0) {
+    if (match_begin(w->fhir, req, w->type, criteria, &w->match, &err) != 0) {
         (void)andiron_fail_with(req, &err);
         return -1;
     }
@@ -148,7 +163,7 @@ enum andiron_step fhir_create(struct andiron_request *req, void *self)
         return ANDIRON_DONE;
     if (w->id.len == 0)
         w->id = uuid_new(andiron_request_arena(req));
-    return access_types(req, w->match.types, write_changeable, w);
+    return by_criteria(req, w, write_changeable);
 }
 
 enum andiron_step fhir_delete(struct andiron_request *req, void *self)
@@ -239,7 +254,7 @@ static int take_criteria(struct andiron_request *req, struct writing *w)
 {
     struct andiron_error err;
 
-    if (match_compile(w->fhir, req, w->type, andiron_request_query(req), &w->match, &err) != 0) {
+    if (match_begin(w->fhir, req, w->type, andiron_request_query(req), &w->match, &err) != 0) {
         (void)andiron_fail_with(req, &err);
         return -1;
     }
@@ -274,7 +289,7 @@ enum andiron_step fhir_conditional_update(struct andiron_request *req, void *sel
     if (conditions(req, w) != 0 || take_criteria(req, w) != 0 || take_body_id(req, w) != 0)
         return ANDIRON_DONE;
     w->needs_before |= prepare_needs_before(w->fhir, w->type, req);
-    return access_types(req, w->match.types, write_find, w);
+    return by_criteria(req, w, write_find);
 }
 
 enum andiron_step fhir_conditional_patch(struct andiron_request *req, void *self)
@@ -283,7 +298,7 @@ enum andiron_step fhir_conditional_patch(struct andiron_request *req, void *self
 
     if (w == NULL || begin_patch(req, w) != 0 || take_criteria(req, w) != 0)
         return ANDIRON_DONE;
-    return access_types(req, w->match.types, write_find, w);
+    return by_criteria(req, w, write_find);
 }
 
 enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *self)
@@ -296,5 +311,5 @@ enum andiron_step fhir_conditional_delete(struct andiron_request *req, void *sel
     if (conditions(req, w) != 0 || take_criteria(req, w) != 0)
         return ANDIRON_DONE;
     w->needs_before |= w->type->platform;
-    return access_types(req, w->match.types, write_find, w);
+    return by_criteria(req, w, write_find);
 }

@@ -4,6 +4,7 @@
  *     compile.c    the parameters one by one, and the plan at the end
  *     criteria.c   names: modifiers, chains, _has; lists of values
  *     values.c     one value, by the parameter's kind
+ *     coded.c      tokens by stored ValueSets and CodeSystems
  *     results.c    _sort, _count, _include and their like
  *     narrow.c     compartments, and the request's narrowings
  *
@@ -21,7 +22,10 @@
 struct search_limits {
     int64_t max_params, max_values, max_conditions, chain_depth;
     int64_t sort_keys, max_count, default_count, total_limit;
+    int64_t max_codes, max_sets;
 };
+
+struct terminology;
 
 /* A growing list of pointers in the arena. */
 struct list {
@@ -45,6 +49,8 @@ struct compiling {
     enum andiron_access access; /* of the type asked for; chains and includes are searches */
     int narrowing_depth;        /* within a narrowing there are no further ones */
 
+    struct terminology *terminology; /* what has been read of it; NULL: it cannot be read here */
+
     int64_t conditions;   /* filters made so far */
     struct list types;    /* names that chains and _has look into */
     uint64_t fingerprint; /* of what has been applied so far */
@@ -62,6 +68,8 @@ enum modifier {
     MODIFIER_IDENTIFIER,
     MODIFIER_ABOVE,
     MODIFIER_BELOW,
+    MODIFIER_IN,
+    MODIFIER_NOT_IN,
     MODIFIER_TYPE /* subject:Patient */
 };
 
@@ -126,6 +134,17 @@ int unknown_param(struct compiling *c, const struct search_type *type, andiron_s
 /* Filter of one value: a TERM, or an OR of TERMs; value is still escaped. */
 int value_filter(struct compiling *c, const struct operand *o, andiron_str value,
                  const struct andiron_filter **ret);
+
+/* Parts of a value between unescaped bars, themselves unescaped; how many, max + 1: more. */
+size_t value_split(struct compiling *c, andiron_str value, andiron_str *parts, size_t max);
+
+/* ---- coded.c ---- */
+
+/* token:in=url, token:not-in=url (to be negated), token:above=system|code, token:below. */
+int in_filter(struct compiling *c, const struct operand *o, andiron_str value,
+              const struct andiron_filter **ret);
+int subsumption_filter(struct compiling *c, const struct operand *o, andiron_str value,
+                       const struct andiron_filter **ret);
 
 /* ---- results.c ---- */
 

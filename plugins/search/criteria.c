@@ -86,8 +86,10 @@ static const struct {
     { "not", MODIFIER_NOT, KIND(TOKEN) },
     { "of-type", MODIFIER_OF_TYPE, KIND(TOKEN) },
     { "identifier", MODIFIER_IDENTIFIER, KIND(REFERENCE) },
-    { "above", MODIFIER_ABOVE, KIND(URI) },
-    { "below", MODIFIER_BELOW, KIND(URI) },
+    { "above", MODIFIER_ABOVE, KIND(URI) | KIND(TOKEN) },
+    { "below", MODIFIER_BELOW, KIND(URI) | KIND(TOKEN) },
+    { "in", MODIFIER_IN, KIND(TOKEN) },
+    { "not-in", MODIFIER_NOT_IN, KIND(TOKEN) },
 };
 enum { MODIFIER_COUNT = sizeof(modifiers) / sizeof(modifiers[0]) };
 
@@ -190,7 +192,7 @@ int values_filter(struct compiling *c, const struct operand *o, andiron_str valu
         list_add(c, &any, one);
     }
     *ret = filter_of(c, ANDIRON_FILTER_OR, &any);
-    if (o->modifier == MODIFIER_NOT)
+    if (o->modifier == MODIFIER_NOT || o->modifier == MODIFIER_NOT_IN)
         *ret = filter_not(c, *ret);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "compile.h"
 #include "matches.h"
 #include "model.h"
+#include "reading.h"
 
 struct config {
     struct search_limits limits;
@@ -20,6 +21,7 @@ struct search {
     struct model model;
     struct search_limits limits;
     struct fhir_extract_options extract;
+    struct andiron_service_ref store; /* for terminology; without a table: none */
 };
 
 static const struct andiron_directive directives[] = {
@@ -80,6 +82,20 @@ static const struct andiron_directive directives[] = {
       .min = 1,
       .max = 1000000,
       .help = "matches counted for Bundle.total unless _total=accurate" },
+    { .name = "max-codes",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.max_codes),
+      .fallback = "1000",
+      .min = 1,
+      .max = 100000,
+      .help = "codes that a ValueSet of :in, or the hierarchy of :above and :below, may come to" },
+    { .name = "max-sets",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, limits.max_sets),
+      .fallback = "32",
+      .min = 0,
+      .max = 256,
+      .help = "ValueSets and CodeSystems that a search may ask about" },
     { .name = "max-terms",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, max_terms),
@@ -122,9 +138,19 @@ static int compile(void *self, struct andiron_request *req, andiron_str type,
                    andiron_str expression, bool strict, struct andiron_search_plan *ret,
                    struct andiron_error *err)
 {
-    struct compiling c = begin(self, req, andiron_request_arena(req), err);
+    const struct search *search = self;
+    struct compiling c = begin(search, req, andiron_request_arena(req), err);
     c.is_strict = strict;
-    return search_compile(&c, type, expression, ret);
+    return reading_compile(&c, search->store.table != NULL ? &search->store : NULL, type,
+                           expression, ret);
+}
+
+static enum andiron_step complete(void *self, struct andiron_request *req,
+                                  struct andiron_search_plan *plan, struct andiron_error *ret_error,
+                                  andiron_step_fn then, void *state)
+{
+    struct compiling c = begin(self, req, andiron_request_arena(req), ret_error);
+    return reading_complete(&c, req, plan, then, state);
 }
 
 static const struct andiron_prepared *prepare(void *self, struct andiron_arena *arena,
@@ -177,6 +203,7 @@ static const struct andiron_search service = {
     .matches = matches,
     .prepare = prepare,
     .select = select_by,
+    .complete = complete,
 };
 
 static const struct andiron_service provides[] = {
@@ -185,7 +212,7 @@ static const struct andiron_service provides[] = {
 };
 
 /* Not "wants": only their constant tables are read here, and they may themselves want search/1. */
-static const char *const uses[] = { ANDIRON_RESOURCE_TYPE, NULL };
+static const char *const uses[] = { ANDIRON_RESOURCE_TYPE, ANDIRON_STORE, NULL };
 
 /* ---- life -------------------------------------------------------------------- */
 
@@ -221,6 +248,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     struct andiron_service_ref ref;
     const char *name;
 
+    (void)andiron_service_find(host, ANDIRON_STORE, NULL, &search->store, NULL);
     for (size_t pos = 0; andiron_service_find(host, ANDIRON_RESOURCE_TYPE, &pos, &ref, &name);) {
         const struct andiron_resource_type *type = ref.table;
         andiron_str type_name = andiron_str_of(name + strlen(ANDIRON_RESOURCE_TYPE));

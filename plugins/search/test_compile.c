@@ -21,7 +21,9 @@ static const struct search_limits limits = { .max_params = 256,
                                              .sort_keys = 3,
                                              .max_count = 1000,
                                              .default_count = 100,
-                                             .total_limit = 1000 };
+                                             .total_limit = 1000,
+                                             .max_codes = 1000,
+                                             .max_sets = 32 };
 static struct model model;
 static struct andiron_arena *arena;
 static struct andiron_error failure;
@@ -328,7 +330,11 @@ static void what_is_wrong_is_said(void **state)
         { "Observation", "_text=x", "_text is not supported" },
         { "Observation", "code:exact=1",
           "code, a token parameter, has no modifier \":exact\"; it has :missing, :text, :not, "
-          ":of-type" },
+          ":of-type, :above, :below, :in, :not-in" },
+        { "Observation", "code:in=http://x/vs", "stored ValueSets cannot be asked about here" },
+        { "Observation", "code:above=1", "code:above must be \"system|code\", not \"1\"" },
+        { "Observation", "value-quantity=1%7Cs%7C",
+          "value-quantity has a system without a code: \"number|system|code\"" },
         { "Observation", "date:above=2013",
           "date, a date parameter, has no modifier \":above\"; it has :missing" },
         { "Observation", "subject:Account=1", "subject never refers to a Account" },

@@ -20,7 +20,9 @@ static const struct search_limits limits = { .max_params = 256,
                                              .sort_keys = 3,
                                              .max_count = 1000,
                                              .default_count = 100,
-                                             .total_limit = 1000 };
+                                             .total_limit = 1000,
+                                             .max_codes = 1000,
+                                             .max_sets = 32 };
 
 static bool finds(const char *expression, const char *json)
 {

@@ -13,8 +13,7 @@
 #include "compile.h"
 #include "text.h"
 
-/* Parts of a value between unescaped bars, themselves unescaped; how many there are. */
-static size_t split(struct compiling *c, andiron_str value, andiron_str *parts, size_t max)
+size_t value_split(struct compiling *c, andiron_str value, andiron_str *parts, size_t max)
 {
     andiron_str part;
     size_t count = 0;
@@ -79,7 +78,7 @@ static int of_type_filter(struct compiling *c, const struct operand *o, andiron_
                           const struct andiron_filter **ret)
 {
     andiron_str parts[3];
-    if (split(c, value, parts, 3) != 3 || parts[1].len == 0 || parts[2].len == 0)
+    if (value_split(c, value, parts, 3) != 3 || parts[1].len == 0 || parts[2].len == 0)
         return compile_fail(c, "%s:of-type must be \"system|code|value\", not \"%.*s\"",
                             o->param->code, SHOWN(value));
     struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_TOKEN, ANDIRON_CMP_OF_TYPE);
@@ -94,7 +93,7 @@ static int token_filter(struct compiling *c, const struct operand *o, andiron_st
                         const struct andiron_filter **ret)
 {
     andiron_str parts[2];
-    size_t count = split(c, value, parts, 2);
+    size_t count = value_split(c, value, parts, 2);
     if (count > 2 || (count == 2 && parts[0].len == 0 && parts[1].len == 0))
         return compile_fail(
             c, "%s must be \"code\", \"system|code\", \"|code\" or \"system|\", not \"%.*s\"",
@@ -222,7 +221,7 @@ static int quantity_filter(struct compiling *c, const struct operand *o, andiron
 
     if (prefix_of(c, o, &value, &compare) != 0)
         return -1;
-    size_t count = split(c, value, parts, 3);
+    size_t count = value_split(c, value, parts, 3);
     if (count != 1 && count != 3)
         return compile_fail(c,
                             "%s must be \"number\" or \"number|system|code\" (the system may be "
@@ -311,7 +310,7 @@ static const struct andiron_filter *versioned_filter(struct compiling *c, const 
     struct fhir_param version;
 
     if (o->modifier != MODIFIER_NONE || strcmp(o->param->code, "url") != 0 ||
-        split(c, value, parts, 2) != 2 || parts[0].len == 0 || parts[1].len == 0 ||
+        value_split(c, value, parts, 2) != 2 || parts[0].len == 0 || parts[1].len == 0 ||
         !model_param(o->type, ANDIRON_STR("version"), &version) || version.kind != FHIR_PARAM_TOKEN)
         return NULL;
     struct operand of_version = { .type = o->type, .param = &version, .name = version.code };
@@ -475,7 +474,7 @@ static int near_filter(struct compiling *c, const struct operand *o, andiron_str
     andiron_str parts[4];
     double distance = 10; /* km, "at the discretion of the server" */
     struct circle circle;
-    size_t count = split(c, value, parts, 4);
+    size_t count = value_split(c, value, parts, 4);
     double unit = kilometres_per(count == 4 ? parts[3] : ANDIRON_STR("km"));
 
     if (count < 2 || count > 4 || unit == 0 ||
@@ -522,6 +521,10 @@ int value_filter(struct compiling *c, const struct operand *o, andiron_str value
             return token_text_filter(c, o, value, ret);
         if (o->modifier == MODIFIER_OF_TYPE)
             return of_type_filter(c, o, value, ret);
+        if (o->modifier == MODIFIER_IN || o->modifier == MODIFIER_NOT_IN)
+            return in_filter(c, o, value, ret);
+        if (o->modifier == MODIFIER_ABOVE || o->modifier == MODIFIER_BELOW)
+            return subsumption_filter(c, o, value, ret);
         return token_filter(c, o, value, ret);
     case FHIR_PARAM_REFERENCE:
         return o->modifier == MODIFIER_IDENTIFIER ? token_filter(c, o, value, ret)
