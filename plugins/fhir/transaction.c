@@ -312,11 +312,13 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
     t->commit = (struct andiron_commit){ .writes = writes,
                                          .count = count,
                                          .check_references = t->fhir->config->referential_integrity,
-                                         .bodies_are_brief = !needs_bodies(t),
-                                         .make_terms = t->later ? make_terms : NULL,
-                                         .terms_state = t };
+                                         .bodies_are_brief = !needs_bodies(t) };
+    t->maker = (struct andiron_term_maker){ make_terms, t };
     if (count == 0)
         return answer_items(req, t);
+    if (t->later)
+        return t->fhir->store->commit_making(t->fhir->store_self, req, &t->commit, &t->maker,
+                                             committed, t);
     return t->fhir->store->commit(t->fhir->store_self, req, &t->commit, committed, t);
 }
 
@@ -411,8 +413,9 @@ static bool makes_later(const struct transaction *t)
 {
     const struct andiron_store *store = t->fhir->store;
 
-    if (store->size < offsetof(struct andiron_store, makes_terms) + sizeof(store->makes_terms) ||
-        !store->makes_terms || t->fhir->config->referential_integrity ||
+    if (store->size <
+            offsetof(struct andiron_store, commit_making) + sizeof(store->commit_making) ||
+        store->commit_making == NULL || t->fhir->config->referential_integrity ||
         andiron_request_body(t->req).len <= FHIR_OFFLOAD_ABOVE)
         return false;
     for (size_t i = 0; i < t->item_count; i++)

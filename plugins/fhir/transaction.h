@@ -78,6 +78,7 @@ struct transaction {
     unsigned tries;
 
     struct andiron_commit commit;
+    struct andiron_term_maker maker;
     size_t *places;  /* of each item in the commit; NOWHERE: unchanged, or not in it */
     size_t *item_of; /* of each write; behind the last item: of references, in their order */
 };

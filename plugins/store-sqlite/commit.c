@@ -554,7 +554,7 @@ static void done(struct writer *w, struct job *job)
 }
 
 struct job *commit_job(struct store *store, struct db *db, struct andiron_arena *arena,
-                       struct andiron_commit *commit)
+                       struct andiron_commit *commit, const struct andiron_term_maker *maker)
 {
     struct commit_job *c = andiron_new(arena, struct commit_job);
 
@@ -565,7 +565,7 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->store = store;
     c->arena = arena;
     c->commit = commit;
-    c->pack = pack_new(store, arena, commit);
+    c->pack = pack_new(store, arena, commit, maker);
     c->items = andiron_alloc(arena, (commit->count + 1) * sizeof(c->items[0]));
     for (size_t i = 0; i < commit->count; i++)
         c->items[i].given = commit->writes[i].ref;

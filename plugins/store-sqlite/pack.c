@@ -29,7 +29,8 @@ struct pack {
     struct store *store;
     struct andiron_arena *arena;
     struct andiron_commit *commit;
-    int64_t names; /* counters.names when keys were packed */
+    const struct andiron_term_maker *maker; /* or NULL */
+    int64_t names;                          /* counters.names when keys were packed */
     struct packed *packed;
     struct target *targets;
     size_t target_count, target_cap;
@@ -40,11 +41,11 @@ struct pack {
 };
 
 struct pack *pack_new(struct store *store, struct andiron_arena *arena,
-                      struct andiron_commit *commit)
+                      struct andiron_commit *commit, const struct andiron_term_maker *maker)
 {
     struct pack *pack = andiron_new(arena, struct pack);
 
-    *pack = (struct pack){ .store = store, .arena = arena, .commit = commit };
+    *pack = (struct pack){ .store = store, .arena = arena, .commit = commit, .maker = maker };
     pack->packed = andiron_alloc(arena, (commit->count + 1) * sizeof(pack->packed[0]));
     return pack;
 }
@@ -58,9 +59,9 @@ static int terms_of(const struct pack *pack, size_t which, struct andiron_arena 
     *ret = write->terms;
     *ret_count = write->term_count;
     err->code = ANDIRON_OK;
-    if (write->terms != NULL || pack->commit->make_terms == NULL)
+    if (write->terms != NULL || pack->maker == NULL)
         return 0;
-    return pack->commit->make_terms(pack->commit->terms_state, which, arena, ret, ret_count, err);
+    return pack->maker->make(pack->maker->state, which, arena, ret, ret_count, err);
 }
 
 /* ---- before the queue ----------------------------------------------------------------- */
@@ -160,7 +161,7 @@ static int pack_one(struct pack *pack, struct keys_source *source, size_t which)
 
     if (type == 0 || write->remove)
         return 0;
-    if (pack->commit->make_terms != NULL)
+    if (pack->maker != NULL)
         scratch = andiron_arena_new(0);
     source->incomplete = pack->settles = false;
     rc = terms_of(pack, which, scratch, &terms, &count, &err);

@@ -10,9 +10,9 @@
 
 struct pack;
 
-/* For commit, in arena; both outlive it. Nothing is packed yet. */
+/* For commit, in arena; all outlive it. maker: see commit.h. Nothing is packed yet. */
 struct pack *pack_new(struct store *store, struct andiron_arena *arena,
-                      struct andiron_commit *commit);
+                      struct andiron_commit *commit, const struct andiron_term_maker *maker);
 
 /*
  * Packs the terms of all writes, as far as all their names are known, with a reader's db. -1: the

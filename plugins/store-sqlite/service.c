@@ -219,6 +219,7 @@ struct committing {
     struct store *store;
     struct andiron_arena *arena;
     struct andiron_commit *commit;
+    const struct andiron_term_maker *maker;
     struct job *job; /* NULL: refused */
     andiron_step_fn then;
     void *state;
@@ -232,7 +233,7 @@ static void committing_work(void *arg)
     struct reader *reader = readers_take(c->store, &ignored);
     bool reads = reader != NULL && reader_enter(reader) == 0;
 
-    c->job = commit_job(c->store, reads ? &reader->db : NULL, c->arena, c->commit);
+    c->job = commit_job(c->store, reads ? &reader->db : NULL, c->arena, c->commit, c->maker);
     if (reads)
         reader_leave(reader);
     if (reader != NULL)
@@ -248,9 +249,10 @@ static enum andiron_step committing_then(struct andiron_request *req, void *arg)
     return submit(c->store, req, c->job, c->then, c->state);
 }
 
-static enum andiron_step store_commit(void *self, struct andiron_request *req,
-                                      struct andiron_commit *commit, andiron_step_fn then,
-                                      void *state)
+static enum andiron_step store_commit_making(void *self, struct andiron_request *req,
+                                             struct andiron_commit *commit,
+                                             const struct andiron_term_maker *maker,
+                                             andiron_step_fn then, void *state)
 {
     struct store *store = self;
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -260,16 +262,23 @@ static enum andiron_step store_commit(void *self, struct andiron_request *req,
     commit->error = (struct andiron_error){ .code = ANDIRON_OK };
     if (commit->count > PACK_ON_LOOP) {
         struct committing *c = andiron_new(arena, struct committing);
-        *c = (struct committing){ store, arena, commit, NULL, then, state };
+        *c = (struct committing){ store, arena, commit, maker, NULL, then, state };
         return andiron_offload(req, committing_work, committing_then, c);
     }
     bool reads = reader != NULL && reader_enter(reader) == 0;
-    job = commit_job(store, reads ? &reader->db : NULL, arena, commit);
+    job = commit_job(store, reads ? &reader->db : NULL, arena, commit, maker);
     if (reads)
         reader_leave(reader);
     if (job == NULL)
         return andiron_ready(req, then, state);
     return submit(store, req, job, then, state);
+}
+
+static enum andiron_step store_commit(void *self, struct andiron_request *req,
+                                      struct andiron_commit *commit, andiron_step_fn then,
+                                      void *state)
+{
+    return store_commit_making(self, req, commit, NULL, then, state);
 }
 
 static enum andiron_step store_claim(void *self, struct andiron_request *req, andiron_str name,
@@ -406,7 +415,7 @@ const struct andiron_store service_store = {
     .forget = store_forget,
     .backup = store_backup,
     .restore = store_restore,
-    .makes_terms = true,
+    .commit_making = store_commit_making,
 };
 
 const struct andiron_health service_health = {

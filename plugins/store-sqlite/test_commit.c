@@ -314,21 +314,20 @@ static void terms_are_made_when_they_are_packed(void **state)
         { .ref = kit_ref("Observation", "o"), .body = ANDIRON_STR("{}") },
         { .ref = kit_ref("Patient", "p2"), .body = ANDIRON_STR("{}") }
     };
-    struct andiron_commit commit = {
-        .writes = writes, .count = 2, .make_terms = make_terms, .terms_state = &calls
-    };
+    struct andiron_commit commit = { .writes = writes, .count = 2 };
+    const struct andiron_term_maker maker = { make_terms, &calls };
 
     /* All names are known, so what refers to p2 is packed before p2 has its number. */
     assert_int_equal(kit_put(k, "Patient", "p1", "{}", NULL, 0), 1);
     assert_int_equal(kit_put(k, "Observation", "old", "{}", &known, 1), 1);
-    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_int_equal(kit_commit_making(k, &commit, &maker), 0);
     assert_int_equal(calls, 2); /* once each: the writer had nothing to pack */
     assert_int_equal(count_rows(k, "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
                                    "WHERE id='p2' AND st=0"),
                      1);
     calls = 100;
     writes[0].ref.id = ANDIRON_STR("o3");
-    assert_int_equal(kit_commit(k, &commit), -1);
+    assert_int_equal(kit_commit_making(k, &commit, &maker), -1);
     assert_int_equal(commit.error.code, ANDIRON_E_UNPROCESSABLE);
     assert_int_equal(commit.failed, 0);
     assert_int_equal(count_rows(k, "SELECT count(*) FROM resource WHERE id='o3'"), 0);

@@ -94,15 +94,21 @@ static inline void kit_end(struct kit *k)
 }
 
 /* A commit, run now. 0 or -1 (commit->error). */
-static inline int kit_commit(struct kit *k, struct andiron_commit *commit)
+static inline int kit_commit_making(struct kit *k, struct andiron_commit *commit,
+                                    const struct andiron_term_maker *maker)
 {
     bool reads = reader_enter(k->reader) == 0;
-    struct job *job = commit_job(&k->store, reads ? &k->reader->db : NULL, k->arena, commit);
+    struct job *job = commit_job(&k->store, reads ? &k->reader->db : NULL, k->arena, commit, maker);
 
     reader_leave(k->reader);
     if (job != NULL)
         writer_run(k->store.writer, job);
     return commit->error.code == ANDIRON_OK ? 0 : -1;
+}
+
+static inline int kit_commit(struct kit *k, struct andiron_commit *commit)
+{
+    return kit_commit_making(k, commit, NULL);
 }
 
 static inline struct andiron_ref kit_ref(const char *type, const char *id)

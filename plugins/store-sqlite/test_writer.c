@@ -52,7 +52,7 @@ static void prepare(struct kit *k, struct waiting *w, sem_t *sem, const char *ty
     snprintf(w->id, sizeof(w->id), "%s", id);
     w->write = (struct andiron_write){ .ref = kit_ref(type, w->id), .body = ANDIRON_STR("{}") };
     w->commit = (struct andiron_commit){ .writes = &w->write, .count = 1 };
-    struct job *job = commit_job(&k->store, NULL, w->arena, &w->commit);
+    struct job *job = commit_job(&k->store, NULL, w->arena, &w->commit, NULL);
     job->over = over;
     over_of[waiting_count] = sem;
     job_of[waiting_count++] = job;
@@ -262,7 +262,7 @@ static void write_forever(struct kit *k, int fd)
                                      .terms = &term,
                                      .term_count = 1 };
         struct andiron_commit commit = { .writes = &one, .count = 1 };
-        struct job *job = commit_job(&k->store, NULL, arena, &commit);
+        struct job *job = commit_job(&k->store, NULL, arena, &commit, NULL);
         job->over = note_over;
         writer_run(k->store.writer, job);
         if (commit.error.code != ANDIRON_OK || write(fd, &i, sizeof(i)) != (ssize_t)sizeof(i))
