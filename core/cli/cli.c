@@ -34,6 +34,8 @@ static const struct command {
     { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
     { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
     { "new", KIND_LOCAL, cmd_new, NULL, "a project for a plugin of your own" },
+    { "test-plugin", KIND_LOCAL, cmd_test_plugin, NULL,
+      "what a server would stumble over in a module" },
     { "explain-policy", KIND_LOCAL, cmd_explain_policy, NULL,
       "what an engine says of one policy and one request" },
     { "sample", KIND_LOCAL, cmd_sample, NULL, "synthetic patients as NDJSON" },

@@ -14,6 +14,7 @@ int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 
 int cmd_new(int argc, char **argv);
+int cmd_test_plugin(int argc, char **argv);
 int cmd_explain_policy(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_sign_assertion(int argc, char **argv);
