@@ -413,6 +413,10 @@ test('plugins prints the tables; enable and disable keep the configuration right
   const details = run(at, 'plugins', '-v').stdout;
   assert.match(details, /times = 1\n +how often; a whole number from 1 to 10/);
   assert.match(details, /GET +\/hello +Hello +public/);
+  const directives = run(at, 'plugins', '--directives').stdout.trim().split('\n').map((l) => l.split('\t'));
+  assert.ok(directives.every((l) => l.length === 5), 'five columns');
+  assert.deepEqual(directives.find(([section, name]) => section === 'http' && name === 'max-body').slice(2, 3), ['64m']);
+  assert.deepEqual(directives.find(([section, name]) => section === 'plugin hello' && name === 'times').slice(2, 4), ['1', 'a whole number from 1 to 10']);
   const json = JSON.parse(run(at, 'plugins', '--json').stdout);
   assert.deepEqual(json.map((p) => [p.name, p.order]), [['crash', 1], ['hello', 2]]);
   const wrong = run(at, 'enable', 'missing-service');

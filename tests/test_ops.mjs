@@ -62,6 +62,23 @@ describe('client and token', () => {
     assert.equal(r.status, 0, r.stderr);
     assert.equal(claimsOf(r.stdout).scope, 'system/Patient.rs');
   });
+  test('create makes a key where it is told to, and never over another file', () => {
+    const pem = path.join(dir, 'new.pem'), made = run(['client', 'create', 'fresh', '--new-key', pem, '--link-policy', 'allow']);
+    assert.equal(made.status, 0, made.stderr);
+    assert.equal(fs.statSync(pem).mode & 0o777, 0o600);
+    const token = run(['token', '--client', 'fresh', '--key', pem, '--scope', 'system/*.read']);
+    assert.equal(token.status, 0, token.stderr);
+    const before = fs.readFileSync(pem, 'utf8'), again = run(['client', 'create', 'other', '--new-key', pem]);
+    assert.equal(again.status, 73);
+    assert.match(again.stderr, /cannot make .*new\.pem: File exists\nhint: /);
+    assert.equal(fs.readFileSync(pem, 'utf8'), before);
+    assert.notEqual(run(['client', 'show', 'other']).status, 0, 'and nobody was registered');
+    assert.equal(run(['client', 'create', 'x', '--new-key', path.join(dir, 'x.pem'), '--jwks', jwks]).status, 64);
+    const refused = run(['client', 'create', 'late', '--new-key', path.join(dir, 'late.pem')], { env: { ANDIRON_ADMIN: 'root:wrong' } });
+    assert.equal(refused.status, 77, refused.stderr);
+    assert.equal(fs.existsSync(path.join(dir, 'late.pem')), false, 'a key that nobody knows is not left behind');
+    assert.equal(run(['client', 'delete', 'fresh']).status, 0);
+  });
   test('list, show and delete', async () => {
     const list = run(['client', 'list']);
     assert.equal(list.status, 0, list.stderr);

@@ -29,8 +29,9 @@ static const struct command {
       "checks all of the configuration; runs nothing of a plugin" },
     { "print-config", KIND_LOCAL, cmd_print_config, "[--diff] [--json]",
       "every setting, its value and where it comes from" },
-    { "plugins", KIND_LOCAL, cmd_plugins, "[-v] [--all] [--json]",
-      "plugins in their order; -v with directives and routes, --all also those that are off" },
+    { "plugins", KIND_LOCAL, cmd_plugins, "[-v] [--all] [--json] [--directives]",
+      "plugins in their order; -v with directives and routes, --all also those that are off;\n"
+      "                   --directives: every directive, core's too, in columns divided by tabs" },
     { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
     { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
     { "new", KIND_LOCAL, cmd_new, NULL, "a project for a plugin of your own" },

@@ -4,14 +4,16 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/new_key.h"
 #include "cli/remote.h"
 
 static const char usage[] =
-    "usage: andiron client create ID [--scope S]... [--jwks FILE|--jwks-uri URL] [--link-policy "
-    "allow]\n"
+    "usage: andiron client create ID [--scope S]... [--jwks FILE|--jwks-uri URL|--new-key PEM]\n"
+    "                                [--link-policy allow]\n"
     "       andiron client list | show ID | delete ID\n"
     "\n"
     "create registers a backend client (SMART Backend Services) and, with --link-policy, the "
@@ -23,13 +25,14 @@ static const char usage[] =
     "  --scope S          what it may be granted (system/*.read); may be given several times\n"
     "  --jwks FILE        its public keys, a JWK set\n"
     "  --jwks-uri URL     where its public keys are\n"
+    "  --new-key PEM      makes a key (P-384) and writes it to this file, which must not be there\n"
     "  --link-policy E    engine of a policy linked to it: allow\n"
     "  --json             prints the resources\n";
 
 enum { SCOPES_MAX = 256, JWKS_MAX = 256 * 1024 };
 
 struct wanted {
-    const char *id, *jwks_path, *jwks_uri, *engine;
+    const char *id, *jwks_path, *jwks_uri, *key_path, *engine;
     const char *scopes[SCOPES_MAX];
     size_t scope_count;
     bool json;
@@ -60,6 +63,11 @@ static int client_body(struct remote *remote, const struct wanted *w, andiron_st
         if (andiron_json_parse(remote->arena, copy, &keys, &err) != 0)
             return cli_fail(EXIT_BAD_DATA, "a JWK set is {\"keys\":[...]}", "%s: %s: %s",
                             w->jwks_path, err.where, err.message);
+    }
+    if (w->key_path != NULL) {
+        int status = new_key_make(remote->arena, w->key_path, &keys);
+        if (status != 0)
+            return status;
     }
     andiron_json_put_object(out, NULL);
     andiron_json_put_str(out, "resourceType", ANDIRON_STR("Client"));
@@ -118,6 +126,8 @@ static int create(struct remote *remote, struct wanted *w)
         return status;
     status = call_and_show(remote, "PUT", andiron_printf(remote->arena, "/Client/%s", w->id), body,
                            w, " registered");
+    if (status != 0 && w->key_path != NULL)
+        (void)unlink(w->key_path); /* nobody knows its public half */
     if (status != 0 || w->engine == NULL)
         return status;
     body = andiron_str_of(andiron_printf(
@@ -234,6 +244,7 @@ int cmd_client(int argc, char **argv)
                                              { "scope", required_argument, NULL, 's' },
                                              { "jwks", required_argument, NULL, 'k' },
                                              { "jwks-uri", required_argument, NULL, 'i' },
+                                             { "new-key", required_argument, NULL, 'n' },
                                              { "link-policy", required_argument, NULL, 'p' },
                                              { "json", no_argument, NULL, 'j' },
                                              { "help", no_argument, NULL, 'h' },
@@ -263,6 +274,9 @@ int cmd_client(int argc, char **argv)
         case 'i':
             w.jwks_uri = optarg;
             break;
+        case 'n':
+            w.key_path = optarg;
+            break;
         case 'p':
             w.engine = optarg;
             if (strcmp(optarg, "allow") != 0)
@@ -283,6 +297,9 @@ int cmd_client(int argc, char **argv)
     if (status == 0 && (optind == argc || argc - optind > 2))
         status = cli_fail(EXIT_USAGE, "andiron client --help",
                           "what to do is create ID, list, show ID or delete ID");
+    if (status == 0 && (w.jwks_path != NULL) + (w.jwks_uri != NULL) + (w.key_path != NULL) > 1)
+        status = cli_fail(EXIT_USAGE, "andiron client --help",
+                          "--jwks, --jwks-uri and --new-key exclude each other");
     if (status != 0)
         return status;
     w.id = argc - optind == 2 ? argv[optind + 1] : NULL;

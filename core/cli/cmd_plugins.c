@@ -182,6 +182,39 @@ static void put_broken(struct andiron_json_writer *w, const char *name, const ch
     andiron_json_put_end(w);
 }
 
+/* ---- directives ---------------------------------------------------------------------- */
+
+/* Lines of five columns: section, name, default ("-": required), what is expected, help. */
+static void print_directives(struct andiron_arena *arena, const char *section,
+                             const struct andiron_directive *table)
+{
+    for (size_t i = 0; i < directives_count(table); i++)
+        (void)printf("%s\t%s\t%s\t%s\t%s\n", section, table[i].name,
+                     table[i].fallback != NULL ? table[i].fallback : "-",
+                     directive_expects(arena, &table[i]), table[i].help);
+}
+
+/* Core's sections and every plugin that is there, on or off: manual pages are made of it. */
+static int all_directives(void)
+{
+    struct settings settings;
+    size_t count;
+    struct andiron_arena *arena = arena_new();
+    struct host *host = settings_read(cli_invocation(), SECRETS_SKIP, &settings);
+    const struct available *list =
+        available_list(arena, cli_invocation()->dir, settings.module_path, &count);
+
+    for (const struct host_section *s = settings_sections; s->name != NULL; s++)
+        print_directives(arena, s->name, s->directives);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].is_usable)
+            print_directives(arena, andiron_printf(arena, "plugin %s", list[i].name),
+                             list[i].table.directives);
+    arena_free(arena);
+    host_free(host);
+    return EXIT_DONE;
+}
+
 /* ---- both -------------------------------------------------------------------------- */
 
 struct printing {
@@ -237,13 +270,15 @@ static void show_others(const struct printing *p, const struct host *host,
 
 int cmd_plugins(int argc, char **argv)
 {
-    static const char *const words[] = { "-v", "--all", "--json", NULL };
+    static const char *const words[] = { "-v", "--all", "--json", "--directives", NULL };
     const struct andiron_host *plugin;
     struct settings settings;
     char order[24];
 
     if (!cli_words_ok(argc, argv, words))
         return EXIT_USAGE;
+    if (cli_has(argc, argv, "--directives"))
+        return all_directives();
     struct host *host = loaded_config(&settings);
     struct printing p = { .arena = arena_new(), .details = cli_has(argc, argv, "-v") };
     if (cli_has(argc, argv, "--json")) {
