@@ -1,5 +1,5 @@
 # What is installed beside the program and the modules: headers, pkg-config and CMake files, configuration, template.
-# Components: core (program, configuration), dev (what module authors need); each module belongs to core's default.
+# Components: core (program, configuration), dev (what module authors need), module-NAME for each plugin.
 file(STRINGS include/andiron/base.h lines REGEX "^#define ANDIRON_ABI_M(AJOR|INOR) ")
 list(GET lines 0 major)
 list(GET lines 1 minor)
@@ -36,6 +36,12 @@ install(DIRECTORY examples/policy-engine DESTINATION ${CMAKE_INSTALL_DATADIR}/an
 
 # The configuration is the operator's once it is there.
 configure_file(etc/andiron.conf.in ${CMAKE_BINARY_DIR}/andiron.conf @ONLY)
+if(ANDIRON_PACKAGING) # a package makes the user and the bundle
+    file(READ ${CMAKE_BINARY_DIR}/andiron.conf conf)
+    string(REPLACE "\n# user =\n" "\nuser = andiron\n" conf "${conf}")
+    string(REPLACE "\n# bundle =\n" "\nbundle = ${CMAKE_INSTALL_FULL_SYSCONFDIR}/andiron/init-bundle.json\n" conf "${conf}")
+    file(WRITE ${CMAKE_BINARY_DIR}/andiron.conf "${conf}")
+endif()
 install(CODE "
     set(folder \"${ANDIRON_CONF_DIR}\")
     if(NOT IS_ABSOLUTE \"\${folder}\")

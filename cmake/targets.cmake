@@ -54,8 +54,10 @@ function(andiron_plugin name)
         andiron_test(${test} SOURCES $<TARGET_OBJECTS:${name}-objects> LINK ${ARG_LINK})
     endforeach()
     file(GLOB conf CONFIGURE_DEPENDS [0-9][0-9]-${name}.conf)
-    install(TARGETS ${name} LIBRARY DESTINATION ${ANDIRON_MODULE_DIR})
-    install(FILES ${conf} DESTINATION ${ANDIRON_CONF_DIR}/plugins-available)
+    # A component for each: packages are split by them.
+    install(TARGETS ${name} LIBRARY DESTINATION ${ANDIRON_MODULE_DIR} COMPONENT module-${name})
+    install(FILES ${conf} DESTINATION ${ANDIRON_CONF_DIR}/plugins-available COMPONENT module-${name})
+    set_property(GLOBAL APPEND PROPERTY ANDIRON_PLUGINS ${name})
 endfunction()
 
 set(ANDIRON_MODULE_DIR ${CMAKE_INSTALL_LIBDIR}/andiron/modules)
