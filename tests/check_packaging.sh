@@ -44,7 +44,7 @@ if command -v systemd-analyze >/dev/null; then
     sed "s|@CMAKE_INSTALL_FULL_BINDIR@|$build|g" packaging/system/andiron.service.in >"$work/units/andiron.service"
     cp packaging/system/andiron.socket "$work/units/"
     systemd-analyze security --offline=yes --threshold=13 "$work/units/andiron.service" >"$work/log" 2>&1 || { tail -n 1 "$work/log" >&2; wrong "andiron.service is exposed by more than 1.3"; }
-    systemd-analyze verify --man=no "$work/units/andiron.service" "$work/units/andiron.socket" >"$work/log" 2>&1 || wrong "systemd-analyze verify"
+    systemd-analyze verify --man=no "$work/units/andiron.service" "$work/units/andiron.socket" >"$work/log" 2>&1 || true # it may also complain of this machine
     ! grep andiron "$work/log" >&2 || wrong "systemd-analyze verify is not silent"
 fi
 
