@@ -48,8 +48,12 @@ static const struct command {
     { "drain", KIND_CONTROL, cmd_drain, "[--off]",
       "/health/ready says no, for balancers; everything is still served" },
     { "keys", KIND_CONTROL, cmd_keys, NULL, "lists, rotates and retires the keys of tokens" },
+    { "policies", KIND_CONTROL, cmd_policies, "[--unused] [--json]",
+      "access policies with hits, last hit and mean time; --unused: those without a hit" },
     { "client", KIND_REMOTE, cmd_client, NULL, "registers, lists, shows and deletes Clients" },
     { "token", KIND_REMOTE, cmd_token, NULL, "an access token by a signed assertion" },
+    { "explain", KIND_REMOTE, cmd_explain, NULL,
+      "why a request is let through or refused, policy by policy" },
     { "import", KIND_REMOTE, cmd_import, NULL, "loads NDJSON, resources and Bundles" },
     { .name = NULL },
 };

@@ -127,24 +127,77 @@ static int with_module(const struct wanted *w, andiron_str engine, struct andiro
     return 0;
 }
 
-/* The engine of an enabled plugin: its init() runs with its configuration, its start() does not. */
+/* Whether the plugin is an engine that uses nothing but engines, as complex does. */
+static bool uses_engines_alone(const struct andiron_plugin *table)
+{
+    bool uses = false;
+    if (table->needs != NULL && table->needs[0] != NULL)
+        return false;
+    for (const char *const *u = table->uses; u != NULL && *u != NULL; u++) {
+        if (strcmp(*u, ANDIRON_POLICY_ENGINE) != 0)
+            return false;
+        uses = true;
+    }
+    return uses;
+}
+
+/* Its init() with its configuration. */
+static int bring_up(struct andiron_host *plugin, struct andiron_error *err)
+{
+    plugin->self = plugin->config;
+    if (plugin->table.init != NULL &&
+        plugin->table.init(plugin, plugin->config, &plugin->self, err) != 0)
+        return -1;
+    return 0;
+}
+
+static bool is_engine(const struct andiron_plugin *table)
+{
+    static const char kind[] = ANDIRON_POLICY_ENGINE;
+    for (const struct andiron_service *s = table->provides; s != NULL && s->name != NULL; s++)
+        if (strncmp(s->name, kind, sizeof(kind) - 1) == 0)
+            return true;
+    return false;
+}
+
+/* This command runs plugins by itself, where else only the host does. */
+static struct andiron_host *plugin_at(const struct host *host, size_t i)
+{
+    return (struct andiron_host *)(uintptr_t)host_plugin(host, i);
+}
+
+/* All enabled engines as far as they run without a server: one may ask others. */
+static int bring_up_engines(const struct host *host)
+{
+    struct andiron_error err = { .where = "" };
+    struct andiron_host *plugin;
+    for (size_t i = 0; (plugin = plugin_at(host, i)) != NULL; i++)
+        if (plugin->broken == NULL && is_engine(&plugin->table) && bring_up(plugin, &err) != 0)
+            return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
+    for (size_t i = 0; (plugin = plugin_at(host, i)) != NULL; i++)
+        if (plugin->broken == NULL && is_engine(&plugin->table) && plugin->table.start != NULL &&
+            uses_engines_alone(&plugin->table) &&
+            plugin->table.start(plugin, plugin->self, &err) != 0)
+            return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
+    return 0;
+}
+
+/* The engine of an enabled plugin. */
 static int with_enabled(const struct host *host, andiron_str engine,
                         struct andiron_service_ref *ret)
 {
-    struct andiron_error err = { .where = "" };
+    int status = bring_up_engines(host);
+    if (status != 0)
+        return status;
     for (size_t i = 0; host_plugin(host, i) != NULL; i++) {
-        const struct andiron_host *plugin = host_plugin(host, i);
+        const struct andiron_host *plugin = plugin_at(host, i);
         if (plugin->broken != NULL)
             continue;
         const struct andiron_policy_engine *table = engine_of(&plugin->table, engine);
         if (table == NULL)
             continue;
         ret->table = table;
-        ret->self = plugin->config;
-        if (plugin->table.init != NULL &&
-            plugin->table.init((struct andiron_host *)(uintptr_t)plugin, plugin->config, &ret->self,
-                               &err) != 0)
-            return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
+        ret->self = plugin->self;
         return 0;
     }
     return cli_fail(REJECTED, "andiron plugins shows what is enabled; --module names a module file",

@@ -25,9 +25,11 @@ int cmd_reload(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
+int cmd_policies(int argc, char **argv);
 
 /* over HTTP */
 int cmd_client(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 

@@ -173,7 +173,14 @@ static andiron_str outcome_of_write(struct andiron_request *req, int status,
     else
         TEXT_LIT(&t, " is stored as version ");
     text_uint(&t, shown->version);
-    TEXT_LIT(&t, "\"}]}");
+    TEXT_LIT(&t, "\"}");
+    andiron_str warning = andiron_request_noted(req, "warning"); /* of the type's own plugin */
+    if (warning.len > 0) {
+        TEXT_LIT(&t, ",{\"severity\":\"warning\",\"code\":\"informational\",\"diagnostics\":");
+        text_json(&t, warning);
+        TEXT_LIT(&t, "}");
+    }
+    TEXT_LIT(&t, "]}");
     return text_view(&t);
 }
 

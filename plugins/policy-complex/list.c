@@ -5,7 +5,7 @@
 
 #include "common/policy/members.h"
 
-enum { ITEMS_MAX = 100, DEPTH_MAX = 8 };
+enum { ITEMS_MAX = 100, DEPTH_MAX = 8, TESTS_MAX = 64 };
 
 struct item {
     const struct engine *engine;
@@ -192,6 +192,61 @@ int list_compile(const struct engines *engines, struct andiron_arena *arena, and
         return -1;
     *ret = list;
     return 0;
+}
+
+/* ---- tests -------------------------------------------------------------------------------- */
+
+static size_t item_tests(const struct item *item, struct andiron_policy_test *ret, size_t max)
+{
+    const struct andiron_policy_engine *table = item->engine->ref.table;
+    if (table->size < sizeof(*table) || table->tests == NULL)
+        return 0;
+    size_t count = table->tests(item->engine->ref.self, item->compiled, ret, max);
+    return count <= max ? count : 0;
+}
+
+/* A bit for each feature; uri and its beginnings are one. */
+static unsigned group_of(const struct andiron_policy_test *test)
+{
+    return 1u << (test->feature == ANDIRON_FEATURE_URI_PREFIX ? ANDIRON_FEATURE_URI
+                                                              : test->feature);
+}
+
+/* "or": only features that every item knows something of, with the values of all. */
+static size_t tests_of_any(const struct list *list, struct andiron_policy_test *ret, size_t max)
+{
+    struct andiron_policy_test found[TESTS_MAX];
+    unsigned known = ~0u;
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        size_t own = item_tests(&list->items[i], found, TESTS_MAX);
+        unsigned groups = 0;
+        for (size_t t = 0; t < own; t++)
+            groups |= group_of(&found[t]);
+        known &= groups;
+    }
+    for (size_t i = 0; known != 0 && i < list->count; i++) {
+        size_t own = item_tests(&list->items[i], found, TESTS_MAX);
+        for (size_t t = 0; t < own; t++) {
+            if ((group_of(&found[t]) & known) == 0)
+                continue;
+            if (count == max)
+                return 0;
+            ret[count++] = found[t];
+        }
+    }
+    return count;
+}
+
+size_t list_tests(const struct list *list, struct andiron_policy_test *ret, size_t max)
+{
+    size_t count = 0;
+    if (list->is_or)
+        return tests_of_any(list, ret, max);
+    /* "and": what any item knows; the values of several are more than can match, which is safe. */
+    for (size_t i = 0; i < list->count; i++)
+        count += item_tests(&list->items[i], ret + count, max - count);
+    return count;
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */

@@ -59,7 +59,14 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     return list_ask(compiled, call);
 }
 
-ANDIRON_POLICY_SERVICE(engine, "complex", .cost = 30, .compile = compile, .evaluate = evaluate);
+static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)
+{
+    (void)self;
+    return list_tests(compiled, ret, max);
+}
+
+ANDIRON_POLICY_SERVICE(engine, "complex", .cost = 30, .compile = compile, .evaluate = evaluate,
+                       .tests = tests);
 
 /* Called only when policies are compiled and asked: "uses", so that engines may use each other. */
 static const char *const uses[] = { ANDIRON_POLICY_ENGINE, NULL };

@@ -117,9 +117,9 @@ static bool holds_quietly(struct run *r, const struct schema *schema, const stru
 static bool check_type(struct run *r, const struct rule *rule, const struct value *v)
 {
     static const unsigned types[] = {
-        [ANDIRON_JSON_MISSING] = 0,           [ANDIRON_JSON_NULL] = TYPE_NULL,
-        [ANDIRON_JSON_BOOL] = TYPE_BOOLEAN,   [ANDIRON_JSON_NUMBER] = TYPE_NUMBER,
-        [ANDIRON_JSON_STRING] = TYPE_STRING,  [ANDIRON_JSON_ARRAY] = TYPE_ARRAY,
+        [ANDIRON_JSON_MISSING] = 0,          [ANDIRON_JSON_NULL] = TYPE_NULL,
+        [ANDIRON_JSON_BOOL] = TYPE_BOOLEAN,  [ANDIRON_JSON_NUMBER] = TYPE_NUMBER,
+        [ANDIRON_JSON_STRING] = TYPE_STRING, [ANDIRON_JSON_ARRAY] = TYPE_ARRAY,
         [ANDIRON_JSON_OBJECT] = TYPE_OBJECT,
     };
     enum andiron_json_type type = type_of(v);

@@ -47,10 +47,10 @@ static int find_list(struct compiling *c, const struct site *site, const char *w
 {
     struct andiron_json_iter it = { .of = list };
     if (andiron_json_type(list) != ANDIRON_JSON_ARRAY || andiron_json_count(list) == 0)
-        return andiron_error_set(c->err, ANDIRON_E_VALUE, where,
-                                 "is a non-empty array of schemas");
+        return andiron_error_set(c->err, ANDIRON_E_VALUE, where, "is a non-empty array of schemas");
     for (size_t i = 0; andiron_json_next(&it); i++)
-        if (find_schemas(c, it.value, site->base, andiron_printf(c->arena, "%s[%zu]", where, i)) != 0)
+        if (find_schemas(c, it.value, site->base, andiron_printf(c->arena, "%s[%zu]", where, i)) !=
+            0)
             return -1;
     return 0;
 }
@@ -132,8 +132,9 @@ static int find_schemas(struct compiling *c, andiron_json v, andiron_str base, c
         if (k != NULL && find_inside(c, site, k, it.value) != 0)
             return -1;
         if (k == NULL && c->warning == NULL)
-            c->warning = andiron_printf(c->arena, "%s.%.*s is no keyword of JSON Schema draft-07 and "
-                                                  "asks for nothing",
+            c->warning = andiron_printf(c->arena,
+                                        "%s.%.*s is no keyword of JSON Schema draft-07 and "
+                                        "asks for nothing",
                                         where, (int)it.name.len, it.name.data);
     }
     return 0;
@@ -143,8 +144,8 @@ static int find_schemas(struct compiling *c, andiron_json v, andiron_str base, c
 
 static const struct schema *schema_at(const struct compiling *c, andiron_json v)
 {
-    struct site *site = andiron_json_type(v) == ANDIRON_JSON_MISSING ? NULL
-                                                                     : references_at(&c->refs, v);
+    struct site *site =
+        andiron_json_type(v) == ANDIRON_JSON_MISSING ? NULL : references_at(&c->refs, v);
     return site != NULL ? &site->schema : NULL;
 }
 
@@ -203,8 +204,9 @@ static int compile_if(struct compiling *c, const struct site *site, struct rule 
 static int compile_ref(struct compiling *c, const struct site *site, struct rule *rule)
 {
     if (andiron_json_type(rule->value) != ANDIRON_JSON_STRING)
-        return refuse(c, site, "$ref", "is a URI reference, as a string, such as "
-                                       "\"#/definitions/name\"");
+        return refuse(c, site, "$ref",
+                      "is a URI reference, as a string, such as "
+                      "\"#/definitions/name\"");
     andiron_json target = references_resolve(&c->refs, site, andiron_json_str(rule->value));
     if (andiron_json_type(target) == ANDIRON_JSON_MISSING)
         return refuse(c, site, "$ref",
@@ -221,8 +223,9 @@ static int compile_types(struct compiling *c, const struct site *site, struct ru
     static const struct {
         const char *name;
         unsigned type;
-    } types[] = { { "null", TYPE_NULL },     { "boolean", TYPE_BOOLEAN }, { "object", TYPE_OBJECT },
-                  { "array", TYPE_ARRAY },   { "number", TYPE_NUMBER },   { "string", TYPE_STRING },
+    } types[] = { { "null", TYPE_NULL },      { "boolean", TYPE_BOOLEAN },
+                  { "object", TYPE_OBJECT },  { "array", TYPE_ARRAY },
+                  { "number", TYPE_NUMBER },  { "string", TYPE_STRING },
                   { "integer", TYPE_INTEGER } };
     struct andiron_json_iter it = { .of = rule->value };
     bool list = andiron_json_type(rule->value) == ANDIRON_JSON_ARRAY;
@@ -247,7 +250,8 @@ static int compile_types(struct compiling *c, const struct site *site, struct ru
 
 static int compile_enum(struct compiling *c, const struct site *site, struct rule *rule)
 {
-    if (andiron_json_type(rule->value) != ANDIRON_JSON_ARRAY || andiron_json_count(rule->value) == 0)
+    if (andiron_json_type(rule->value) != ANDIRON_JSON_ARRAY ||
+        andiron_json_count(rule->value) == 0)
         return refuse(c, site, "enum", "is a non-empty array");
     return 0;
 }
@@ -380,7 +384,8 @@ static int compile_dependencies(struct compiling *c, const struct site *site, st
     while (andiron_json_next(&it)) {
         bool names = andiron_json_type(it.value) == ANDIRON_JSON_ARRAY;
         if (names && !are_names(it.value))
-            return refuse(c, site, "dependencies", "has a schema or an array of names for each name");
+            return refuse(c, site, "dependencies",
+                          "has a schema or an array of names for each name");
         list[rule->count++] =
             (struct rule_dependency){ it.name, names ? NULL : schema_at(c, it.value), it.value };
     }
@@ -391,15 +396,16 @@ static int compile_dependencies(struct compiling *c, const struct site *site, st
 static int compile_dialect(struct compiling *c, const struct site *site, struct rule *rule)
 {
     andiron_str dialect = andiron_json_str(rule->value);
-    andiron_str fragment = dialect.data != NULL && dialect.len > 0 &&
-                                   dialect.data[dialect.len - 1] == '#'
-                               ? (andiron_str){ dialect.data, dialect.len - 1 }
-                               : dialect;
+    andiron_str fragment =
+        dialect.data != NULL && dialect.len > 0 && dialect.data[dialect.len - 1] == '#'
+            ? (andiron_str){ dialect.data, dialect.len - 1 }
+            : dialect;
     if (andiron_str_eq(fragment, ANDIRON_STR("http://json-schema.org/draft-07/schema")) ||
         andiron_str_eq(fragment, ANDIRON_STR("https://json-schema.org/draft-07/schema")))
         return 0;
-    return refuse(c, site, "$schema", "names another dialect than "
-                                      "http://json-schema.org/draft-07/schema#, the one there is");
+    return refuse(c, site, "$schema",
+                  "names another dialect than "
+                  "http://json-schema.org/draft-07/schema#, the one there is");
 }
 
 static const struct keyword keywords[] = {

@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "common/pattern/limits.h"
+#include "tests.h"
 
 struct config {
     struct policy_limits limits;
@@ -19,10 +20,8 @@ struct engine {
     const struct config *config;
 };
 
-static const struct andiron_directive directives[] = {
-    POLICY_LIMIT_DIRECTIVES(struct config),
-    { .name = NULL }
-};
+static const struct andiron_directive directives[] = { POLICY_LIMIT_DIRECTIVES(struct config),
+                                                       { .name = NULL } };
 
 static int init(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err)
@@ -55,7 +54,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *local)
 static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
                    void **ret_compiled, struct andiron_error *err)
 {
-    const struct engine *engine = self;
+    (void)self;
     andiron_json schema = andiron_json_get(policy, "schema");
     struct schema_document *document = andiron_new(arena, struct schema_document);
 
@@ -69,11 +68,8 @@ static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
             "matches there is the engine \"allow\"");
     if (schema_compile(arena, schema, "AccessPolicy.schema", document, err) != 0)
         return -1;
-    if (document->warning != NULL) {
-        andiron_str id = andiron_json_str(andiron_json_get(policy, "id"));
-        andiron_log(engine->host, ANDIRON_LOG_WARN, "policy.json-schema", "AccessPolicy/%.*s: %s",
-                    (int)id.len, id.len > 0 ? id.data : "", document->warning);
-    }
+    if (document->warning != NULL)
+        (void)andiron_error_set(err, ANDIRON_OK, "AccessPolicy.schema", "%s", document->warning);
     *ret_compiled = document;
     return 0;
 }
@@ -118,7 +114,15 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     return verdict;
 }
 
-ANDIRON_POLICY_SERVICE(engine, "json-schema", .cost = 20, .compile = compile, .evaluate = evaluate);
+static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)
+{
+    const struct schema_document *document = compiled;
+    (void)self;
+    return schema_tests(document->root, ret, max);
+}
+
+ANDIRON_POLICY_SERVICE(engine, "json-schema", .cost = 20, .compile = compile, .evaluate = evaluate,
+                       .tests = tests);
 
 ANDIRON_PLUGIN(.name = "policy-json-schema", .version = "0.1.0",
                .summary = "Access policies that check the request with a JSON Schema",

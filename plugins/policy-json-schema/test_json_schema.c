@@ -90,18 +90,23 @@ static void requests_are_checked_whole_and_by_member(void **state)
     } rows[] = {
         { "{\"required\":[\"user\"]}", "{\"user\":{\"id\":\"u\"}}", true },
         { "{\"required\":[\"user\"]}", "{\"client\":{\"id\":\"c\"}}", false },
-        { "{\"properties\":{\"uri\":{\"pattern\":\"^/fhir/Patient\"}}}", "{\"uri\":\"/fhir/Patient/1\"}", true },
-        { "{\"properties\":{\"uri\":{\"pattern\":\"^/fhir/Patient\"}}}", "{\"uri\":\"/fhir/Group\"}", false },
+        { "{\"properties\":{\"uri\":{\"pattern\":\"^/fhir/Patient\"}}}",
+          "{\"uri\":\"/fhir/Patient/1\"}", true },
+        { "{\"properties\":{\"uri\":{\"pattern\":\"^/fhir/Patient\"}}}",
+          "{\"uri\":\"/fhir/Group\"}", false },
         { "{\"properties\":{\"uri\":false}}", "{\"scheme\":\"https\"}", true }, /* absent passes */
         { "{\"properties\":{\"a.b\":false}}", "{\"a\":{\"b\":1}}", true }, /* a name, no path */
         { "{\"properties\":{\"a.b\":false}}", "{\"a.b\":1}", false },
         { "{\"required\":[\"a.b\"]}", "{\"a\":{\"b\":1}}", false },
-        { "{\"additionalProperties\":false,\"properties\":{\"uri\":true}}", "{\"uri\":\"/\"}", true },
-        { "{\"additionalProperties\":false,\"properties\":{\"uri\":true}}", "{\"uri\":\"/\",\"x\":1}", false },
+        { "{\"additionalProperties\":false,\"properties\":{\"uri\":true}}", "{\"uri\":\"/\"}",
+          true },
+        { "{\"additionalProperties\":false,\"properties\":{\"uri\":true}}",
+          "{\"uri\":\"/\",\"x\":1}", false },
         { "{\"maxProperties\":1}", "{\"uri\":\"/\",\"x\":1}", false },
         { "{\"const\":{\"x\":1}}", "{\"x\":1.0}", true },
         { "{\"type\":\"object\",\"not\":{\"required\":[\"jwt\"]}}", "{\"jwt\":{\"a\":1}}", false },
-        { "{\"properties\":{\"params\":{\"properties\":{\"_count\":{\"pattern\":\"^[1-9][0-9]?$\"}}}}}",
+        { "{\"properties\":{\"params\":{\"properties\":{\"_count\":{\"pattern\":\"^[1-9][0-9]?$\"}}"
+          "}}}",
           "{\"params\":{\"_count\":\"100\"}}", false },
         { "{\"dependencies\":{\"user\":[\"session\"]}}", "{\"user\":{\"id\":\"u\"}}", false },
         { "{\"propertyNames\":{\"enum\":[\"uri\"]}}", "{\"uri\":\"/\"}", true },
@@ -128,7 +133,8 @@ static void reasons_name_the_place_and_the_keyword(void **state)
         { "{\"properties\":{\"a\":false}}", "{\"a\":1}", "a is not allowed (schema false)" },
         { "{\"properties\":{\"a\":{\"anyOf\":[{\"const\":1},{\"const\":2}]}}}", "{\"a\":3}",
           "a is not valid by \"anyOf\": [{\"const\":1},{\"const\":2}]" },
-        { "{\"definitions\":{\"n\":{\"minimum\":5}},\"properties\":{\"a\":{\"$ref\":\"#/definitions/n\"}}}",
+        { "{\"definitions\":{\"n\":{\"minimum\":5}},\"properties\":{\"a\":{\"$ref\":\"#/"
+          "definitions/n\"}}}",
           "{\"a\":4}", "a is not valid by \"minimum\": 5" },
         { "{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]}}", "{\"a\":4}",
           "the request is not valid by \"required\": [\"b\"]" },
@@ -151,7 +157,8 @@ static void writes_refuse_what_is_no_schema_and_say_where(void **state)
         { "{\"type\":\"text\"}", "AccessPolicy.schema.type", "\"string\"" },
         { "{\"type\":[]}", "AccessPolicy.schema.type", "empty" },
         { "{\"type\":[\"null\",\"null\"]}", "AccessPolicy.schema.type", "several" },
-        { "{\"properties\":{\"a\":{\"maxLength\":-1}}}", "AccessPolicy.schema.properties.a.maxLength", "0 or more" },
+        { "{\"properties\":{\"a\":{\"maxLength\":-1}}}",
+          "AccessPolicy.schema.properties.a.maxLength", "0 or more" },
         { "{\"maxLength\":1.5}", "AccessPolicy.schema.maxLength", "whole number" },
         { "{\"multipleOf\":0}", "AccessPolicy.schema.multipleOf", "above 0" },
         { "{\"multipleOf\":1.2345678901234567891}", "AccessPolicy.schema.multipleOf", "18 digits" },
@@ -160,24 +167,29 @@ static void writes_refuse_what_is_no_schema_and_say_where(void **state)
         { "{\"required\":\"a\"}", "AccessPolicy.schema.required", "names" },
         { "{\"enum\":[]}", "AccessPolicy.schema.enum", "non-empty" },
         { "{\"allOf\":[]}", "AccessPolicy.schema.allOf", "non-empty" },
-        { "{\"anyOf\":[{\"type\":\"object\"},{\"not\":1}]}", "AccessPolicy.schema.anyOf[1].not", "schema" },
+        { "{\"anyOf\":[{\"type\":\"object\"},{\"not\":1}]}", "AccessPolicy.schema.anyOf[1].not",
+          "schema" },
         { "{\"items\":[1]}", "AccessPolicy.schema.items[0]", "schema" },
         { "{\"items\":\"a\"}", "AccessPolicy.schema.items", "schema" },
         { "{\"properties\":[]}", "AccessPolicy.schema.properties", "object" },
         { "{\"dependencies\":{\"a\":[1]}}", "AccessPolicy.schema.dependencies", "names" },
         { "{\"uniqueItems\":1}", "AccessPolicy.schema.uniqueItems", "true or false" },
         { "{\"pattern\":\"(\"}", "AccessPolicy.schema.pattern", "at byte 1" },
-        { "{\"patternProperties\":{\"[\":{}}}", "AccessPolicy.schema.patternProperties", "regular expression" },
+        { "{\"patternProperties\":{\"[\":{}}}", "AccessPolicy.schema.patternProperties",
+          "regular expression" },
         { "{\"$ref\":\"#/definitions/no\"}", "AccessPolicy.schema.$ref", "never fetched" },
-        { "{\"$ref\":\"https://example.org/schema\"}", "AccessPolicy.schema.$ref", "never fetched" },
+        { "{\"$ref\":\"https://example.org/schema\"}", "AccessPolicy.schema.$ref",
+          "never fetched" },
         { "{\"$ref\":\"file:///etc/passwd\"}", "AccessPolicy.schema.$ref", "never fetched" },
         { "{\"$ref\":\"#%zz\"}", "AccessPolicy.schema.$ref", "never fetched" },
         { "{\"$ref\":1}", "AccessPolicy.schema.$ref", "string" },
         { "{\"$ref\":\"#\"}", "AccessPolicy.schema", "without end" },
         { "{\"allOf\":[{\"$ref\":\"#\"}]}", "AccessPolicy.schema", "without end" },
         { "{\"$id\":1,\"type\":\"object\"}", "AccessPolicy.schema.$id", "URI" },
-        { "{\"definitions\":{\"a\":{\"$id\":\"#x\"},\"b\":{\"$id\":\"#x\"}}}", "AccessPolicy.schema.definitions.b.$id", "another" },
-        { "{\"$schema\":\"http://json-schema.org/draft-04/schema#\"}", "AccessPolicy.schema.$schema", "draft-07" },
+        { "{\"definitions\":{\"a\":{\"$id\":\"#x\"},\"b\":{\"$id\":\"#x\"}}}",
+          "AccessPolicy.schema.definitions.b.$id", "another" },
+        { "{\"$schema\":\"http://json-schema.org/draft-04/schema#\"}",
+          "AccessPolicy.schema.$schema", "draft-07" },
         { "{\"definitions\":{\"x\":5},\"properties\":{\"a\":{\"$ref\":\"#/definitions/x\"}}}",
           "AccessPolicy.schema.definitions.x", "schema" },
         { "{\"const\":{\"x\":5},\"properties\":{\"a\":{\"$ref\":\"#/const/x\"}}}",
@@ -251,9 +263,10 @@ static void schemas_that_double_themselves_end_in_time(void **state)
     int used = sprintf(text, "{\"properties\":{\"a\":{\"$ref\":\"#/definitions/0\"}},"
                              "\"definitions\":{\"30\":{\"type\":\"string\"}");
     for (int i = 0; i < 30; i++)
-        used += sprintf(text + used,
-                        ",\"%d\":{\"anyOf\":[{\"$ref\":\"#/definitions/%d\"},{\"$ref\":\"#/definitions/%d\"}]}",
-                        i, i + 1, i + 1);
+        used += sprintf(
+            text + used,
+            ",\"%d\":{\"anyOf\":[{\"$ref\":\"#/definitions/%d\"},{\"$ref\":\"#/definitions/%d\"}]}",
+            i, i + 1, i + 1);
     (void)sprintf(text + used, "}}");
     config[2] = 1;
     assert_int_equal(ask(text, "{\"a\":1}", &reason), ANDIRON_FAULT);
@@ -279,22 +292,40 @@ static void decimals_are_exact(void **state)
         const char *a, *b;
         int order;
     } rows[] = {
-        { "0.1", "0.10000000000000000001", -1 }, { "1e400", "1e399", 1 }, { "-1", "1", -1 },
-        { "1.0", "1", 0 },     { "10e-1", "1", 0 },  { "-0", "0.000e5", 0 }, { "-2", "-1", -1 },
-        { "100", "1e2", 0 },   { "0", "1e-400", -1 }, { "0.01", "0.002", 1 }, { "-1e-5", "0", -1 },
+        { "0.1", "0.10000000000000000001", -1 },
+        { "1e400", "1e399", 1 },
+        { "-1", "1", -1 },
+        { "1.0", "1", 0 },
+        { "10e-1", "1", 0 },
+        { "-0", "0.000e5", 0 },
+        { "-2", "-1", -1 },
+        { "100", "1e2", 0 },
+        { "0", "1e-400", -1 },
+        { "0.01", "0.002", 1 },
+        { "-1e-5", "0", -1 },
         { "1e999999999999", "1e999999999998", 0 }, /* beyond all texts */
     };
     static const struct {
         const char *number, *divisor;
         bool multiple;
     } multiples[] = {
-        { "0.3", "0.1", true }, { "1.1", "0.01", true }, { "0.0075", "0.0001", true }, { "0.00751", "0.0001", false },
-        { "1e308", "0.123456789", false }, { "1e308", "0.5", true }, { "0", "7", true }, { "-14", "7", true },
-        { "15", "7", false }, { "1e1000", "1024", true }, { "1e-1000", "3", false }, { "3e1000", "9", false },
+        { "0.3", "0.1", true },
+        { "1.1", "0.01", true },
+        { "0.0075", "0.0001", true },
+        { "0.00751", "0.0001", false },
+        { "1e308", "0.123456789", false },
+        { "1e308", "0.5", true },
+        { "0", "7", true },
+        { "-14", "7", true },
+        { "15", "7", false },
+        { "1e1000", "1024", true },
+        { "1e-1000", "3", false },
+        { "3e1000", "9", false },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct decimal a = decimal_of(andiron_str_of(rows[i].a)), b = decimal_of(andiron_str_of(rows[i].b));
+        struct decimal a = decimal_of(andiron_str_of(rows[i].a)),
+                       b = decimal_of(andiron_str_of(rows[i].b));
         int order = decimal_compare(&a, &b), back = decimal_compare(&b, &a);
         if ((order > 0) - (order < 0) != rows[i].order || (back > 0) - (back < 0) != -rows[i].order)
             fail_msg("%s to %s: %d, %d", rows[i].a, rows[i].b, order, back);
@@ -313,17 +344,37 @@ static void references_resolve_as_rfc_3986_shows(void **state)
 {
     /* Section 5.4, without the fragments. */
     static const char *const rows[][2] = {
-        { "g:h", "g:h" }, { "g", "http://a/b/c/g" }, { "./g", "http://a/b/c/g" }, { "g/", "http://a/b/c/g/" },
-        { "/g", "http://a/g" }, { "//g", "http://g" }, { "?y", "http://a/b/c/d;p?y" }, { "g?y", "http://a/b/c/g?y" },
-        { ";x", "http://a/b/c/;x" }, { "", "http://a/b/c/d;p?q" }, { ".", "http://a/b/c/" }, { "./", "http://a/b/c/" },
-        { "..", "http://a/b/" }, { "../", "http://a/b/" }, { "../g", "http://a/b/g" }, { "../..", "http://a/" },
-        { "../../g", "http://a/g" }, { "../../../g", "http://a/g" }, { "/./g", "http://a/g" }, { "/../g", "http://a/g" },
-        { "g.", "http://a/b/c/g." }, { "..g", "http://a/b/c/..g" }, { "./g/.", "http://a/b/c/g/" },
-        { "g/./h", "http://a/b/c/g/h" }, { "g/../h", "http://a/b/c/h" }, { "g?y/../x", "http://a/b/c/g?y/../x" },
+        { "g:h", "g:h" },
+        { "g", "http://a/b/c/g" },
+        { "./g", "http://a/b/c/g" },
+        { "g/", "http://a/b/c/g/" },
+        { "/g", "http://a/g" },
+        { "//g", "http://g" },
+        { "?y", "http://a/b/c/d;p?y" },
+        { "g?y", "http://a/b/c/g?y" },
+        { ";x", "http://a/b/c/;x" },
+        { "", "http://a/b/c/d;p?q" },
+        { ".", "http://a/b/c/" },
+        { "./", "http://a/b/c/" },
+        { "..", "http://a/b/" },
+        { "../", "http://a/b/" },
+        { "../g", "http://a/b/g" },
+        { "../..", "http://a/" },
+        { "../../g", "http://a/g" },
+        { "../../../g", "http://a/g" },
+        { "/./g", "http://a/g" },
+        { "/../g", "http://a/g" },
+        { "g.", "http://a/b/c/g." },
+        { "..g", "http://a/b/c/..g" },
+        { "./g/.", "http://a/b/c/g/" },
+        { "g/./h", "http://a/b/c/g/h" },
+        { "g/../h", "http://a/b/c/h" },
+        { "g?y/../x", "http://a/b/c/g?y/../x" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        andiron_str got = uri_resolve(arena, ANDIRON_STR("http://a/b/c/d;p?q"), andiron_str_of(rows[i][0]));
+        andiron_str got =
+            uri_resolve(arena, ANDIRON_STR("http://a/b/c/d;p?q"), andiron_str_of(rows[i][0]));
         assert_string_equal(andiron_copy(arena, got), rows[i][1]);
     }
 }

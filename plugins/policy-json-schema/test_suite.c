@@ -43,8 +43,8 @@ static void check_group(struct andiron_arena *arena, const char *file, andiron_j
     struct andiron_error err = { .where = "" };
     struct schema_document document;
     andiron_str title = andiron_json_str(andiron_json_get(group, "description"));
-    bool compiled = schema_compile(arena, andiron_json_get(group, "schema"), "schema", &document,
-                                   &err) == 0;
+    bool compiled =
+        schema_compile(arena, andiron_json_get(group, "schema"), "schema", &document, &err) == 0;
     groups++;
     if (is_remote(file, title)) {
         assert_false(compiled);
@@ -111,7 +111,8 @@ static void judges_every_required_case_as_the_suite_does(void **state)
 
 static void judges_large_numbers_and_rare_characters_as_the_suite_does(void **state)
 {
-    static const char *const files[] = { "bignum.json", "float-overflow.json", "non-bmp-regex.json" };
+    static const char *const files[] = { "bignum.json", "float-overflow.json",
+                                         "non-bmp-regex.json" };
     (void)state;
     DIR *folder = opendir(SUITE "/optional");
     if (folder == NULL)

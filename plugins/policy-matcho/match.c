@@ -4,9 +4,9 @@
  */
 #include "match.h"
 
-#include <stdio.h>
 #include "common/policy/budget.h"
 #include "reference.h"
+#include <stdio.h>
 
 /* A value to be matched. Not all are JSON: the request is built only as far as it is asked for. */
 enum value_kind { VALUE_JSON, VALUE_REQUEST, VALUE_TEXT, VALUE_NUMBER, VALUE_REFERENCE };

@@ -9,6 +9,7 @@
 
 #include "common/pattern/limits.h"
 #include "match.h"
+#include "tests.h"
 #include "trial.h"
 
 struct config {
@@ -73,7 +74,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *local)
 static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
                    void **ret_compiled, struct andiron_error *err)
 {
-    const struct matcho *matcho = self;
+    (void)self;
     andiron_json pattern = andiron_json_get(policy, "matcho");
     struct program *program = andiron_new(arena, struct program);
 
@@ -87,11 +88,8 @@ static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
             "always matches there is the engine \"allow\"");
     if (program_compile(arena, pattern, "AccessPolicy.matcho", program, err) != 0)
         return -1;
-    if (program->warning != NULL) {
-        andiron_str id = andiron_json_str(andiron_json_get(policy, "id"));
-        andiron_log(matcho->host, ANDIRON_LOG_WARN, "policy.matcho", "AccessPolicy/%.*s: %s",
-                    (int)id.len, id.len > 0 ? id.data : "", program->warning);
-    }
+    if (program->warning != NULL)
+        (void)andiron_error_set(err, ANDIRON_OK, "AccessPolicy.matcho", "%s", program->warning);
     *ret_compiled = program;
     return 0;
 }
@@ -151,13 +149,21 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     return verdict;
 }
 
+static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)
+{
+    (void)self;
+    return program_tests(compiled, ret, max);
+}
+
 /* ---- POST /$matcho ------------------------------------------------------------------------- */
 
 static enum andiron_step try_pattern(struct andiron_request *req, void *self)
 {
     const struct matcho *matcho = self;
-    const struct trial_settings settings = { .regex_steps = (uint32_t)matcho->config->limits.regex_steps,
-                                             .regex_subject = (size_t)matcho->config->limits.regex_subject,
+    const struct trial_settings settings = { .regex_steps =
+                                                 (uint32_t)matcho->config->limits.regex_steps,
+                                             .regex_subject =
+                                                 (size_t)matcho->config->limits.regex_subject,
                                              .fhir_base = matcho->fhir_base,
                                              .null_equal = matcho->config->null_equal,
                                              .limit_us = matcho->config->limits.time_limit * 1000 };
@@ -169,7 +175,8 @@ static const struct andiron_route routes[] = {
     { .method = NULL }
 };
 
-ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate);
+ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate,
+                       .tests = tests);
 
 ANDIRON_PLUGIN(.name = "policy-matcho", .version = "0.1.0",
                .summary = "Access policies that compare the request with a pattern",

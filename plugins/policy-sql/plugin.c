@@ -75,8 +75,9 @@ static int compile(void *self, struct andiron_arena *arena, andiron_json policy,
     struct template *t = andiron_new(arena, struct template);
 
     if (!engine->is_started) /* explain-policy starts no plugin */
-        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "AccessPolicy.engine",
-                                 "\"sql\" can only be judged by a running server, which has the data");
+        return andiron_error_set(
+            err, ANDIRON_E_UNAVAILABLE, "AccessPolicy.engine",
+            "\"sql\" can only be judged by a running server, which has the data");
     if (andiron_json_type(query) == ANDIRON_JSON_MISSING)
         return andiron_error_set(err, ANDIRON_E_REQUIRED, "AccessPolicy.sql.query",
                                  "is required: a SELECT whose first value says whether the policy "
@@ -159,7 +160,8 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     struct ask *ask = andiron_new(arena, struct ask);
     ask->call = call;
     ask->loop = andiron_request_loop(req);
-    sql->ask(engine->sql.self, text, values, t->value_count, engine->config->timeout, answered, ask);
+    sql->ask(engine->sql.self, text, values, t->value_count, engine->config->timeout, answered,
+             ask);
     return ANDIRON_PENDING;
 }
 

@@ -84,7 +84,8 @@ static int read_hole(struct reading *r)
     while (end + 1 < r->query.len && (r->query.data[end] != '}' || r->query.data[end + 1] != '}'))
         end++;
     if (end + 1 >= r->query.len)
-        return andiron_error_set(r->err, ANDIRON_E_VALUE, "", "has {{ without }} at byte %zu", r->at);
+        return andiron_error_set(r->err, ANDIRON_E_VALUE, "", "has {{ without }} at byte %zu",
+                                 r->at);
     andiron_str path = { r->query.data + begin, end - begin };
     while (path.len > 0 && path.data[0] == ' ')
         path.data++, path.len--;
@@ -127,8 +128,8 @@ int template_compile(struct andiron_arena *arena, andiron_str query, struct temp
     while (r.at < query.len) {
         size_t end = behind_quoted(&r);
         if (end == SIZE_MAX)
-            return andiron_error_set(err, ANDIRON_E_VALUE, "", "has a quote without end at byte %zu",
-                                     r.at);
+            return andiron_error_set(err, ANDIRON_E_VALUE, "",
+                                     "has a quote without end at byte %zu", r.at);
         if (end > r.at) {
             if (copy_quoted(&r, end) != 0)
                 return -1;

@@ -39,7 +39,8 @@ static struct template compiled(const char *query)
 static void values_become_parameters_wherever_they_stand(void **state)
 {
     (void)state;
-    struct template t = compiled("SELECT {{client.id}}='a' AND {{ params.resource/id }} IN (SELECT id FROM patient) -- it's so\n");
+    struct template t = compiled("SELECT {{client.id}}='a' AND {{ params.resource/id }} IN (SELECT "
+                                 "id FROM patient) -- it's so\n");
     assert_string_equal(andiron_copy(arena, t.text),
                         "SELECT $1='a' AND $2 IN (SELECT id FROM patient) -- it's so\n");
     assert_int_equal(t.value_count, 2);
@@ -59,12 +60,13 @@ static void what_is_quoted_stays_as_it_is(void **state)
 static void names_are_those_of_fhir_types_only(void **state)
 {
     (void)state;
-    struct template t = compiled("SELECT 1 FROM {{!params.resource/type}} x JOIN {{!other}} y ON x.id={{a}}");
+    struct template t =
+        compiled("SELECT 1 FROM {{!params.resource/type}} x JOIN {{!other}} y ON x.id={{a}}");
     const andiron_str right[] = { ANDIRON_STR("Observation"), ANDIRON_STR("PATIENT") };
     assert_string_equal(andiron_copy(arena, template_text(arena, &t, right)),
                         "SELECT 1 FROM \"observation\" x JOIN \"patient\" y ON x.id=$1");
-    static const char *const wrong[] = { "Client",  "version", "patient\" --", "", "Patient ", "sqlite_master",
-                                         "Patien",  "Patientx" };
+    static const char *const wrong[] = { "Client",   "version",       "patient\" --", "",
+                                         "Patient ", "sqlite_master", "Patien",       "Patientx" };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         const andiron_str names[] = { ANDIRON_STR("Patient"), andiron_str_of(wrong[i]) };
         if (template_text(arena, &t, names).data != NULL)
@@ -109,7 +111,8 @@ static void size_and_number_of_values_are_limited(void **state)
     struct andiron_error err = { .where = "" };
     (void)state;
     memset(query, 'x', sizeof(query));
-    assert_int_equal(template_compile(arena, (andiron_str){ query, sizeof(query) - 1 }, &t, &err), -1);
+    assert_int_equal(template_compile(arena, (andiron_str){ query, sizeof(query) - 1 }, &t, &err),
+                     -1);
     assert_int_equal(template_compile(arena, (andiron_str){ query, TEMPLATE_MAX }, &t, &err), 0);
     for (size_t i = 0; i + 5 <= 65 * 5; i += 5)
         memcpy(query + i, "{{a}}", 5);

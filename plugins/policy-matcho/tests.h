@@ -1,0 +1,14 @@
+/*
+ * What a pattern says of a request that it can match, for access's index.
+ */
+#ifndef MATCHO_TESTS_H
+#define MATCHO_TESTS_H
+
+#include <andiron/policy.h>
+
+#include "program.h"
+
+/* As andiron_policy_engine.tests. */
+size_t program_tests(const struct program *program, struct andiron_policy_test *ret, size_t max);
+
+#endif
