@@ -74,7 +74,7 @@ function tokens(v) {
   if (typeof v !== 'object' || v.asStr !== undefined) return [`*|${asText(v)}`];
   if (v.coding || (v.text && !v.value)) return (v.coding ?? []).flatMap((c) => token(c.system, c.code));
   if (v.code !== undefined) return token(v.system, v.code);
-  return token(v.system, v.value);
+  return v.system?.includes(':') && !v.value ? [`${v.system}|`] : token(v.system, v.value); // an Identifier without a value
 }
 
 function strings(v) {

@@ -22,13 +22,6 @@ size_t value_split(struct compiling *c, andiron_str value, andiron_str *parts, s
     return value.data == NULL ? count : max + 1;
 }
 
-static andiron_str folded(struct compiling *c, andiron_str text)
-{
-    char buffer[FHIR_FOLD_MAX];
-    andiron_str fold = { buffer, fhir_fold(text, buffer, sizeof(buffer)) };
-    return (andiron_str){ andiron_copy(c->arena, fold), fold.len };
-}
-
 /* ---- string ------------------------------------------------------------------ */
 
 static int string_filter(struct compiling *c, const struct operand *o, andiron_str value,
@@ -40,7 +33,7 @@ static int string_filter(struct compiling *c, const struct operand *o, andiron_s
                                                                       : ANDIRON_CMP_STARTS;
     struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_STRING, compare);
     *ret = f;
-    f->term.text = folded(c, text);
+    f->term.text = fhir_folded(c->arena, text);
     if (compare == ANDIRON_CMP_EXACT) {
         f->term.exact = text;
         return 0;
@@ -69,7 +62,7 @@ static int token_text_filter(struct compiling *c, const struct operand *o, andir
                              const struct andiron_filter **ret)
 {
     struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_STRING, ANDIRON_CMP_STARTS);
-    f->term.text = folded(c, text_unescape(c->arena, value));
+    f->term.text = fhir_folded(c->arena, text_unescape(c->arena, value));
     *ret = f;
     return 0;
 }

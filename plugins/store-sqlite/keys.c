@@ -388,7 +388,7 @@ static void pack_string(struct packer *k, int64_t p, const struct andiron_term *
     put_head(k, p, t, KEYS_STRING, t->exact.data != NULL ? KEYS_HAS_1 : 0);
     if (t->exact.data != NULL)
         put_fixed(k, keys_hash_exact(key, t->exact), 8);
-    put_text(k, keys_text(key, k->scratch, t->text, KEYS_TEXT_MAX));
+    put_text(k, keys_text(key, k->scratch, t->text, KEYS_STRING_MAX));
 }
 
 static int pack_reference(struct packer *k, int64_t p, const struct andiron_term *t)

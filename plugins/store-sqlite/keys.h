@@ -31,7 +31,13 @@
 #include "hash.h"
 #include "names.h"
 
-enum { KEYS_FORMAT = 2, KEYS_MAX = 100000, KEYS_CODE_MAX = 255, KEYS_TEXT_MAX = 4096 };
+enum {
+    KEYS_FORMAT = 2,
+    KEYS_MAX = 100000,
+    KEYS_CODE_MAX = 255,
+    KEYS_TEXT_MAX = 4096,
+    KEYS_STRING_MAX = 65536 /* of a string: CONTAINS looks at all of it */
+};
 
 enum keys_kind {
     KEYS_TOKEN = 1,

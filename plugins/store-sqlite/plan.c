@@ -328,7 +328,7 @@ static int prepare_term(struct run *run, struct node *n)
         return 0;
     case ANDIRON_TERM_STRING:
         n->kind = KEYS_STRING;
-        n->text = keys_text(key, run->arena, t->text, KEYS_TEXT_MAX);
+        n->text = keys_text(key, run->arena, t->text, KEYS_STRING_MAX);
         if (n->compare == ANDIRON_CMP_EXACT)
             n->hash = keys_hash_exact(key, t->exact.data != NULL ? t->exact : t->text);
         return 0;

@@ -6,7 +6,7 @@
 #include "tables.h"
 
 struct out {
-    char *bytes;
+    char *bytes; /* NULL: only counts */
     size_t len, max;
     bool is_full, owes_blank;
     bool is_between; /* what comes next is not in the same word */
@@ -48,11 +48,13 @@ static void put(struct out *o, const void *bytes, size_t len)
         o->is_full = true;
         return;
     }
-    if (blank != 0)
-        o->bytes[o->len++] = ' ';
+    if (blank != 0 && o->bytes != NULL)
+        o->bytes[o->len] = ' ';
+    o->len += blank;
     o->owes_blank = false;
     note_word(o, first);
-    memcpy(o->bytes + o->len, bytes, len);
+    if (o->bytes != NULL)
+        memcpy(o->bytes + o->len, bytes, len);
     o->len += len;
 }
 
@@ -148,6 +150,19 @@ static size_t fold(andiron_str text, struct out *o)
 size_t fhir_fold(andiron_str text, char *out, size_t max)
 {
     return fold(text, &(struct out){ .bytes = out, .max = max });
+}
+
+andiron_str fhir_folded(struct andiron_arena *arena, andiron_str text)
+{
+    char buffer[FHIR_FOLD_MAX];
+    struct out o = { .bytes = buffer, .max = sizeof(buffer) };
+    andiron_str whole = { buffer, fold(text, &o) };
+
+    if (!o.is_full)
+        return (andiron_str){ andiron_copy(arena, whole), whole.len };
+    size_t len = fold(text, &(struct out){ .max = FHIR_FOLD_ALL });
+    char *bytes = andiron_alloc(arena, len + 1);
+    return (andiron_str){ bytes, fold(text, &(struct out){ .bytes = bytes, .max = len }) };
 }
 
 size_t fhir_fold_words(andiron_str text, char *out, size_t max, struct fhir_words *ret)

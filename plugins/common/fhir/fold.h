@@ -6,8 +6,11 @@
 
 #include <andiron/base.h>
 
-/* Longest folded string that is indexed or searched for; what is longer is cut. */
-enum { FHIR_FOLD_MAX = 256 };
+/*
+ * Of a longer string words are found in its first FHIR_FOLD_MAX folded bytes; what is longer than
+ * FHIR_FOLD_ALL is cut.
+ */
+enum { FHIR_FOLD_MAX = 256, FHIR_FOLD_ALL = 65536 };
 
 /*
  * Folds UTF-8 text into out, at most max bytes and never half a character; returns the
@@ -15,6 +18,9 @@ enum { FHIR_FOLD_MAX = 256 };
  * become one space, punctuation goes (search.html, 3.1.1.4.8). Bytes that are not UTF-8 stay.
  */
 size_t fhir_fold(andiron_str text, char *out, size_t max);
+
+/* All of it in arena, but FHIR_FOLD_ALL bytes at most. */
+andiron_str fhir_folded(struct andiron_arena *arena, andiron_str text);
 
 /*
  * Where words behind the first one start in the folded text. Punctuation is left out there

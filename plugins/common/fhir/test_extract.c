@@ -129,10 +129,11 @@ static void tokens_come_from_seven_types(void **state)
         { "identifier",
           "{\"resourceType\":\"Patient\",\"identifier\":[{\"type\":{\"coding\":[{\"system\":\"t\","
           "\"code\":\"MR\"}],"
-          "\"text\":\"Record\"},\"system\":\"s\",\"value\":\"12\"},{\"value\":\"x\"}]}",
+          "\"text\":\"Record\"},\"system\":\"s\",\"value\":\"12\"},{\"value\":\"x\"},{\"system\":"
+          "\"s\"}]}",
           "identifier token [s] '12'\nidentifier token [t] 'MR' \"12\"\nidentifier string 'record' "
           "\"Record\"\n"
-          "identifier token 'x'\n" },
+          "identifier token 'x'\nidentifier token [s] ''\n" },
         { "phone",
           "{\"resourceType\":\"Patient\",\"telecom\":[{\"system\":\"phone\",\"value\":\"1\"},{"
           "\"system\":\"email\",\"value\":\"e\"}]}",

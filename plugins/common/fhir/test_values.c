@@ -134,6 +134,21 @@ static void long_strings_are_cut_at_a_character(void **state)
     assert_int_equal(fhir_fold(ANDIRON_STR("aaa  bb"), out, 4), 3);
 }
 
+static void long_strings_are_folded_to_their_end(void **state)
+{
+    struct andiron_arena *arena = andiron_arena_new(64);
+    static char text[2 * FHIR_FOLD_ALL];
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = "Ab, c "[i % 6];
+    assert_int_equal(fhir_folded(arena, (andiron_str){ text, FHIR_FOLD_MAX }).len, 212);
+    andiron_str all = fhir_folded(arena, (andiron_str){ text, 6000 });
+    assert_int_equal(all.len, 4999);
+    assert_memory_equal(all.data + all.len - 4, "ab c", 4);
+    assert_int_equal(fhir_folded(arena, (andiron_str){ text, sizeof(text) }).len, FHIR_FOLD_ALL);
+    andiron_arena_free(arena);
+}
+
 static void words_start_behind_anything_else(void **state)
 {
     static const struct {
@@ -221,6 +236,7 @@ int main(void)
         cmocka_unit_test(other_texts_are_no_numbers),
         cmocka_unit_test(case_accents_and_blanks_are_folded),
         cmocka_unit_test(long_strings_are_cut_at_a_character),
+        cmocka_unit_test(long_strings_are_folded_to_their_end),
         cmocka_unit_test(words_start_behind_anything_else),
         cmocka_unit_test(case_of_labels_does_not_matter),
         cmocka_unit_test(references_are_told_apart),

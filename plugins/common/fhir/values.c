@@ -47,13 +47,6 @@ static bool is_text(andiron_str s)
 
 /* ---- strings ----------------------------------------------------------------- */
 
-static andiron_str folded(struct andiron_arena *arena, andiron_str text)
-{
-    char buffer[FHIR_FOLD_MAX];
-    andiron_str folded = { buffer, fhir_fold(text, buffer, sizeof(buffer)) };
-    return (andiron_str){ andiron_copy(arena, folded), folded.len };
-}
-
 static void string_term(const struct fhir_emitting *e, andiron_str text)
 {
     char buffer[FHIR_FOLD_MAX];
@@ -61,8 +54,8 @@ static void string_term(const struct fhir_emitting *e, andiron_str text)
 
     if (!is_text(text))
         return;
-    andiron_str whole = { buffer, fhir_fold_words(text, buffer, sizeof(buffer), &words) };
-    whole.data = andiron_copy(e->terms->arena, whole);
+    size_t len = fhir_fold_words(text, buffer, sizeof(buffer), &words);
+    andiron_str whole = fhir_folded(e->terms->arena, text);
     struct andiron_term *term = fhir_term(e, ANDIRON_TERM_STRING);
     term->text = whole;
     term->exact = text;
@@ -72,7 +65,7 @@ static void string_term(const struct fhir_emitting *e, andiron_str text)
     of_word.param = e->words;
     for (size_t i = 0; i < words.count; i++)
         fhir_term(&of_word, ANDIRON_TERM_STRING)->text =
-            (andiron_str){ whole.data + words.starts[i], whole.len - words.starts[i] };
+            (andiron_str){ whole.data + words.starts[i], len - words.starts[i] };
 }
 
 static void string_or_list(const struct fhir_emitting *e, andiron_json v)
@@ -122,20 +115,33 @@ static void token_term(const struct fhir_emitting *e, andiron_str system, andiro
     term->text = code;
 }
 
+/* Of a Coding or Identifier; without code or value, too: "system|" finds it. */
+static void pair_term(const struct fhir_emitting *e, andiron_json v, const char *member)
+{
+    andiron_str system = andiron_json_str(andiron_json_get(v, "system"));
+    andiron_str code = andiron_json_str(andiron_json_get(v, member));
+
+    token_term(e, system, code);
+    if (is_text(code) || !is_text(system))
+        return;
+    struct andiron_term *term = fhir_term(e, ANDIRON_TERM_TOKEN);
+    term->system = system;
+    term->text = ANDIRON_STR("");
+}
+
 /* What :text looks at. */
 static void token_text(const struct fhir_emitting *e, andiron_str text)
 {
     if (!e->has_text || e->part != 0 || !is_text(text))
         return;
     struct andiron_term *term = fhir_term(e, ANDIRON_TERM_STRING);
-    term->text = folded(e->terms->arena, text);
+    term->text = fhir_folded(e->terms->arena, text);
     term->exact = text;
 }
 
 static void coding_terms(const struct fhir_emitting *e, andiron_json v)
 {
-    token_term(e, andiron_json_str(andiron_json_get(v, "system")),
-               andiron_json_str(andiron_json_get(v, "code")));
+    pair_term(e, v, "code");
     token_text(e, andiron_json_str(andiron_json_get(v, "display")));
 }
 
@@ -168,7 +174,7 @@ static void of_type_terms(const struct fhir_emitting *e, andiron_json type, andi
 static void identifier_terms(const struct fhir_emitting *e, andiron_json v)
 {
     andiron_str value = andiron_json_str(andiron_json_get(v, "value"));
-    token_term(e, andiron_json_str(andiron_json_get(v, "system")), value);
+    pair_term(e, v, "value");
     andiron_json type = andiron_json_get(v, "type");
     if (andiron_json_type(type) != ANDIRON_JSON_OBJECT || e->part != 0)
         return;
@@ -460,8 +466,7 @@ static void reference_terms(const struct fhir_emitting *e, andiron_json v)
         resource_term(e, v); /* {"resourceType": .., "id": ..}, as platform types have it */
     andiron_json identifier = andiron_json_get(v, "identifier");
     if (andiron_json_type(identifier) == ANDIRON_JSON_OBJECT)
-        token_term(e, andiron_json_str(andiron_json_get(identifier, "system")),
-                   andiron_json_str(andiron_json_get(identifier, "value")));
+        pair_term(e, identifier, "value");
 }
 
 andiron_str fhir_reference_type(andiron_json reference, andiron_str base)

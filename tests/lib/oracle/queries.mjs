@@ -21,19 +21,29 @@ const anyText = (v) => (typeof v.data === 'string' ? v.data : undefined);
 function stringOf(v, r) {
   const all = typeof v.data === 'string' ? [v.data] : Object.entries(v.data).filter(([k]) => !['use', 'type', 'period'].includes(k)).flatMap(([, x]) => x).filter((x) => typeof x === 'string' && x !== '');
   if (all.length === 0) return undefined;
-  const text = r.pick(all).slice(0, 200);
+  const whole = r.pick(all), text = whole.slice(0, 200);
+  const anywhere = r.below(whole.length), within = whole.slice(anywhere, anywhere + 1 + r.below(r.pick([8, 8, 400])));
   const from = r.below(text.length), part = text.slice(from, from + 1 + r.below(8));
   const words = text.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
   const [modifier, value] = r.pick([
     () => ['', text.slice(0, 1 + r.below(text.length))], () => ['', swapCase(text)], () => ['', part], () => ['', words.length ? r.pick(words) : text], () => ['', `${text}x`],
-    () => ['', text.normalize('NFD').replace(/\s/g, '  ')], () => ['exact', text], () => ['exact', swapCase(text)], () => ['exact', text.slice(0, -1) || text], () => ['contains', part],
-    () => ['contains', swapCase(part)],
+    () => ['', text.normalize('NFD').replace(/\s/g, '  ')], () => ['exact', text], () => ['exact', swapCase(text)], () => ['exact', text.slice(0, -1) || text], () => ['contains', within],
+    () => ['contains', swapCase(within)],
   ])();
   if (value.trim() === '' || (modifier !== 'exact' && !hasBase(value)) || !value.isWellFormed()) return undefined;
   return [modifier, escape(value)];
 }
 
 const piped = (v) => !['ContactPoint', 'boolean', 'uri', 'string', 'id', 'canonical'].includes(v.type);
+// Few identifiers have a type, so these get searches of their own.
+function ofTypeOf(v, r) {
+  const c = v.type === 'Identifier' && v.data.value ? v.data.type?.coding?.find((x) => x.system && x.code) : undefined;
+  if (!c) return undefined;
+  const [system, code, value] = [c.system, c.code, v.data.value].map(escape);
+  return ['of-type', r.pick([[system, code, value], [system, code, value], [system, code, value], [system, code, `${value}x`], [system, `${code}x`, value], [`${system}x`, code, value],
+    [escape(v.data.system ?? 'http://example.org/none'), code, value]]).join('|')];
+}
+
 function tokenOf(v, r, { isPart = false } = {}) {
   const tokens = tokensOf(v), t = tokens.length ? r.pick(tokens) : {};
   const code = t.code === undefined ? undefined : escape(t.code);
@@ -148,6 +158,8 @@ export function searches({ kind, kinds }, found, perParam, r, options) {
     }
     if (way && way[1] !== '') made.set(way.join('='), { modifier: way[0] || undefined, value: way[1] });
   }
+  const typed = kind === 'token' ? found.filter((v) => ofTypeOf(v, r)) : [];
+  for (let tries = 0; tries < Math.min(typed.length * 2, 12); tries++) { const [modifier, value] = ofTypeOf(r.pick(typed), r); made.set(`${modifier}=${value}`, { modifier, value }); }
   if (kind !== 'composite' && kind !== 'special' && r.chance(found.length > 0 ? 0.5 : 0.15)) for (const value of ['true', 'false']) made.set(`missing=${value}`, { modifier: 'missing', value });
   return [...made.values()];
 }

@@ -6,7 +6,7 @@ import { compareDates, compareNumbers, dateRange, decimal, HIGHEST, LOWEST, plus
 // Accepted differences between the plainest reading of the standard and what Andiron does; each is built into a rule below.
 export const DEVIATIONS = {
   words: 'strings also match at the start of a word: 3.1.1.4.8, "servers should search the parts of a family name independently" and "may also use flexible match"',
-  longTexts: 'of a string, words behind its first 16 and what lies behind 256 bytes need not be found: 3.1.1.4.8 asks for the start; "may also use flexible match"',
+  longTexts: 'of a string, words behind its first 16 and those that end behind 256 bytes need not be found by their start: 3.1.1.4.8 asks for the start; "may also use flexible match"',
   systemAlone: 'number|system| without a code is refused: 3.1.1.4.11 has "[number]|[system]|[code]", "[number]||[code]" and "[number]"',
   plainNumbers: 'a stored number is a value without a range of its own: 3.1.1.4.6, "Values that equal 100 .. searching for values in the range [99.5 ... 100.5)"',
   caseSensitive: 'codes and identifiers are compared with case: 3.1.1.4.10, "Match is case sensitive unless the underlying semantics for the context indicate .."; only elements of type string are not',
@@ -51,7 +51,7 @@ function stringMatches(modifier, text, v, options) {
   const wanted = unescape(text);
   return stringsOf(v).some((s) => {
     if (modifier === 'exact') return s === wanted;
-    if (modifier === 'contains') return fold(s).includes(fold(wanted)) && !(options.isShort && bytes(fold(s)) > 256);
+    if (modifier === 'contains') return fold(s).includes(fold(wanted));
     return matchesText(s, wanted) || (!options.isPart && wordStarts(s).some((w, i) => matchesText(w, wanted) && !(options.isShort && (i > 16 || bytes(fold(s)) > 256))));
   });
 }
