@@ -195,7 +195,7 @@ describe('many policies', () => {
   test('of everybody: the one that matches is found, a change is seen by the next request', async () => {
     const entry = [];
     for (let i = 0; i < 300; i += 1) entry.push({ resource: { resourceType: 'AccessPolicy', id: `many-${i}`, engine: 'matcho', matcho: { 'request-method': 'get', client: { id: `c${i}` } } }, request: { method: 'PUT', url: `AccessPolicy/many-${i}` } });
-    const r = await call('POST', server.base, { resourceType: 'Bundle', type: 'transaction', entry }, server.admin);
+    const r = await call('POST', server.fhir, { resourceType: 'Bundle', type: 'transaction', entry }, server.admin);
     assert.equal(r.status, 200, r.text);
     const t = await trial({ uri: '/fhir/Patient', client: { resourceType: 'Client', id: 'c222' } });
     assert.equal(t.decision.policy, 'AccessPolicy/many-222');
