@@ -328,7 +328,7 @@ test('SIGUSR1 reopens the log file', async (t) => {
   await until(async () => { await call('GET', server.base + '/hello'); return fs.existsSync(path.join(server.dir, 'andiron.log')) && logged(server, 'http.request').length > 0; });
 });
 
-test('READY and STOPPING are told to systemd, and its sockets are taken', async (t) => {
+for (const listen of ['fd:http', '127.0.0.1:%d']) test(`READY and STOPPING are told to systemd, and its socket is taken for ${listen}`, async (t) => {
   const at = await prepare({ hello: {} });
   t.after(() => fs.rmSync(at.dir, { recursive: true }));
   // Node has no datagram sockets of AF_UNIX: systemd-socket-activate and systemd-notify are not here either, so Python stands in.
@@ -340,7 +340,7 @@ http = socket.socket(); http.bind(('127.0.0.1', 0)); http.listen()
 port = http.getsockname()[1]
 def child():
     os.dup2(http.fileno(), 3); os.environ['LISTEN_PID'] = str(os.getpid())
-    os.execv(sys.argv[2], [sys.argv[2], '-c', sys.argv[3], '-o', 'http.listen=fd:http', '-o', 'log.target=stderr'])
+    os.execv(sys.argv[2], [sys.argv[2], '-c', sys.argv[3], '-o', 'http.listen=' + sys.argv[4].replace('%d', str(port)), '-o', 'log.target=stderr'])
 os.environ.update(NOTIFY_SOCKET=path, LISTEN_FDS='1', LISTEN_FDNAMES='http')
 pid = os.fork()
 if pid == 0: child()
@@ -354,7 +354,7 @@ os.kill(pid, 15)
 print(notify.recv(4096).decode().split('\\n')[0])
 print(os.waitpid(pid, 0)[1])
 `;
-  const result = spawnSync('python3', ['-c', script, at.dir, bin, at.etc], { encoding: 'utf8', timeout: 60000 });
+  const result = spawnSync('python3', ['-c', script, at.dir, bin, at.etc, listen], { encoding: 'utf8', timeout: 60000 });
   if (result.error?.code === 'ENOENT') return t.skip('no python3');
   assert.deepEqual(result.stdout.trim().split('\n'), ['READY=1', 'HTTP/1.1 200 OK', 'RELOADING=1', 'READY=1', 'STOPPING=1', '0'], result.stderr);
 });

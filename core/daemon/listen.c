@@ -76,6 +76,9 @@ int listen_open(const struct address *address, const char *text, struct andiron_
                         text, a.fd_name);
         return given;
     }
+    int held = systemd_socket_at(&a.address);
+    if (held >= 0)
+        return held;
     int fd = socket(a.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 && errno == EAFNOSUPPORT && strchr(text, '*') != NULL) {
         use_ipv4(&a);

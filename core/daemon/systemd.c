@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,26 +30,60 @@ static long number(const char *variable)
     return *end == '\0' ? n : -1;
 }
 
+/* How many sockets were passed, from FIRST_FD on; 0: none, or they are not for us. */
+static int passed(void)
+{
+    long count = number("LISTEN_FDS");
+    return number("LISTEN_PID") == (long)getpid() && count >= 1 && count <= FDS_MAX ? (int)count : 0;
+}
+
+/* fd, made close-on-exec and non-blocking, or -1. */
+static int take(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -1;
+    return fd;
+}
+
 int systemd_socket(const char *name)
 {
     const char *names = getenv("LISTEN_FDNAMES");
-    long count = number("LISTEN_FDS");
 
-    if (number("LISTEN_PID") != (long)getpid() || count < 1 || count > FDS_MAX)
-        return -1;
-    for (int i = 0; i < (int)count; i++) {
+    for (int i = 0; i < passed(); i++) {
         /* Without names each is called "unknown", as sd_listen_fds_with_names() does. */
         const char *this = names != NULL ? names : "unknown";
         size_t len = strcspn(this, ":");
-        if (strlen(name) == len && strncmp(this, name, len) == 0) {
-            int fd = FIRST_FD + i, flags = fcntl(fd, F_GETFL);
-            if (flags < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-                fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-                return -1;
-            return fd;
-        }
+        if (strlen(name) == len && strncmp(this, name, len) == 0)
+            return take(FIRST_FD + i);
         if (names != NULL)
             names += len + (names[len] == ':');
+    }
+    return -1;
+}
+
+static bool is_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+    return a->ss_family == AF_INET6 && a6->sin6_port == b6->sin6_port &&
+           memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+int systemd_socket_at(const struct sockaddr_storage *address)
+{
+    for (int fd = FIRST_FD; fd < FIRST_FD + passed(); fd++) {
+        struct sockaddr_storage bound;
+        socklen_t len = sizeof(bound);
+        memset(&bound, 0, sizeof(bound));
+        if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0 && is_same(&bound, address))
+            return take(fd);
     }
     return -1;
 }
