@@ -3,7 +3,7 @@ import test, { before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { basic, call, fresh } from './lib/server.mjs';
+import { basic, call, fresh, source } from './lib/server.mjs';
 import { install, serve, sh } from './lib/prefix.mjs';
 
 let home, server;
@@ -96,4 +96,18 @@ int main(void) {
   assert.match(result('leak', '*ret = malloc(10);', 'return ANDIRON_MATCH;').text, /LeakSanitizer/);
   assert.match(result('overrun', 'char *p = andiron_alloc(arena, 4); volatile int n = 4; p[n] = 1;', 'return ANDIRON_MATCH;').text, /heap-buffer-overflow/);
   assert.match(result('wrong', '', 'return ANDIRON_NO_MATCH;').text, /Assertion/);
+});
+
+test('docs/write-a-policy-engine.md does what it says, block by block', () => {
+  const text = fs.readFileSync(path.join(source, 'docs/write-a-policy-engine.md'), 'utf8');
+  const blocks = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map((m) => m[1]);
+  assert.ok(blocks.length >= 6);
+  const cwd = path.join(home.work, 'tutorial');
+  fs.mkdirSync(cwd);
+  // One shell for all of them, as a reader has; each block is announced, so that a failure names its own.
+  const script = blocks.map((block, i) => `echo '== block ${i + 1}'\n${block}`).join('\n');
+  const r = run(script, cwd, { BASE: server.base });
+  assert.equal(r.status, 0, r.text.slice(-4000));
+  assert.match(r.text, /ok {4}policy: match\n[^]*0 failed, 0 warnings/);
+  assert.match(r.stdout, /"type":"searchset"[^]*$/);
 });
