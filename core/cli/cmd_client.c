@@ -65,7 +65,7 @@ static int client_body(struct remote *remote, const struct wanted *w, andiron_st
                             w->jwks_path, err.where, err.message);
     }
     if (w->key_path != NULL) {
-        int status = new_key_make(remote->arena, w->key_path, &keys);
+        int status = new_key_write(remote->arena, w->key_path, &keys);
         if (status != 0)
             return status;
     }

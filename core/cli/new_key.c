@@ -45,7 +45,7 @@ static int public_half(struct andiron_arena *arena, const struct jose_private *k
     return andiron_json_parse(arena, andiron_str_of(set), ret_set, err);
 }
 
-int new_key_make(struct andiron_arena *arena, const char *path, andiron_json *ret_set)
+int new_key_write(struct andiron_arena *arena, const char *path, andiron_json *ret_set)
 {
     struct jose_private *key = NULL;
     andiron_str pem = { NULL, 0 };

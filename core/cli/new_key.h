@@ -12,6 +12,6 @@
  * {"keys":[..]} in arena; its kid is the thumbprint, as andiron token expects. 0, or an exit
  * status with the error printed.
  */
-int new_key_make(struct andiron_arena *arena, const char *path, andiron_json *ret_set);
+int new_key_write(struct andiron_arena *arena, const char *path, andiron_json *ret_set);
 
 #endif
