@@ -44,25 +44,31 @@ void answer_version(struct andiron_request *req, uint64_t version, andiron_usec 
     andiron_reply_header(req, "Last-Modified", (andiron_str){ date, ANDIRON_HTTP_DATE_LEN });
 }
 
+void answer_add_url(struct text *t, const struct andiron_request *req, enum fhir_base base,
+                    const struct resource_type *type, andiron_str id, uint64_t version)
+{
+    text_str(t, andiron_request_base(req));
+    if (base == BASE_FHIR)
+        TEXT_LIT(t, "/fhir/");
+    else
+        TEXT_LIT(t, "/");
+    text_str(t, type->str);
+    TEXT_LIT(t, "/");
+    text_str(t, id);
+    if (version > 0) {
+        TEXT_LIT(t, "/_history/");
+        text_uint(t, version);
+    }
+}
+
 andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
                        const struct resource_type *type, andiron_str id, uint64_t version)
 {
-    andiron_str root = andiron_request_base(req);
     struct text t;
 
-    text_init(&t, andiron_request_arena(req), root.len + type->str.len + id.len + 40);
-    text_str(&t, root);
-    if (base == BASE_FHIR)
-        TEXT_LIT(&t, "/fhir/");
-    else
-        TEXT_LIT(&t, "/");
-    text_str(&t, type->str);
-    TEXT_LIT(&t, "/");
-    text_str(&t, id);
-    if (version > 0) {
-        TEXT_LIT(&t, "/_history/");
-        text_uint(&t, version);
-    }
+    text_init(&t, andiron_request_arena(req),
+              andiron_request_base(req).len + type->str.len + id.len + 40);
+    answer_add_url(&t, req, base, type, id, version);
     return text_view(&t);
 }
 

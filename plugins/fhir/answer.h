@@ -28,6 +28,11 @@ void answer_version(struct andiron_request *req, uint64_t version, andiron_usec 
 /* Whether the client's copy is current: If-None-Match, If-Modified-Since. */
 bool answer_is_current(struct andiron_request *req, uint64_t version, andiron_usec updated);
 
+/* A version's URL as of answer_url(), put behind a text. */
+struct text;
+void answer_add_url(struct text *t, const struct andiron_request *req, enum fhir_base base,
+                    const struct resource_type *type, andiron_str id, uint64_t version);
+
 /* "BASE/fhir/Patient/1/_history/2", below / without "/fhir"; version 0: without it. In the arena. */
 andiron_str answer_url(struct andiron_request *req, enum fhir_base base,
                        const struct resource_type *type, andiron_str id, uint64_t version);

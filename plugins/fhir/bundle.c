@@ -35,8 +35,6 @@ static enum andiron_step read_done(struct andiron_request *req, void *state)
 {
     struct bundle *b = state;
 
-    if (!b->parsed)
-        return andiron_fail_with(req, &b->parse_error);
     if (b->entries == NULL || (b->is_transaction && b->issues.count > 0))
         return prepare_fail(req, &b->issues);
     if (!b->is_transaction)
@@ -47,19 +45,13 @@ static enum andiron_step read_done(struct andiron_request *req, void *state)
 struct reading {
     struct bundle *bundle;
     struct andiron_arena *arena;
-    andiron_str body, base;
+    andiron_str base;
 };
 
-/* Large Bundles are parsed on the pool. */
 static void read_bundle(void *state)
 {
-    struct reading *r = state;
-    struct bundle *b = r->bundle;
-
-    if (!b->parsed && andiron_json_parse(r->arena, r->body, &b->root, &b->parse_error) != 0)
-        return;
-    b->parsed = true;
-    entries_read(b, r->arena, r->base);
+    const struct reading *r = state;
+    entries_read(r->bundle, r->arena, r->base);
 }
 
 static enum andiron_step bundle_read(struct andiron_request *req, void *state)
@@ -83,13 +75,11 @@ enum andiron_step fhir_bundle(struct andiron_request *req, void *self)
         return andiron_fail(req, ANDIRON_E_INVALID, "a Bundle is needed as the body");
     *r = (struct reading){ .bundle = b,
                            .arena = andiron_request_arena(req),
-                           .body = andiron_request_body(req),
                            .base = andiron_request_base(req) };
-    if (r->body.len > FHIR_OFFLOAD_ABOVE)
-        return andiron_offload(req, read_bundle, bundle_read, r);
-    if (andiron_request_json(req, &b->root) != 0)
+    if (andiron_request_json(req, &b->root) != 0) /* core parses large bodies on the pool */
         return ANDIRON_DONE;
-    b->parsed = true;
+    if (andiron_request_body(req).len > FHIR_OFFLOAD_ABOVE)
+        return andiron_offload(req, read_bundle, bundle_read, r);
     read_bundle(r);
     return read_done(req, b);
 }

@@ -20,7 +20,7 @@ struct entry {
 
     enum verb verb;
     andiron_str method;
-    andiron_str target;             /* as of an inner request: "/fhir/Patient/1?x" */
+    andiron_str url;                /* relative to /fhir: "Patient/1?x" */
     andiron_str type, id, query;    /* parts of the url; absent if it has none */
     andiron_str body, content_type; /* of a PATCH: what Binary or Parameters hold */
     andiron_json patch;             /* the body, parsed */
@@ -28,7 +28,11 @@ struct entry {
 
     /* the answer */
     int status;
-    andiron_str location, etag, last_modified; /* last_modified: an instant */
+    const struct resource_type *written; /* what a write made, by answer_id, version and updated */
+    andiron_str answer_id;
+    uint64_t version;
+    andiron_usec updated;
+    andiron_str location, etag, last_modified; /* of another request; last_modified: an instant */
     andiron_str answer;                        /* a resource */
     bool answer_is_outcome;
 };
@@ -37,8 +41,6 @@ struct bundle {
     const struct fhir *fhir;
     struct wanted wanted;
     andiron_json root;
-    bool parsed;
-    struct andiron_error parse_error;
     bool is_transaction;
     struct entry *entries;
     size_t count;
@@ -48,8 +50,9 @@ struct bundle {
 /* Reads bundle->root: type and entries. What is wrong goes to bundle->issues. Pure, any thread. */
 void entries_read(struct bundle *bundle, struct andiron_arena *arena, andiron_str base);
 
-/* The request that an entry stands for. */
-struct andiron_inner entries_inner(const struct bundle *bundle, const struct entry *entry);
+/* The request that an entry stands for; its target is made in arena. */
+struct andiron_inner entries_inner(const struct bundle *bundle, const struct entry *entry,
+                                   struct andiron_arena *arena);
 
 /* Takes over the answer to an entry's inner request. */
 void entries_take(struct andiron_request *req, const struct bundle *bundle, struct entry *entry,
@@ -59,13 +62,12 @@ void entries_take(struct andiron_request *req, const struct bundle *bundle, stru
 void entries_fail(struct andiron_request *req, struct entry *entry,
                   const struct andiron_error *errors, size_t count);
 
-/* Sets what a write answers, from its version. */
-void entries_version(struct andiron_request *req, struct entry *entry, int status,
-                     const struct resource_type *type, andiron_str id, uint64_t version,
-                     andiron_usec updated);
+/* Sets what a write answers, from its version; id must live as long as the request. */
+void entries_version(struct entry *entry, int status, const struct resource_type *type,
+                     andiron_str id, uint64_t version, andiron_usec updated);
 
-/* The Bundle of the answer. */
-enum andiron_step entries_answer(struct andiron_request *req, struct bundle *bundle);
+/* The Bundle of the answer, and counts its entries. Any thread. */
+andiron_str entries_compose(struct andiron_request *req, const struct bundle *bundle);
 
 /* Runs a transaction, or a batch without the entries that have an answer already. */
 enum andiron_step transaction_run(struct andiron_request *req, struct bundle *bundle);

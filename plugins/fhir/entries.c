@@ -121,7 +121,7 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
         return;
     }
     split_url(e, url);
-    e->target = andiron_str_of(andiron_printf(arena, "/fhir/%.*s", (int)url.len, url.data));
+    e->url = url;
 }
 
 void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str base)
@@ -155,13 +155,14 @@ void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str bas
     }
 }
 
-struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e)
+struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e,
+                                   struct andiron_arena *arena)
 {
     bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT;
     return (struct andiron_inner){
         .size = sizeof(struct andiron_inner),
         .method = e->method,
-        .target = e->target,
+        .target = andiron_str_of(andiron_printf(arena, "/fhir/%.*s", (int)e->url.len, e->url.data)),
         .body = has_body ? andiron_json_raw(e->resource) : e->body,
         .content_type = e->content_type,
         .if_match = e->if_match,
@@ -227,17 +228,14 @@ void entries_fail(struct andiron_request *req, struct entry *e, const struct and
     e->answer_is_outcome = true;
 }
 
-void entries_version(struct andiron_request *req, struct entry *e, int status,
-                     const struct resource_type *type, andiron_str id, uint64_t version,
-                     andiron_usec updated)
+void entries_version(struct entry *e, int status, const struct resource_type *type, andiron_str id,
+                     uint64_t version, andiron_usec updated)
 {
     e->status = status;
-    if (version > 0) {
-        e->etag = answer_etag(req, version);
-        e->last_modified = instant_text(req, updated);
-    }
-    if (e->verb != VERB_DELETE)
-        e->location = answer_url(req, BASE_FHIR, type, id, version);
+    e->written = type;
+    e->answer_id = id;
+    e->version = version;
+    e->updated = updated;
 }
 
 static void put_member(struct text *t, const char *name, andiron_str value)
@@ -250,7 +248,27 @@ static void put_member(struct text *t, const char *name, andiron_str value)
     text_json(t, value);
 }
 
-static void put_entry(struct text *t, const struct entry *e)
+/* Put together only here: for thousands of entries these would take more memory than the answer. */
+static void put_written(struct text *t, struct text *url, const struct entry *e,
+                        struct andiron_request *req)
+{
+    if (e->verb != VERB_DELETE) {
+        url->len = 0;
+        answer_add_url(url, req, BASE_FHIR, e->written, e->answer_id, e->version);
+        put_member(t, "location", text_view(url));
+    }
+    if (e->version == 0)
+        return;
+    TEXT_LIT(t, ",\"etag\":\"W/\\\"");
+    text_uint(t, e->version);
+    TEXT_LIT(t, "\\\"\",\"lastModified\":\"");
+    andiron_instant(e->updated, text_room(t, ANDIRON_INSTANT_LEN));
+    t->len += ANDIRON_INSTANT_LEN;
+    TEXT_LIT(t, "\"");
+}
+
+static void put_entry(struct text *t, struct text *url, const struct entry *e,
+                      struct andiron_request *req)
 {
     TEXT_LIT(t, "{");
     if (e->answer.len > 0 && !e->answer_is_outcome) {
@@ -261,6 +279,8 @@ static void put_entry(struct text *t, const struct entry *e)
     TEXT_LIT(t, "\"response\":{\"status\":\"");
     text_uint(t, (uint64_t)e->status);
     TEXT_LIT(t, "\"");
+    if (e->written != NULL)
+        put_written(t, url, e, req);
     put_member(t, "location", e->location);
     put_member(t, "etag", e->etag);
     put_member(t, "lastModified", e->last_modified);
@@ -290,15 +310,16 @@ static void count(const struct bundle *b)
     }
 }
 
-enum andiron_step entries_answer(struct andiron_request *req, struct bundle *b)
+andiron_str entries_compose(struct andiron_request *req, const struct bundle *b)
 {
-    struct text t;
+    struct text t, url;
     size_t size = 256;
 
     count(b);
     for (size_t i = 0; i < b->count; i++)
         size += 256 + b->entries[i].answer.len + b->entries[i].location.len;
     text_init(&t, andiron_request_arena(req), size);
+    text_init(&url, andiron_request_arena(req), 256);
     TEXT_LIT(&t, "{\"resourceType\":\"Bundle\",\"type\":\"");
     if (b->is_transaction)
         TEXT_LIT(&t, "transaction-response\"");
@@ -309,10 +330,10 @@ enum andiron_step entries_answer(struct andiron_request *req, struct bundle *b)
             TEXT_LIT(&t, ",\"entry\":[");
         else
             TEXT_LIT(&t, ",");
-        put_entry(&t, &b->entries[i]);
+        put_entry(&t, &url, &b->entries[i], req);
     }
     if (b->count > 0)
         TEXT_LIT(&t, "]");
     TEXT_LIT(&t, "}");
-    return answer_json(req, &b->wanted, 200, text_view(&t));
+    return text_view(&t);
 }

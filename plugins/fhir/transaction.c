@@ -39,7 +39,29 @@ enum andiron_step transaction_fail_at(struct andiron_request *req, const struct 
 
 /* ---- answer ----------------------------------------------------------------------------------- */
 
+enum andiron_step transaction_work(struct transaction *t, void (*work)(void *state),
+                                   andiron_step_fn then)
+{
+    if (t->is_large)
+        return andiron_offload(t->req, work, then, t);
+    work(t);
+    return then(t->req, t);
+}
+
 static enum andiron_step run_others(struct andiron_request *req, struct transaction *t);
+
+static void compose_answer(void *state)
+{
+    struct transaction *t = state;
+    if (t->answer.data == NULL)
+        t->answer = entries_compose(t->req, t->bundle);
+}
+
+static enum andiron_step send_answer(struct andiron_request *req, void *state)
+{
+    const struct transaction *t = state;
+    return answer_json(req, &t->bundle->wanted, 200, t->answer);
+}
 
 static enum andiron_step other_done(struct andiron_request *req, void *state)
 {
@@ -54,8 +76,9 @@ static enum andiron_step run_others(struct andiron_request *req, struct transact
     while (t->at < t->order_count && t->order[t->at]->status != 0)
         t->at++;
     if (t->at == t->order_count)
-        return entries_answer(req, t->bundle);
-    struct andiron_inner inner = entries_inner(t->bundle, t->order[t->at]);
+        return transaction_work(t, compose_answer, send_answer);
+    struct andiron_inner inner =
+        entries_inner(t->bundle, t->order[t->at], andiron_request_arena(req));
     return andiron_request_run(req, &inner, &t->sub, other_done, t);
 }
 
@@ -74,6 +97,23 @@ static void tell_owner(struct andiron_request *req, const struct item *item, and
     hooks->stored(item->type->hooks_self, req, item->id, resource);
 }
 
+/* It exists already; the transaction did not touch it. */
+static bool is_skipped(const struct andiron_write *w)
+{
+    return w->if_none_exist && !w->created;
+}
+
+static void tell_owners(struct andiron_request *req, struct transaction *t)
+{
+    for (size_t i = 0; i < t->commit.count; i++) {
+        const struct andiron_write *w = &t->commit.writes[i];
+        const struct item *item =
+            t->item_of[i] < t->item_count ? &t->items[t->item_of[i]] : NULL; /* or a guard */
+        if (item != NULL && !item->left && !is_skipped(w))
+            tell_owner(req, item, w->remove ? (andiron_str){ NULL, 0 } : w->body);
+    }
+}
+
 static void answer_item(struct andiron_request *req, struct transaction *t, struct item *item,
                         size_t place)
 {
@@ -85,29 +125,46 @@ static void answer_item(struct andiron_request *req, struct transaction *t, stru
     }
     if (place == NOWHERE) {
         const struct andiron_row *row = &t->befores.rows[item->before];
-        entries_version(req, e, 200, item->type, item->id, row->ref.version, row->updated);
+        entries_version(e, 200, item->type, item->id, row->ref.version, row->updated);
         if (t->bundle->wanted.give == RETURN_REPRESENTATION)
             e->answer = answer_text(t->fhir, req, item->type, BASE_FHIR, row->body);
         return;
     }
     const struct andiron_write *w = &t->commit.writes[place];
     int status = w->remove ? 204 : w->created ? 201 : 200;
-    bool skipped = w->if_none_exist && !w->created;
-    entries_version(req, e, status, item->type, w->ref.id, w->ref.version, w->updated);
-    if (skipped)
-        return; /* it exists already; the transaction did not touch it */
-    tell_owner(req, item, w->remove ? (andiron_str){ NULL, 0 } : w->body);
-    if (!w->remove && t->bundle->wanted.give == RETURN_REPRESENTATION)
+    entries_version(e, status, item->type, w->ref.id, w->ref.version, w->updated);
+    if (!w->remove && !is_skipped(w) && t->bundle->wanted.give == RETURN_REPRESENTATION)
         e->answer = answer_text(t->fhir, req, item->type, BASE_FHIR, w->body);
+}
+
+static void make_answers(void *state)
+{
+    struct transaction *t = state;
+    bool all = true;
+
+    for (size_t i = 0; i < t->item_count; i++)
+        if (!t->items[i].left)
+            answer_item(t->req, t, &t->items[i], t->places[i]);
+    for (size_t i = 0; i < t->order_count; i++)
+        all &= t->order[i]->status != 0;
+    if (all)
+        compose_answer(t);
+}
+
+static enum andiron_step answers_made(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+    if (t->answer.data != NULL)
+        return send_answer(req, t);
+    t->at = 0;
+    return run_others(req, t);
 }
 
 static enum andiron_step answer_items(struct andiron_request *req, struct transaction *t)
 {
-    for (size_t i = 0; i < t->item_count; i++)
-        if (!t->items[i].left)
-            answer_item(req, t, &t->items[i], t->places[i]);
-    t->at = 0;
-    return run_others(req, t);
+    if (t->has_owners)
+        tell_owners(req, t);
+    return transaction_work(t, make_answers, answers_made);
 }
 
 /* ---- commit ------------------------------------------------------------------------------------ */
@@ -126,23 +183,23 @@ int transaction_version_needed(struct andiron_error *err)
                              "an update must name the version it changes");
 }
 
-static enum andiron_step commit(struct andiron_request *req, struct transaction *t);
+static void fill_commit(void *state);
+static enum andiron_step submit(struct andiron_request *req, void *state);
 
 /* A batch goes on without the entry that failed; after some of them each runs by itself. */
-static enum andiron_step commit_without(struct andiron_request *req, struct transaction *t)
+static enum andiron_step commit_without(struct transaction *t)
 {
     bool known = t->commit.failed < t->commit.count && ++t->tries < TRIES;
 
     for (size_t i = 0; i < t->item_count; i++)
         if (!known || i == t->item_of[t->commit.failed])
             transaction_leave(&t->items[i]);
-    return commit(req, t);
+    return transaction_work(t, fill_commit, submit);
 }
 
 bool transaction_tries_again(struct transaction *t)
 {
-    bool small = andiron_request_body(t->req).len <= FHIR_OFFLOAD_ABOVE;
-    return ++t->tries < (small ? TRIES_SMALL : TRIES);
+    return ++t->tries < (t->is_large ? TRIES : TRIES_SMALL);
 }
 
 static enum andiron_step busy(struct andiron_request *req, const struct entry *e)
@@ -171,7 +228,7 @@ static enum andiron_step committed(struct andiron_request *req, void *state)
     if (err->code == ANDIRON_OK)
         return answer_items(req, t);
     if (!t->bundle->is_transaction)
-        return commit_without(req, t);
+        return commit_without(t);
     if (t->commit.failed >= t->commit.count)
         return andiron_fail_with(req, err);
     if (t->item_of[t->commit.failed] >= t->item_count)
@@ -262,17 +319,6 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
     }
 }
 
-/* Whether what was stored is looked at once more: it would stay in memory for all entries at once. */
-static bool needs_bodies(const struct transaction *t)
-{
-    if (t->bundle->wanted.give == RETURN_REPRESENTATION)
-        return true;
-    for (size_t i = 0; i < t->item_count; i++)
-        if (t->items[i].type->hooks != NULL)
-            return true;
-    return false;
-}
-
 /* Terms of a write that has none of its own; see `later` of struct preparing. */
 static int make_terms(void *state, size_t which, struct andiron_arena *arena,
                       const struct andiron_term **ret_terms, size_t *ret_count,
@@ -286,17 +332,23 @@ static int make_terms(void *state, size_t which, struct andiron_arena *arena,
     return prepare_terms(&item->preparing, arena, ret_terms, ret_count, err);
 }
 
-static enum andiron_step commit(struct andiron_request *req, struct transaction *t)
+static void fill_commit(void *state)
 {
-    struct andiron_arena *arena = andiron_request_arena(req);
+    struct transaction *t = state;
+    struct andiron_arena *arena = andiron_request_arena(t->req);
     size_t most = t->item_count + t->reference_count, count = 0;
     struct andiron_write *writes = andiron_alloc(arena, (most + 1) * sizeof(writes[0]));
 
+    /* What is looked at once more stays in memory for all entries at once. */
+    bool shows = t->bundle->wanted.give == RETURN_REPRESENTATION;
+
+    t->has_owners = false;
     t->places = andiron_alloc(arena, (t->item_count + 1) * sizeof(t->places[0]));
     t->item_of = andiron_alloc(arena, (most + 1) * sizeof(t->item_of[0]));
     for (size_t i = 0; i < t->item_count; i++) {
         struct item *item = &t->items[i];
         t->places[i] = NOWHERE;
+        t->has_owners |= item->type->hooks != NULL;
         if (item->preparing.same || item->left)
             continue;
         t->places[i] = count;
@@ -312,9 +364,15 @@ static enum andiron_step commit(struct andiron_request *req, struct transaction 
     t->commit = (struct andiron_commit){ .writes = writes,
                                          .count = count,
                                          .check_references = t->fhir->config->referential_integrity,
-                                         .bodies_are_brief = !needs_bodies(t) };
+                                         .bodies_are_brief = !t->has_owners && !shows };
     t->maker = (struct andiron_term_maker){ make_terms, t };
-    if (count == 0)
+}
+
+static enum andiron_step submit(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
+    if (t->commit.count == 0)
         return answer_items(req, t);
     if (t->later)
         return t->fhir->store->commit_making(t->fhir->store_self, req, &t->commit, &t->maker,
@@ -333,14 +391,13 @@ static enum andiron_access access_of(const struct entry *e)
     return accesses[e->verb]; /* items are writes */
 }
 
-/* What became of an item; -1: the transaction has been failed. */
-static int item_prepared(struct andiron_request *req, struct transaction *t, struct item *item)
+/* What became of an item. -1 and t->error. */
+static int item_prepared(struct transaction *t, struct item *item)
 {
     const struct issues *issues = &item->preparing.issues;
-    struct andiron_error err;
 
     if (issues->count > 0 && !t->bundle->is_transaction) {
-        entries_fail(req, item->entry, issues->list, issues->count);
+        entries_fail(t->req, item->entry, issues->list, issues->count);
         transaction_leave(item);
         return 0;
     }
@@ -348,31 +405,9 @@ static int item_prepared(struct andiron_request *req, struct transaction *t, str
         issues_add_error(&t->issues, &issues->list[i]);
     if (issues->count > 0 || item->preparing.same || item->judged == NULL ||
         access_result(t->fhir, item->judged, item->type, item->id, access_of(item->entry),
-                      item->preparing.terms, item->preparing.term_count, &err) == 0)
+                      item->preparing.terms, item->preparing.term_count, &t->error) == 0)
         return 0;
-    (void)transaction_fail_at(req, item->entry, &err);
     return -1;
-}
-
-static enum andiron_step prepared(struct andiron_request *req, void *state)
-{
-    struct transaction *t = state;
-
-    for (size_t i = 0; i < t->item_count; i++)
-        if (!t->items[i].left && t->items[i].entry->verb != VERB_DELETE &&
-            item_prepared(req, t, &t->items[i]) != 0)
-            return ANDIRON_DONE;
-    if (t->issues.count > 0)
-        return prepare_fail(req, &t->issues);
-    return commit(req, t);
-}
-
-static void prepare_items(void *state)
-{
-    struct transaction *t = state;
-    for (size_t i = 0; i < t->item_count; i++)
-        if (t->items[i].entry->verb != VERB_DELETE && !t->items[i].left)
-            prepare(&t->items[i].preparing);
 }
 
 static void plan_item(struct transaction *t, size_t index, bool is_system)
@@ -380,7 +415,6 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
     struct item *item = &t->items[index];
     struct entry *e = item->entry;
     const struct andiron_row *row = item->before != NOWHERE ? &t->befores.rows[item->before] : NULL;
-    struct andiron_arena *arena = andiron_request_arena(t->req);
 
     item->rewrites = (struct rewrites){ .map = t->map,
                                         .base = rewrite_base(e->full_url),
@@ -404,8 +438,6 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         .write = index,
         .later = t->later && item->judged == NULL, /* who is narrowed is judged by the terms */
     };
-    item->preparing.issues.root =
-        andiron_str_of(andiron_printf(arena, "Bundle.entry[%zu].resource", e->index));
 }
 
 /* Whether drafts and terms are made one at a time, when they are stored. */
@@ -415,8 +447,7 @@ static bool makes_later(const struct transaction *t)
 
     if (store->size <
             offsetof(struct andiron_store, commit_making) + sizeof(store->commit_making) ||
-        store->commit_making == NULL || t->fhir->config->referential_integrity ||
-        andiron_request_body(t->req).len <= FHIR_OFFLOAD_ABOVE)
+        store->commit_making == NULL || t->fhir->config->referential_integrity || !t->is_large)
         return false;
     for (size_t i = 0; i < t->item_count; i++)
         if (t->items[i].is_conditional && !t->items[i].left)
@@ -455,36 +486,82 @@ static int check_before(const struct transaction *t, const struct item *item,
     return transaction_demands_version(t, item) ? transaction_version_needed(err) : 0;
 }
 
+/* Whether the item can be done, and how. -1 and t->error. */
+static int ready_item(struct transaction *t, size_t index, bool is_system)
+{
+    struct item *item = &t->items[index];
+
+    if (item->before != NOWHERE && check_tags(t, item, &t->error) != 0) {
+        if (t->bundle->is_transaction)
+            return -1;
+        transaction_leave(item);
+        return 0;
+    }
+    if (item->entry->verb == VERB_DELETE) {
+        item->preparing.same = item->is_void || (item->before != NOWHERE && !is_live(t, item)) ||
+                               (item->seen.is_bound && item->seen.version == 0);
+        return 0;
+    }
+    if (check_before(t, item, &t->error) != 0)
+        return -1;
+    plan_item(t, index, is_system);
+    return 0;
+}
+
+static void prepare_items(void *state)
+{
+    struct transaction *t = state;
+    bool is_system = andiron_request_principal(t->req)->kind == ANDIRON_SYSTEM;
+
+    t->later = makes_later(t);
+    t->failed = NULL;
+    for (size_t i = 0; i < t->item_count; i++) {
+        struct item *item = &t->items[i];
+        if (!item->left && ready_item(t, i, is_system) != 0) {
+            t->failed = item->entry;
+            return;
+        }
+    }
+    for (size_t i = 0; i < t->item_count; i++) {
+        struct item *item = &t->items[i];
+        if (item->entry->verb == VERB_DELETE || item->left)
+            continue;
+        char root[64]; /* goes into each issue as it is added */
+        int len = snprintf(root, sizeof(root), "Bundle.entry[%zu].resource", item->entry->index);
+        item->preparing.issues.root = (andiron_str){ root, (size_t)len };
+        prepare(&item->preparing);
+        item->preparing.issues.root = (andiron_str){ NULL, 0 };
+        if (item_prepared(t, item) != 0) {
+            t->failed = item->entry;
+            return;
+        }
+    }
+    if (t->issues.count == 0)
+        fill_commit(t);
+}
+
+static enum andiron_step prepared(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
+    if (t->failed != NULL)
+        return transaction_fail_at(req, t->failed, &t->error);
+    if (t->issues.count > 0)
+        return prepare_fail(req, &t->issues);
+    return submit(req, t);
+}
+
 static enum andiron_step befores_read(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
-    bool is_system = andiron_request_principal(req)->kind == ANDIRON_SYSTEM;
-    bool slow = andiron_request_body(req).len > FHIR_OFFLOAD_ABOVE;
-    struct andiron_error err;
+    bool slow = t->is_large;
 
     if (t->befores.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &t->befores.error);
-    t->later = makes_later(t);
-    for (size_t i = 0; i < t->item_count; i++) {
-        struct item *item = &t->items[i];
-        if (item->left)
-            continue;
-        if (item->before != NOWHERE && check_tags(t, item, &err) != 0) {
-            if (t->bundle->is_transaction)
-                return transaction_fail_at(req, item->entry, &err);
-            transaction_leave(item);
-            continue;
-        }
-        if (item->entry->verb == VERB_DELETE) {
-            item->preparing.same = item->is_void ||
-                                   (item->before != NOWHERE && !is_live(t, item)) ||
-                                   (item->seen.is_bound && item->seen.version == 0);
-            continue;
-        }
-        if (check_before(t, item, &err) != 0)
-            return transaction_fail_at(req, item->entry, &err);
-        plan_item(t, i, is_system);
-        slow |= item->preparing.patch_target.len > FHIR_OFFLOAD_ABOVE;
+    for (size_t i = 0; i < t->item_count && !slow; i++) {
+        const struct item *item = &t->items[i];
+        bool patches = item->entry->verb == VERB_PATCH && item->before != NOWHERE;
+        slow |= patches && t->befores.rows[item->before].body.len > FHIR_OFFLOAD_ABOVE;
         slow |= item->type->hooks != NULL && item->type->hooks->accept != NULL;
     }
     if (slow)
@@ -609,9 +686,10 @@ static enum andiron_step check_next(struct andiron_request *req, struct transact
     size_t end = t->bundle->is_transaction ? t->order_count : t->item_count;
     if (t->at == end || andiron_request_principal(req)->kind == ANDIRON_SYSTEM)
         return transaction_plan(req, t);
-    struct andiron_inner inner = entries_inner(t->bundle, t->order[t->at]);
+    t->checking = andiron_arena_new(0); /* thousands of them would not fit */
+    struct andiron_inner inner = entries_inner(t->bundle, t->order[t->at], t->checking);
     inner.check_only = true;
-    inner.arena = t->checking = andiron_arena_new(0); /* thousands of them would not fit */
+    inner.arena = t->checking;
     return andiron_request_run(req, &inner, &t->sub, checked, t);
 }
 
@@ -681,6 +759,24 @@ static void sort_entries(struct transaction *t, struct andiron_arena *arena)
     }
 }
 
+static void arrange(void *state)
+{
+    struct transaction *t = state;
+
+    sort_entries(t, andiron_request_arena(t->req));
+    for (size_t i = 0; i < t->item_count && t->bundle->is_transaction; i++)
+        check_entry(t, &t->items[i]);
+}
+
+static enum andiron_step arranged(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
+    if (t->issues.count > 0)
+        return prepare_fail(req, &t->issues);
+    return check_next(req, t);
+}
+
 enum andiron_step transaction_run(struct andiron_request *req, struct bundle *bundle)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
@@ -689,12 +785,8 @@ enum andiron_step transaction_run(struct andiron_request *req, struct bundle *bu
     t->bundle = bundle;
     t->fhir = bundle->fhir;
     t->req = req;
+    t->is_large = andiron_request_body(req).len > FHIR_OFFLOAD_ABOVE;
     andiron_at_release(arena, drop_checking, t);
     issues_init(&t->issues, arena, ANDIRON_STR("Bundle"));
-    sort_entries(t, arena);
-    for (size_t i = 0; i < t->item_count && bundle->is_transaction; i++)
-        check_entry(t, &t->items[i]);
-    if (t->issues.count > 0)
-        return prepare_fail(req, &t->issues);
-    return check_next(req, t);
+    return transaction_work(t, arrange, arranged);
 }

@@ -74,7 +74,12 @@ struct transaction {
     struct andiron_ref *refs;
     size_t ref_count;
     struct andiron_rows befores;
-    bool later; /* as in struct preparing */
+    bool is_large;              /* what looks at all entries runs on the pool */
+    bool later;                 /* as in struct preparing */
+    bool has_owners;            /* some items are of types whose owner is told of writes */
+    const struct entry *failed; /* what preparing an entry ended with, and error */
+    struct andiron_error error;
+    andiron_str answer; /* once it is composed */
     unsigned tries;
 
     struct andiron_commit commit;
@@ -85,6 +90,13 @@ struct transaction {
 
 /* Finds out all that depends on other entries and on the store, then goes on with the next. */
 enum andiron_step transaction_plan(struct andiron_request *req, struct transaction *t);
+
+/*
+ * Work on all entries, then the next step: of a large Bundle on the pool, since it would hold the
+ * loop for milliseconds. state is t.
+ */
+enum andiron_step transaction_work(struct transaction *t, void (*work)(void *state),
+                                   andiron_step_fn then);
 
 /* What comes after the plan. */
 enum andiron_step transaction_planned(struct andiron_request *req, void *state);

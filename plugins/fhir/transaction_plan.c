@@ -130,22 +130,13 @@ static void collect_references(struct transaction *t, const struct entry *e, and
     }
 }
 
-static void collect(void *state)
+static void collect(struct transaction *t)
 {
-    struct transaction *t = state;
     for (size_t i = 0; i < t->item_count; i++) {
         andiron_str raw = andiron_json_raw(t->items[i].entry->resource);
         if (raw.len > 0 && memchr(raw.data, '?', raw.len) != NULL)
             collect_references(t, t->items[i].entry, t->items[i].entry->resource);
     }
-}
-
-static enum andiron_step collected(struct andiron_request *req, void *state)
-{
-    struct transaction *t = state;
-    t->conditional = rewrite_map_new(andiron_request_arena(req), t->reference_count);
-    t->at = 0;
-    return find_references(req, t);
 }
 
 /* ---- plan: ids, and what entries call each other --------------------------------------------------------- */
@@ -244,21 +235,29 @@ static void conditions(struct transaction *t, struct item *item)
 }
 
 /* All ids are known: what entries call each other, and what refers to others by search. */
-static enum andiron_step name_items(struct andiron_request *req, struct transaction *t)
+static void name_items(void *state)
 {
-    t->map = rewrite_map_new(andiron_request_arena(req), t->item_count);
-    t->identities = rewrite_map_new(andiron_request_arena(req), t->item_count);
+    struct transaction *t = state;
+    struct andiron_arena *arena = andiron_request_arena(t->req);
+
+    t->map = rewrite_map_new(arena, t->item_count);
+    t->identities = rewrite_map_new(arena, t->item_count);
     for (size_t i = 0; i < t->item_count; i++)
         if (!t->items[i].left && !t->items[i].is_void)
             enter(t, i);
+    if (t->issues.count == 0 && t->bundle->is_transaction) /* those of a batch are strangers */
+        collect(t);
+}
+
+static enum andiron_step items_named(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
     if (t->issues.count > 0)
         return prepare_fail(req, &t->issues);
-    if (!t->bundle->is_transaction) /* entries of a batch do not know each other */
-        return collected(req, t);
-    if (andiron_request_body(req).len > FHIR_OFFLOAD_ABOVE)
-        return andiron_offload(req, collect, collected, t);
-    collect(t);
-    return collected(req, t);
+    t->conditional = rewrite_map_new(andiron_request_arena(req), t->reference_count);
+    t->at = 0;
+    return find_references(req, t);
 }
 
 /* ---- what criteria match --------------------------------------------------------------------------------- */
@@ -324,7 +323,7 @@ static enum andiron_step find_matches(struct andiron_request *req, void *state)
     while (t->at < t->item_count && (t->items[t->at].left || !t->items[t->at].by_criteria))
         t->at++;
     if (t->at == t->item_count)
-        return name_items(req, t);
+        return transaction_work(t, name_items, items_named);
     struct item *item = &t->items[t->at];
     struct criteria *c = item->criteria;
     c->found = (struct andiron_rows){ .count = 0 };
@@ -355,8 +354,10 @@ static void begin_item(struct item *item)
     };
 }
 
-enum andiron_step transaction_plan(struct andiron_request *req, struct transaction *t)
+static void plan_items(void *state)
 {
+    struct transaction *t = state;
+
     t->issues.count = 0;
     t->reference_count = 0;
     for (size_t i = 0; i < t->item_count; i++) {
@@ -366,8 +367,20 @@ enum andiron_step transaction_plan(struct andiron_request *req, struct transacti
         choose_id(t, &t->items[i]);
         conditions(t, &t->items[i]);
     }
+}
+
+static enum andiron_step items_planned(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+
     if (t->issues.count > 0)
         return prepare_fail(req, &t->issues);
     t->at = 0;
     return ask_conditions(req, t);
+}
+
+enum andiron_step transaction_plan(struct andiron_request *req, struct transaction *t)
+{
+    (void)req;
+    return transaction_work(t, plan_items, items_planned);
 }

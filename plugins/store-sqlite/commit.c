@@ -16,6 +16,8 @@
 #include "search.h"
 #include "watch.h"
 
+enum { OWN_OF_ONE = 1024 /* bytes, about: items and keys of a single write */ };
+
 /* What one write applies to. */
 struct item {
     struct andiron_ref given;    /* as the caller had it, for a second run */
@@ -30,7 +32,8 @@ struct item {
 struct commit_job {
     struct job job;
     struct store *store;
-    struct andiron_arena *arena;
+    struct andiron_arena *arena; /* of results */
+    struct andiron_arena *own;   /* of what ends with the commit; or NULL */
     struct andiron_commit *commit;
     struct item *items;
     const struct andiron_write **sorted; /* those that write, by type and id; for count > 1 */
@@ -90,7 +93,7 @@ static const struct andiron_write *write_to(const struct commit_job *c,
 static void sort_writes(struct commit_job *c)
 {
     if (c->sorted == NULL)
-        c->sorted = andiron_alloc(c->arena, c->commit->count * sizeof(c->sorted[0]));
+        c->sorted = andiron_alloc(c->own, c->commit->count * sizeof(c->sorted[0]));
     c->sorted_count = 0;
     for (size_t i = 0; i < c->commit->count; i++) {
         if (!c->items[i].skip && c->commit->writes[i].ref.id.len != 0)
@@ -208,7 +211,7 @@ static int locate(struct writer *w, struct commit_job *c, struct item *item,
         andiron_str keys = db_str(s, 6);
         item->updated = sqlite3_column_int64(s, 3);
         if (keys.len != 0)
-            item->old_keys = (andiron_str){ andiron_copy(c->arena, keys), keys.len };
+            item->old_keys = (andiron_str){ andiron_copy(c->own, keys), keys.len };
     }
     sqlite3_reset(s);
     if (found == 0)
@@ -553,6 +556,19 @@ static void done(struct writer *w, struct job *job)
     store_count(v.store->metrics.resources, written);
 }
 
+static void drop_own(void *arg)
+{
+    struct commit_job *c = arg;
+
+    andiron_arena_free(c->own);
+    c->own = NULL;
+}
+
+void commit_over(struct job *job)
+{
+    drop_own(job);
+}
+
 struct job *commit_job(struct store *store, struct db *db, struct andiron_arena *arena,
                        struct andiron_commit *commit, const struct andiron_term_maker *maker)
 {
@@ -565,8 +581,10 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->store = store;
     c->arena = arena;
     c->commit = commit;
-    c->pack = pack_new(store, arena, commit, maker);
-    c->items = andiron_alloc(arena, (commit->count + 1) * sizeof(c->items[0]));
+    c->own = andiron_arena_new(commit->count > 1 ? 0 : OWN_OF_ONE);
+    andiron_at_release(arena, drop_own, c);
+    c->pack = pack_new(store, c->own, commit, maker);
+    c->items = andiron_alloc(c->own, (commit->count + 1) * sizeof(c->items[0]));
     for (size_t i = 0; i < commit->count; i++)
         c->items[i].given = commit->writes[i].ref;
     c->stamps_late = commit->bodies_are_brief && !commit->check_references;
