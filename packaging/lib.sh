@@ -50,6 +50,6 @@ copy_tree() {
     if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
         git ls-files -z --cached --others --exclude-standard | tar --null -T - --ignore-failed-read -c | tar -x -C "$1"
     else
-        tar -c --exclude=./build --exclude=./dist --exclude=node_modules . | tar -x -C "$1"
+        tar -c --exclude=./.git --exclude=./build --exclude=./dist --exclude=node_modules . | tar -x -C "$1"
     fi
 }

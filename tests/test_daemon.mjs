@@ -386,6 +386,18 @@ test('as root it becomes the owner of state-dir, gains nothing and dumps no core
   await until(async () => { await call('GET', server.base + '/hello'); return logged(server, 'http.request').length > 0; });
 });
 
+test('a module where nothing may be executed is refused with the remedy', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
+  const at = await prepare({ hello: {} });
+  t.after(() => fs.rmSync(at.dir, { recursive: true }));
+  const folder = path.join(at.dir, 'noexec');
+  fs.mkdirSync(folder);
+  const script = 'mount -t tmpfs -o noexec none "$1" || exit 99; cp "$2" "$1/"; exec "$3" -c "$4" -o core.module-path="$1" check-config';
+  const checked = spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', folder, path.join(fixtures, 'hello.so'), bin, at.etc], { encoding: 'utf8' });
+  if (checked.error || checked.status === 99 || /unshare/.test(checked.stderr)) return t.skip('may not mount');
+  assert.equal(checked.status, 78);
+  assert.match(checked.stdout, /hello\.so may not be executed here: .*ExecPaths=/);
+});
+
 test('a user that does not exist is a configuration error', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
   const at = await prepare({}, { core: { user: 'no-such-user' } });
   t.after(() => fs.rmSync(at.dir, { recursive: true }));
