@@ -49,6 +49,36 @@ int in_filter(struct compiling *c, const struct operand *o, andiron_str value,
     return 0;
 }
 
+#define MIME_SYSTEM "urn:ietf:bcp:13"
+
+/* "image", "text/xml": the type and its subtypes, the subtype and its parameters (RFC 2045, 5.1). */
+static int media_filter(struct compiling *c, const struct operand *o, andiron_str type,
+                        const struct andiron_filter **ret)
+{
+    bool has_subtype = memchr(type.data, '/', type.len) != NULL;
+    struct list any = { NULL };
+
+    if (o->modifier == MODIFIER_ABOVE)
+        return compile_fail(c,
+                            "%s:above: nothing is above a MIME type; :below=image finds all "
+                            "images",
+                            o->param->code);
+    add_token(c, o, &any, ANDIRON_STR(MIME_SYSTEM), type);
+    struct andiron_filter *f = filter_term(c, o, ANDIRON_TERM_TOKEN, ANDIRON_CMP_STARTS);
+    f->term.system = ANDIRON_STR(MIME_SYSTEM);
+    f->term.text = andiron_str_of(
+        andiron_printf(c->arena, "%.*s%c", (int)type.len, type.data, has_subtype ? ';' : '/'));
+    list_add(c, &any, f);
+    *ret = filter_of(c, ANDIRON_FILTER_OR, &any);
+    return 0;
+}
+
+/* DocumentReference has R4's only parameter for MIME types, whose system nobody writes. */
+static bool is_media_param(const struct operand *o)
+{
+    return strcmp(o->param->code, "contenttype") == 0;
+}
+
 int subsumption_filter(struct compiling *c, const struct operand *o, andiron_str value,
                        const struct andiron_filter **ret)
 {
@@ -58,7 +88,12 @@ int subsumption_filter(struct compiling *c, const struct operand *o, andiron_str
     struct document *document;
     andiron_str parts[2];
 
-    if (value_split(c, value, parts, 2) != 2 || parts[0].len == 0 || parts[1].len == 0)
+    size_t count = value_split(c, value, parts, 2);
+    if (count == 1 && parts[0].len > 0 && is_media_param(o))
+        return media_filter(c, o, parts[0], ret);
+    if (count == 2 && parts[1].len > 0 && andiron_str_eq(parts[0], ANDIRON_STR(MIME_SYSTEM)))
+        return media_filter(c, o, parts[1], ret);
+    if (count != 2 || parts[0].len == 0 || parts[1].len == 0)
         return compile_fail(c, "%s:%s must be \"system|code\", not \"%.*s\"", o->param->code,
                             is_above ? "above" : "below", SHOWN(value));
     add_type(c, "CodeSystem");
@@ -69,7 +104,7 @@ int subsumption_filter(struct compiling *c, const struct operand *o, andiron_str
         return 0;
     }
     andiron_str *codes = andiron_alloc(c->arena, (max + 1) * sizeof(codes[0]));
-    size_t count = hierarchy_walk(document->hierarchy, c->arena, parts[1], is_above, codes, max);
+    count = hierarchy_walk(document->hierarchy, c->arena, parts[1], is_above, codes, max);
     if (count > max)
         return compile_fail(c, "more than %zu codes are %s \"%.*s\"", max,
                             is_above ? "above" : "below", SHOWN(value));

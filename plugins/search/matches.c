@@ -118,6 +118,8 @@ static bool token_compares(enum andiron_compare compare, const struct andiron_te
     if (compare == ANDIRON_CMP_SYSTEM)
         return andiron_str_eq(t->system, q->system);
     bool is_same_system = q->system.data == NULL || andiron_str_eq(t->system, q->system);
+    if (compare == ANDIRON_CMP_STARTS)
+        return is_same_system && starts(t->text, q->text);
     return is_same_system && andiron_str_eq(t->text, q->text) &&
            (!is_of_type || andiron_str_eq(t->exact, q->exact));
 }

@@ -235,6 +235,12 @@ static void uris_have_above_and_below(void **state)
         { "ValueSet", "url=http://x/a", "url:uri:eq'http://x/a'" },
         { "ValueSet", "url:below=http://x/", "url:uri:below'http://x'" },
         { "ValueSet", "url:above=http://x/a", "url:uri:above'http://x/a'" },
+        { "DocumentReference", "contenttype:below=image",
+          "(or contenttype:token:eq[urn:ietf:bcp:13|]'image' "
+          "contenttype:token:starts[urn:ietf:bcp:13|]'image/')" },
+        { "DocumentReference", "contenttype:below=urn:ietf:bcp:13%7Ctext/xml",
+          "(or contenttype:token:eq[urn:ietf:bcp:13|]'text/xml' "
+          "contenttype:token:starts[urn:ietf:bcp:13|]'text/xml;')" },
         { "ValueSet", "_profile=http://x%7C1", "_profile:uri:eq'http://x|1'" },
     };
     (void)state;

@@ -44,7 +44,7 @@ function ofTypeOf(v, r) {
     [escape(v.data.system ?? 'http://example.org/none'), code, value]]).join('|')];
 }
 
-function tokenOf(v, r, { isPart = false } = {}) {
+function tokenOf(v, r, { isPart = false, code: param } = {}) {
   const tokens = tokensOf(v), t = tokens.length ? r.pick(tokens) : {};
   const code = t.code === undefined ? undefined : escape(t.code);
   const not = r.chance(0.3) && !isPart ? 'not' : '';
@@ -53,6 +53,8 @@ function tokenOf(v, r, { isPart = false } = {}) {
     const c = v.data.type.coding?.[0];
     return !isPart && v.data.value && c?.code ? ['of-type', `${escape(c.system ?? '')}|${escape(c.code)}|${escape(v.data.value)}${r.chance(0.2) ? 'x' : ''}`] : undefined;
   };
+  const media = param === 'contenttype' && t.code ? escape(t.code.split(';')[0]) : undefined;
+  if (media && r.chance(0.6)) return ['below', r.pick([media, media.split('/')[0], `${media}x`, `${media.split('/')[0]}x`])];
   const way = r.pick([
     () => code && [not, code],
     () => code && piped(v) && [not, `${escape(t.system ?? '')}|${code}`],

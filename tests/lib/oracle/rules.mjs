@@ -226,6 +226,7 @@ export function valueMatches(kind, modifier, text, v, options) {
     case 'string': return stringMatches(modifier, text, v, options);
     case 'token':
       if (modifier === 'text') return textsOf(v).some((s) => matchesText(s, unescape(text)));
+      if (modifier === 'below') return tokensOf(v).some((t) => t.system === 'urn:ietf:bcp:13' && (t.code === unescape(text) || t.code?.startsWith(unescape(text) + (text.includes('/') ? ';' : '/'))));
       return modifier === 'of-type' ? ofTypeMatches(text, v) : tokenMatches(text, tokensOf(v));
     case 'reference': return referenceMatches(modifier, text, v, options);
     case 'uri': return (modifier === undefined && options.code === 'url' && urlAndVersion(text, v, options.version)) || uriMatches(modifier, text, v);
