@@ -1,9 +1,10 @@
 /*
- * How fast JSON is parsed and written, and FHIR resources are validated, beside jansson.
+ * How fast JSON is parsed and written, FHIR resources are validated and their index terms made, beside
+ * jansson.
  *
  *     bench-json FOLDER [MAX-BYTES]      all *.json files of the folder up to that size
  *
- * "validate" is what validation adds to a parse: it is measured over texts parsed before.
+ * "validate" and "index terms" are what these add to a parse: measured over texts parsed before.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <andiron/json.h>
 
 #include "base/arena.h"
+#include "common/fhir/extract.h"
+#include "common/fhir/types.h"
 #include "common/fhir/validate.h"
 
 enum { ROUNDS = 5 };
@@ -112,27 +115,46 @@ static void validate(andiron_json root)
     arena_free(arena);
 }
 
+static void extract(andiron_json root)
+{
+    const struct fhir_extract_options options = { .has_text = true, .max_terms = 1000000 };
+    int type = fhir_type(andiron_json_str(andiron_json_get(root, "resourceType")));
+    const struct andiron_term *terms;
+    size_t count;
+    if (type < 0)
+        return;
+    struct andiron_arena *arena = arena_new();
+    struct fhir_extract_root program = fhir_extract_r4(type);
+    if (fhir_extract(arena, &options, &program, root, &terms, &count, NULL) != 0)
+        abort();
+    arena_free(arena);
+}
+
 static void print_rate(const char *what, const struct texts *texts, double best)
 {
     printf("%-18s %6.0f MB/s  %7.2f us each\n", what, (double)texts->bytes / 1e6 / best,
            best / (double)texts->count * 1e6);
 }
 
-static void measure_validation(struct andiron_arena *arena, struct texts *texts)
+static void parse_all(struct andiron_arena *arena, struct texts *texts)
 {
-    double best = 1e9;
     texts->parsed = andiron_alloc(arena, texts->count * sizeof(andiron_json));
     for (size_t i = 0; i < texts->count; i++)
         if (andiron_json_parse(arena, texts->at[i], &texts->parsed[i], NULL) != 0)
             abort();
+}
+
+static void measure_parsed(const char *what, void (*run)(andiron_json), const struct texts *texts)
+{
+    double best = 1e9;
     for (int round = 0; round < ROUNDS; round++) {
         double begun = cpu_seconds();
         for (size_t i = 0; i < texts->count; i++)
-            validate(texts->parsed[i]);
+            run(texts->parsed[i]);
         double taken = cpu_seconds() - begun;
         best = taken < best ? taken : best;
     }
-    print_rate("validate", texts, best);
+    print_rate(what, texts, best);
 }
 
 static void measure(const char *what, void (*run)(andiron_str), const struct texts *texts)
@@ -162,7 +184,9 @@ int main(int argc, char **argv)
         measure("parse", parse, &texts);
         measure("parse and write", parse_and_write, &texts);
         measure("parse, jansson", parse_by_jansson, &texts);
-        measure_validation(arena, &texts);
+        parse_all(arena, &texts);
+        measure_parsed("validate", validate, &texts);
+        measure_parsed("index terms", extract, &texts);
     }
     arena_free(arena);
     return 0;
