@@ -111,3 +111,14 @@ test('docs/write-a-policy-engine.md does what it says, block by block', () => {
   assert.match(r.text, /ok {4}policy: match\n[^]*0 failed, 0 warnings/);
   assert.match(r.stdout, /"type":"searchset"[^]*$/);
 });
+
+test('the reference manual has every public function with its words', () => {
+  const folder = path.join(process.env.ANDIRON_BUILD, 'reference');
+  const index = fs.readFileSync(path.join(folder, 'index.md'), 'utf8');
+  const functions = run(`${source}/tests/abi/interface ${source} functions`).stdout.trim().split('\n');
+  assert.ok(functions.length > 100);
+  for (const name of functions) assert.ok(index.includes(`\`${name}()\``), name);
+  const policy = fs.readFileSync(path.join(folder, 'policy.md'), 'utf8');
+  assert.match(policy, /## struct andiron_policy_engine\n[^]*Cheaper engines are asked first/);
+  assert.match(policy, /A value of the request object by dotted path[^]*```c\nANDIRON_API andiron_json andiron_policy_input/);
+});
