@@ -221,6 +221,23 @@ test('entries of a large transaction are found by what they refer to, twice over
   }
 });
 
+test('entries that have nothing to write keep their answers, in either length of answer', async () => {
+  for (const prefer of ['return=minimal', 'return=representation']) {
+    const tag = prefer.slice(7, 10);
+    assert.equal((await fhir('PUT', `Patient/gone-${tag}`, { resourceType: 'Patient', id: `gone-${tag}` })).status, 201);
+    assert.equal((await fhir('DELETE', `Patient/gone-${tag}`)).status, 204);
+    assert.equal((await fhir('PUT', `Patient/there-${tag}`, { resourceType: 'Patient', id: `there-${tag}`, identifier: [{ system: 'http://skip', value: tag }] })).status, 201);
+    const deletions = [{ request: { method: 'DELETE', url: `Patient/gone-${tag}` } }, { request: { method: 'DELETE', url: `Patient/never-${tag}` } }];
+    const made = { resource: { resourceType: 'Patient', id: `made-${tag}` }, request: { method: 'PUT', url: `Patient/made-${tag}` } };
+    let r = await transaction([...deletions, made], { prefer });
+    assert.equal(r.status, 200, r.text);
+    assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.response.etag, e.response.location === undefined]), [['204', 'W/"2"', true], ['204', undefined, true], ['201', 'W/"1"', false]]);
+    r = await transaction([{ resource: { resourceType: 'Patient' }, request: { method: 'POST', url: 'Patient', ifNoneExist: `identifier=http://skip|${tag}` } }, { ...made, request: { method: 'PUT', url: `Patient/made-${tag}` } }], { prefer });
+    assert.equal(r.status, 200, r.text);
+    assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.response.etag, idOf(e)]), [['200', 'W/"1"', `Patient/there-${tag}`], ['200', 'W/"2"', `Patient/made-${tag}`]]);
+  }
+});
+
 test('500 creates take one bundle of either kind well below a second', async () => {
   for (const type of ['transaction', 'batch']) {
     const entries = Array.from({ length: 500 }, (_, i) => ({ fullUrl: uuid(1000 + i), resource: { resourceType: 'Observation', status: 'final', code: { coding: [{ system: 'http://loinc.org', code: `many-${type}` }] }, subject: { reference: i ? uuid(1000) : 'Patient/x' }, valueQuantity: { value: i } }, request: { method: 'POST', url: 'Observation' } }));
