@@ -54,8 +54,7 @@ static const char *const texts[DB_STATEMENTS] = {
                       "LIMIT ?5",
     [DB_RANGE_NUMBER] = "SELECT lo,hi,vid FROM ix_num WHERE p=?1 AND g=?2 AND lo>=?3 AND lo<=?4 "
                         "LIMIT ?5",
-    [DB_RANGE_STRING] = "SELECT vid FROM ix_str WHERE p=?1 AND s>=?2 AND (?3 IS NULL OR s<?3) "
-                        "LIMIT ?4",
+    [DB_RANGE_STRING] = "SELECT vid FROM ix_str WHERE p=?1 AND s>=?2 AND s<?3 LIMIT ?4",
     [DB_ORDER_DATE_DOWN] = "SELECT lo,vid FROM ix_date WHERE p=?1 AND cls=?2 AND (lo,vid)<(?3,?4) "
                            "ORDER BY lo DESC,vid DESC LIMIT ?5",
     [DB_ORDER_DATE_UP] = "SELECT lo,vid FROM ix_date WHERE p=?1 AND cls=?2 AND (lo,vid)>(?3,?4) "
@@ -77,6 +76,10 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_VALUES_DOWN] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s<=?3 ORDER BY s DESC "
                        "LIMIT ?4",
     [DB_VALUES_UP] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s>=?3 ORDER BY s LIMIT ?4",
+    [DB_RESOURCE_AT] = "SELECT rid FROM resource INDEXED BY resource_tv WHERE st=0 AND type=?1 "
+                       "AND vid=?2",
+    [DB_HAS_TOKEN] = "SELECT 1 FROM ix_token WHERE p=?1 AND h=?2 AND vid=?3",
+    [DB_HAS_REF] = "SELECT 1 FROM ix_ref WHERE p=?1 AND tgt=?2 AND vid=?3",
     [DB_COUNT_TOKEN] = "SELECT count(*) FROM (SELECT 1 FROM ix_token WHERE p=?1 AND h=?2 LIMIT ?3)",
     [DB_COUNT_REF] = "SELECT count(*) FROM (SELECT 1 FROM ix_ref WHERE p=?1 AND tgt=?2 LIMIT ?3)",
     [DB_COUNT_TYPE] = "SELECT count(*) FROM (SELECT 1 FROM resource INDEXED BY resource_tv "

@@ -177,6 +177,59 @@ static size_t settle(struct node *n, size_t i, const struct iter *it)
     return count;
 }
 
+static bool is_link(const struct node *n)
+{
+    return n->op == NODE_CHAIN || n->op == NODE_HAS;
+}
+
+/*
+ * Adds those conditions that so few satisfy by their links to others that they should drive,
+ * whatever else the index lists. The number of them.
+ */
+static size_t add_few(struct run *run, struct node *n, struct iter **args)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n->arg_count && count == 0; i++) {
+        struct iter *it = is_link(n->args[i]) ? gather_few(run, n->args[i]) : NULL;
+        if (it == NULL)
+            continue;
+        n->args[i]->listed = true;
+        (void)settle(n, i, it);
+        args[count++] = it;
+    }
+    return count;
+}
+
+/* Whether the index lists exactly what satisfies it, but for equal hashes of other codes. */
+static bool is_listed_exactly(const struct node *n)
+{
+    bool exactly = n->op == NODE_OR;
+
+    for (size_t i = 0; i < n->arg_count && exactly; i++)
+        exactly = n->args[i]->op == NODE_TERM && is_listed_exactly(n->args[i]);
+    return exactly || (n->op == NODE_TERM && n->term->part == 0 && n->term->group == 0 &&
+                       n->compare == ANDIRON_CMP_EQ &&
+                       (n->kind == KEYS_TOKEN || n->kind == KEYS_URI || n->kind == KEYS_REFERENCE));
+}
+
+/*
+ * What it brings without what the index lists of a negation: where most are left out, they are
+ * not loaded to be judged. *count: grows by the conditions that this takes care of.
+ */
+static struct iter *leave_out(struct run *run, struct node *n, struct iter *it, size_t *count)
+{
+    struct iter *without;
+
+    if (n->op != NODE_NOT || !is_listed_exactly(n->args[0]))
+        return it;
+    without = cheap(run, n->args[0]);
+    if (without == NULL)
+        return it;
+    *count += iter_is_exact(without) ? 1 : 0;
+    return iter_but(run, it, without);
+}
+
 /*
  * Several conditions: those that the index lists, joined; if none of these is short, those
  * that can be gathered as well.
@@ -191,6 +244,7 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
     for (size_t i = 0; i < n->arg_count; i++) {
         it = cheap(run, n->args[i]);
         n->args[i]->listed = it != NULL;
+        n->args[i]->settled = false;
         if (it == NULL) {
             gathers |= can_gather(run, n->args[i]);
             exact = false;
@@ -200,12 +254,22 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
         n->args[i]->settled = iter_is_exact(it) && n->args[i]->op != NODE_TERM;
     }
     listed = count;
+    if (listed != 0 && gathers && allow_costly) {
+        count += add_few(run, n, args + count);
+        if (run->failed || run->stopped)
+            return NULL;
+        driven = count > listed;
+    }
     for (size_t i = 0; i < listed && gathers && allow_costly && !driven; i++)
         driven = iter_is_short(run, args[i]);
     covered = count;
     for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
         if (n->args[i]->listed)
             continue;
+        if (run->trying && listed != 0 && is_link(n->args[i])) {
+            run->refused = true;
+            continue;
+        }
         it = costly(run, n->args[i], n, count != 0);
         if (run->failed || run->stopped)
             return NULL;
@@ -218,6 +282,8 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
     if (count == 0)
         return NULL;
     it = iter_all(run, args, count);
+    for (size_t i = 0; i < n->arg_count; i++)
+        it = leave_out(run, n->args[i], it, &covered);
     if (!exact && covered < n->arg_count)
         iter_set_exact(it, false); /* a single one is its own: it serves this conjunction only */
     return it;
@@ -269,14 +335,54 @@ static struct iter *costly(struct run *run, struct node *n, const struct node *a
     }
 }
 
+/* All of the type, but for those that negations leave out by the index alone. */
+static struct iter *of_type(struct run *run, const struct plan *plan)
+{
+    struct node *n = plan->filter;
+    struct iter *it = iter_of_type(run, plan->type, true);
+    size_t covered = 0, all = n->op == NODE_TRUE ? 0 : n->op == NODE_AND ? n->arg_count : 1;
+
+    /* An index in sort order brings few of which it would have to be asked. */
+    if (run->sort_count == 0 || run->counting) {
+        if (n->op != NODE_AND)
+            it = leave_out(run, n, it, &covered);
+        for (size_t i = 0; n->op == NODE_AND && i < n->arg_count; i++)
+            it = leave_out(run, n->args[i], it, &covered);
+    }
+    iter_set_exact(it, covered == all);
+    return it;
+}
+
+int drive_plans(struct run *run)
+{
+    struct iter **args = andiron_alloc(run->arena, (run->plan_count + 1) * sizeof(args[0]));
+
+    for (size_t i = 0; i < run->plan_count; i++) {
+        struct plan *plan = &run->plans[i];
+        plan->iter = plan->filter->op == NODE_TRUE ? NULL : drive_filter(run, plan->filter);
+        if (run->failed)
+            return -1;
+        if (plan->iter == NULL)
+            plan->iter = of_type(run, plan);
+        args[i] = plan->iter;
+    }
+    run->iter = iter_any(run, args, run->plan_count);
+    /* What could not be gathered within the budget is judged one by one, with a budget of its own. */
+    if (run->stopped && !run->place->brief)
+        run_budget(run);
+    return 0;
+}
+
 struct iter *drive_filter(struct run *run, struct node *n)
 {
+    n->settled = false;
     if (n->op == NODE_AND)
         return of_and(run, n, true);
     struct iter *it = cheap(run, n);
     if (it == NULL)
         it = costly(run, n, NULL, false);
-    if (it != NULL)
-        n->settled = iter_is_exact(it) && n->op != NODE_TERM && n->op != NODE_OR;
+    /* Lists name hashes of what they hold, ranges the values themselves. */
+    n->settled = it != NULL && iter_is_exact(it) && n->op != NODE_OR &&
+                 (n->op != NODE_TERM || iter_is_array(it));
     return it;
 }

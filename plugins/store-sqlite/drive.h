@@ -8,5 +8,7 @@
 
 /* NULL: none better than all resources of the type (or failed). */
 struct iter *drive_filter(struct run *run, struct node *n);
+/* Candidates of each plan and of all; may be done again once run->trying or counting has changed. */
+ANDIRON_MUST_CHECK int drive_plans(struct run *run);
 
 #endif

@@ -345,7 +345,9 @@ static bool target_matches(struct run *run, struct node *n, int64_t rid)
         return n->memo->slots[i].matches;
     if (run_spend(run, 1) || resource_current(run, rid, &type, &vid, NULL) != 0)
         return false;
-    matches = vid != 0 && type == n->other && other_matches(run, n->args[0], vid);
+    matches = vid != 0 && type == n->other &&
+              (n->inner == NULL || iter_has(run, n->inner, iter_key(run, vid))) &&
+              other_matches(run, n->args[0], vid);
     if (!run->failed && !run->stopped)
         memo_put(run, &n->memo, rid, matches);
     return matches;

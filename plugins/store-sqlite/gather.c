@@ -14,6 +14,7 @@ enum {
     RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
     BRIEF_MAX = 2000,   /* on a loop, and before others are tried: a fraction of a millisecond */
     TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
+    TARGETS_FEW = 128,  /* and those that are gathered whatever else there is to go by */
     GATHER_WORK = 20000 /* rows that gathering may look at */
 };
 
@@ -145,7 +146,7 @@ static int gather_strings(struct run *run, const struct node *n, struct gather *
     if (len > 0)
         db_bind_str(s, 3, (andiron_str){ end, len });
     else
-        sqlite3_bind_null(s, 3);
+        sqlite3_bind_zeroblob(s, 3, 0); /* blobs come behind all texts */
     sqlite3_bind_int64(s, 4, (int64_t)g->max + 1);
     return gather_rows(run, s, n, NULL, g);
 }
@@ -171,16 +172,17 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
         n->kind != KEYS_STRING)
         return NULL;
     bool brief = run->trying || run->place->brief;
-    g = gather_new(run, beside  ? (size_t)run->store->config->short_list
-                        : brief ? BRIEF_MAX
-                                : RANGE_MAX);
+    g = gather_new(run, run->few != 0 ? run->few
+                        : beside      ? (size_t)run->store->config->short_list
+                        : brief       ? BRIEF_MAX
+                                      : RANGE_MAX);
     if (n->kind == KEYS_DATE)
         rc = gather_dates(run, n, all, &g);
     else if (n->kind == KEYS_STRING)
         rc = gather_strings(run, n, &g);
     else
         rc = gather_numbers(run, n, all, &g);
-    if (rc == 0 && g.overflow && !beside) {
+    if (rc == 0 && g.overflow && !beside && run->few == 0) {
         run->refused = run->refused || run->trying;
         run->stopped = run->stopped || (!run->trying && run->place->brief); /* the pool has time */
     }
@@ -196,38 +198,75 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
     return it;
 }
 
+/* The resource whose current version is vid; 0: none. By the index alone. -1: failed. */
+static int resource_at(struct run *run, int64_t type, int64_t vid, int64_t *ret_rid)
+{
+    sqlite3_stmt *s = db_statement(run->db, DB_RESOURCE_AT);
+
+    *ret_rid = 0;
+    if (s == NULL)
+        return run_fail(run);
+    sqlite3_bind_int64(s, 1, type);
+    sqlite3_bind_int64(s, 2, vid);
+    int found = db_step(run->db, s);
+    if (found < 0)
+        return run_fail(run);
+    if (found == 1) {
+        *ret_rid = sqlite3_column_int64(s, 0);
+        sqlite3_reset(s);
+    }
+    return 0;
+}
+
+/* Adds the version at key, or its resource, if it satisfies the filter. -1: failed. */
+static int gather_match(struct run *run, struct node *filter, int64_t key, bool resources,
+                        struct gather *g)
+{
+    struct candidate c;
+    int64_t rid = 0;
+
+    if (filter->settled) {
+        if (resources && resource_at(run, filter->type, iter_vid(run, key), &rid) != 0)
+            return -1;
+        if (!resources || rid != 0)
+            gather_add(g, resources ? rid : key);
+        return 0;
+    }
+    int found = candidate_load(run, iter_vid(run, key), &c);
+    if (found < 0)
+        return -1;
+    if (found == 1) {
+        if (filter_matches(run, filter, &c, true))
+            gather_add(g, resources ? c.rid : key);
+        candidate_end(run, &c);
+    }
+    return 0;
+}
+
 /*
  * Current versions that satisfy a filter of another type, or their resources, if they are few; for
- * _has and chains. NULL: too many, or too much work.
+ * _has and chains. it: candidates for it. NULL: too many, or too much work.
  */
-static struct gather *gather_matches(struct run *run, struct node *filter, bool resources)
+static struct gather *gather_matches(struct run *run, struct node *filter, struct iter *it,
+                                     bool resources)
 {
     struct gather *g = andiron_new(run->arena, struct gather);
-    struct iter *it = drive_filter(run, filter);
+    int64_t max = run->few != 0 ? (int64_t)run->few : TARGETS_MAX;
     int64_t key = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
-    int64_t end_work = run->work + GATHER_WORK;
+    int64_t end_work = run->work + (run->few != 0 ? 2 * max : GATHER_WORK);
 
     /* All of the type, or many of them, are candidates: judge from this side instead. */
-    if (run->failed || run->stopped || it == NULL || !iter_may_be_few(run, it, TARGETS_MAX))
+    if (run->failed || run->stopped || it == NULL || !iter_may_be_few(run, it, max))
         return NULL;
-    *g = gather_new(run, TARGETS_MAX);
+    *g = gather_new(run, (size_t)max);
     for (;;) {
-        struct candidate c;
         key = iter_seek(run, it, key);
         if (run->failed || run->stopped || run->work > end_work)
             return NULL;
         if (key == ITER_END)
             return g;
         (void)run_spend(run, 1);
-        int found = candidate_load(run, iter_vid(run, key), &c);
-        if (found < 0)
-            return NULL;
-        if (found == 1) {
-            if (filter_matches(run, filter, &c, true))
-                gather_add(g, resources ? c.rid : key);
-            candidate_end(run, &c);
-        }
-        if (g->overflow || run->failed)
+        if (gather_match(run, filter, key, resources, g) != 0 || g->overflow || run->failed)
             return NULL;
         key++;
     }
@@ -235,9 +274,20 @@ static struct gather *gather_matches(struct run *run, struct node *filter, bool 
 
 struct iter *gather_chain(struct run *run, struct node *n)
 {
-    struct gather *g = gather_matches(run, n->args[0], true);
-    struct iter *it;
+    struct iter *inner, *it;
+    struct gather *g;
+    size_t few = run->few;
 
+    run->few = few != 0 ? TARGETS_MAX : 0;
+    inner = drive_filter(run, n->args[0]);
+    run->few = few;
+    /* Whoever judges by chain_matches() need not load targets that are not candidates. */
+    n->inner = inner != NULL && !run->stopped && iter_is_array(inner) ? inner : NULL;
+    if (run->trying && few == 0 && inner != NULL && !iter_may_be_few(run, inner, TARGETS_FEW)) {
+        run->refused = true;
+        return NULL;
+    }
+    g = gather_matches(run, n->args[0], inner, true);
     if (g == NULL)
         return NULL;
     if (g->count == 0)
@@ -272,7 +322,7 @@ static int gather_referred(struct run *run, const struct node *n, int64_t vid, s
 
 struct iter *gather_has(struct run *run, struct node *n)
 {
-    struct gather *sources = gather_matches(run, n->args[0], false);
+    struct gather *sources = gather_matches(run, n->args[0], drive_filter(run, n->args[0]), false);
     struct gather g;
 
     if (sources == NULL)
@@ -283,4 +333,15 @@ struct iter *gather_has(struct run *run, struct node *n)
             return NULL;
     }
     return g.overflow ? NULL : iter_array(run, g.keys, g.count, "has");
+}
+
+struct iter *gather_few(struct run *run, struct node *n)
+{
+    size_t before = run->few;
+    struct iter *it;
+
+    run->few = TARGETS_FEW;
+    it = n->op == NODE_CHAIN ? gather_chain(run, n) : gather_has(run, n);
+    run->few = before;
+    return it;
 }

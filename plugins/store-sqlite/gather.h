@@ -15,9 +15,15 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
                           bool beside);
 /* Whether what is gathered of n satisfies another condition of its conjunction as well. */
 bool gather_covers(const struct node *n, const struct node *other);
-/* Of a chain: lists of those who refer to the targets that satisfy its inner condition. */
+/*
+ * Of a chain: lists of those who refer to the targets that satisfy its inner condition. Many
+ * targets are worth it only where the latest resources do not soon show enough of them
+ * (run->trying).
+ */
 struct iter *gather_chain(struct run *run, struct node *n);
 /* Of _has: those whom resources refer to that satisfy its inner condition. */
 struct iter *gather_has(struct run *run, struct node *n);
+/* Either, if so few satisfy the inner condition that they should drive whatever stands beside. */
+struct iter *gather_few(struct run *run, struct node *n);
 
 #endif

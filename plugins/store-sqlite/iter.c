@@ -6,36 +6,42 @@
 
 #include <stdlib.h>
 
-enum { BATCH_FIRST = 4, BATCH_MAX = 1024 };
-
-/* One index list: a statement and its key. */
-struct list {
-    int down, up, count; /* statements */
-    int64_t p, key;
+enum {
+    BATCH_FIRST = 4,
+    BATCH_MAX = 1024,
+    PROBES_MAX = 16 /* lists that are asked one by one whether they have a key */
 };
 
-enum iter_kind { ITER_LISTS, ITER_ARRAY, ITER_ALL, ITER_ANY };
+/* One index list: its statements and key; entries in [from, to] are known, none outside. */
+struct list {
+    int down, up, count, has; /* has: 0: none */
+    int64_t p, key;
+    int64_t *window;
+    size_t filled, room, batch;
+    int64_t from, to;
+    int64_t head; /* its first entry >= the key last asked for, or something before that */
+};
+
+enum iter_kind { ITER_LISTS, ITER_ARRAY, ITER_ALL, ITER_ANY, ITER_BUT };
 
 struct iter {
     enum iter_kind kind;
     bool exact;
     const char *name;
 
-    /* LISTS: entries of all lists in [from, to], sorted; nothing is known outside */
-    struct list *lists;
+    /* LISTS: a heap of several by their heads, which are true for keys from `sought` on */
+    struct list *lists, **heap;
     size_t list_count;
-    int64_t *window;
-    size_t filled, room, batch;
-    int64_t from, to;
+    int64_t sought;
 
     /* ARRAY: keys, sorted */
     int64_t *keys;
     size_t key_count;
 
-    /* ALL, ANY; heads: what an argument gave for a key >= asked[i] */
+    /* ALL, ANY, BUT (the first without the second) */
     struct iter **args;
     size_t arg_count;
-    int64_t *heads, *asked;
+    int64_t *heads, *asked; /* heads: what an argument gave for a key >= asked[i] */
 };
 
 static struct iter *iter_new(struct run *run, enum iter_kind kind, const char *name)
@@ -44,15 +50,22 @@ static struct iter *iter_new(struct run *run, enum iter_kind kind, const char *n
 
     it->kind = kind;
     it->name = name;
-    it->from = 1;
-    it->to = 0;
-    it->batch = BATCH_FIRST;
     return it;
 }
 
 void iter_set_exact(struct iter *it, bool exact)
 {
     it->exact = exact;
+}
+
+bool iter_leaves_out(const struct iter *it)
+{
+    return it->kind == ITER_BUT;
+}
+
+bool iter_is_array(const struct iter *it)
+{
+    return it->kind == ITER_ARRAY;
 }
 
 bool iter_is_exact(const struct iter *it)
@@ -73,71 +86,37 @@ static int compare_keys(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* Reads up to batch entries from key on behind filled; *ret_last: the last one, if cut off. */
-static int read_list(struct run *run, struct iter *it, const struct list *list, int64_t key,
-                     int64_t *ret_last)
+/* Makes the window begin at key. */
+static int refill(struct run *run, struct list *list, int64_t key)
 {
     sqlite3_stmt *s = db_statement(run->db, run->ascending ? list->up : list->down);
-    size_t got = 0;
+    bool follows = list->to >= list->from && key == list->to + 1;
     int more = 0;
 
     if (s == NULL)
         return run_fail(run);
+    if (follows && list->batch < BATCH_MAX)
+        list->batch *= 2;
+    else if (!follows && list->batch > BATCH_FIRST)
+        list->batch /= 2;
+    if (list->room < list->batch) {
+        list->room = list->batch;
+        list->window = andiron_alloc(run->arena, list->room * sizeof(list->window[0]));
+    }
+    list->filled = 0;
     sqlite3_bind_int64(s, 1, list->p);
     sqlite3_bind_int64(s, 2, list->key);
     sqlite3_bind_int64(s, 3, iter_vid(run, key));
-    sqlite3_bind_int64(s, 4, (int64_t)it->batch);
-    while (got < it->batch && (more = db_step(run->db, s)) == 1) {
-        it->window[it->filled++] = iter_key(run, sqlite3_column_int64(s, 0));
-        got++;
-    }
-    if (got == it->batch)
+    sqlite3_bind_int64(s, 4, (int64_t)list->batch);
+    while (list->filled < list->batch && (more = db_step(run->db, s)) == 1)
+        list->window[list->filled++] = iter_key(run, sqlite3_column_int64(s, 0));
+    if (list->filled == list->batch)
         sqlite3_reset(s);
     if (more < 0)
         return run_fail(run);
-    *ret_last = got == it->batch ? it->window[it->filled - 1] : ITER_END - 1;
-    (void)run_spend(run, (int64_t)(got / 8) + 1);
-    return 0;
-}
-
-static void sort_window(struct iter *it)
-{
-    size_t out = 0;
-
-    qsort(it->window, it->filled, sizeof(it->window[0]), compare_keys);
-    for (size_t i = 0; i < it->filled && it->window[i] <= it->to; i++) {
-        if (out == 0 || it->window[out - 1] != it->window[i])
-            it->window[out++] = it->window[i];
-    }
-    it->filled = out;
-}
-
-/* Makes the window begin at key. */
-static int refill(struct run *run, struct iter *it, int64_t key)
-{
-    bool follows = it->to >= it->from && key == it->to + 1;
-
-    if (follows && it->batch < BATCH_MAX)
-        it->batch *= 2;
-    else if (!follows && it->batch > BATCH_FIRST)
-        it->batch /= 2;
-    if (it->room < it->batch * it->list_count) {
-        it->room = it->batch * it->list_count;
-        it->window = andiron_alloc(run->arena, it->room * sizeof(it->window[0]));
-    }
-    it->filled = 0;
-    it->from = key;
-    it->to = ITER_END - 1;
-    for (size_t i = 0; i < it->list_count; i++) {
-        int64_t last = key;
-        if (read_list(run, it, &it->lists[i], key, &last) != 0)
-            return -1;
-        /* A list that was cut off may have more entries right behind: all ends there. */
-        if (last < it->to)
-            it->to = last;
-    }
-    if (it->list_count > 1)
-        sort_window(it);
+    list->from = key;
+    list->to = list->filled == list->batch ? list->window[list->filled - 1] : ITER_END - 1;
+    (void)run_spend(run, (int64_t)(list->filled / 8) + 1);
     return 0;
 }
 
@@ -155,20 +134,66 @@ static size_t lower_bound(const int64_t *keys, size_t count, int64_t key)
     return low;
 }
 
-static int64_t seek_lists(struct run *run, struct iter *it, int64_t key)
+static int64_t seek_list(struct run *run, struct list *list, int64_t key)
 {
     for (;;) {
-        if (key >= it->from && key <= it->to) {
-            size_t i = lower_bound(it->window, it->filled, key);
-            if (i < it->filled)
-                return it->window[i];
-            if (it->to >= ITER_END - 1)
+        if (key >= list->from && key <= list->to) {
+            size_t i = lower_bound(list->window, list->filled, key);
+            if (i < list->filled)
+                return list->window[i];
+            if (list->to >= ITER_END - 1)
                 return ITER_END;
-            key = it->to + 1;
+            key = list->to + 1;
         }
-        if (refill(run, it, key) != 0 || run->stopped)
+        if (refill(run, list, key) != 0 || run->stopped)
             return key;
     }
+}
+
+/* Moves the root of the heap down to its place. */
+static void sink(struct iter *it)
+{
+    size_t i = 0;
+
+    for (;;) {
+        size_t least = i, left = 2 * i + 1, right = left + 1;
+        if (left < it->list_count && it->heap[left]->head < it->heap[least]->head)
+            least = left;
+        if (right < it->list_count && it->heap[right]->head < it->heap[least]->head)
+            least = right;
+        if (least == i)
+            return;
+        struct list *list = it->heap[i];
+        it->heap[i] = it->heap[least];
+        it->heap[least] = list;
+        i = least;
+    }
+}
+
+/* Of several lists, only those are looked at whose next entry is not known to lie behind key. */
+static int64_t seek_lists(struct run *run, struct iter *it, int64_t key)
+{
+    if (it->list_count == 0)
+        return ITER_END;
+    if (it->list_count == 1)
+        return seek_list(run, &it->lists[0], key);
+    if (it->heap == NULL)
+        it->heap = andiron_alloc(run->arena, it->list_count * sizeof(it->heap[0]));
+    if (it->heap[0] == NULL || key < it->sought) {
+        for (size_t i = 0; i < it->list_count; i++) {
+            it->heap[i] = &it->lists[i];
+            it->lists[i].head = INT64_MIN;
+        }
+    }
+    it->sought = key;
+    while (it->heap[0]->head < key) {
+        int64_t head = seek_list(run, it->heap[0], key);
+        if (run->failed || run->stopped)
+            return key;
+        it->heap[0]->head = head;
+        sink(it);
+    }
+    return it->heap[0]->head;
 }
 
 /* ---- joins --------------------------------------------------------------------------- */
@@ -212,6 +237,19 @@ static int64_t seek_any(struct run *run, struct iter *it, int64_t key)
     return least;
 }
 
+/* What the first brings and the second does not. */
+static int64_t seek_but(struct run *run, struct iter *it, int64_t key)
+{
+    for (;; key++) {
+        key = iter_seek(run, it->args[0], key);
+        if (key == ITER_END || run->failed || run->stopped)
+            return key;
+        int64_t other = iter_seek(run, it->args[1], key);
+        if (other > key || run->failed || run->stopped)
+            return key;
+    }
+}
+
 int64_t iter_seek(struct run *run, struct iter *it, int64_t key)
 {
     switch (it->kind) {
@@ -225,8 +263,33 @@ int64_t iter_seek(struct run *run, struct iter *it, int64_t key)
         return seek_all(run, it, key);
     case ITER_ANY:
         return seek_any(run, it, key);
+    case ITER_BUT:
+        return seek_but(run, it, key);
     }
     return ITER_END;
+}
+
+static bool list_has(struct run *run, struct list *list, int64_t key)
+{
+    sqlite3_stmt *s;
+
+    if (list->has == 0 || (key >= list->from && key <= list->to))
+        return seek_list(run, list, key) == key;
+    s = db_statement(run->db, list->has);
+    if (s == NULL) {
+        run_fail(run);
+        return false;
+    }
+    sqlite3_bind_int64(s, 1, list->p);
+    sqlite3_bind_int64(s, 2, list->key);
+    sqlite3_bind_int64(s, 3, iter_vid(run, key));
+    int found = db_step(run->db, s);
+    if (found < 0)
+        run_fail(run);
+    if (found == 1)
+        sqlite3_reset(s);
+    (void)run_spend(run, 1);
+    return found == 1;
 }
 
 bool iter_has(struct run *run, struct iter *it, int64_t key)
@@ -244,9 +307,26 @@ bool iter_has(struct run *run, struct iter *it, int64_t key)
                 return true;
         }
         return false;
+    case ITER_BUT:
+        return iter_has(run, it->args[0], key); /* the rest is judged */
+    case ITER_LISTS:
+        for (size_t i = 0; i < it->list_count && iter_can_probe(it); i++) {
+            if (list_has(run, &it->lists[i], key))
+                return true;
+        }
+        return !iter_can_probe(it);
     default:
         return iter_seek(run, it, key) == key;
     }
+}
+
+bool iter_can_probe(const struct iter *it)
+{
+    for (size_t i = 0; i < it->arg_count; i++) {
+        if (!iter_can_probe(it->args[i]))
+            return false;
+    }
+    return it->kind != ITER_BUT && (it->kind != ITER_LISTS || it->list_count <= PROBES_MAX);
 }
 
 /* ---- making them ------------------------------------------------------------------------ */
@@ -260,16 +340,28 @@ struct iter *iter_lists(struct run *run, size_t count, const char *name)
     return it;
 }
 
+static void add_list(struct iter *it, int down, int up, int count, int has, int64_t p, int64_t key)
+{
+    it->lists[it->list_count++] = (struct list){ .down = down,
+                                                 .up = up,
+                                                 .count = count,
+                                                 .has = has,
+                                                 .p = p,
+                                                 .key = key,
+                                                 .batch = BATCH_FIRST,
+                                                 .from = 1,
+                                                 .to = 0,
+                                                 .head = INT64_MIN };
+}
+
 void iter_add_token(struct iter *it, int64_t p, int64_t hash)
 {
-    it->lists[it->list_count++] =
-        (struct list){ DB_POSTING_TOKEN_DOWN, DB_POSTING_TOKEN_UP, DB_COUNT_TOKEN, p, hash };
+    add_list(it, DB_POSTING_TOKEN_DOWN, DB_POSTING_TOKEN_UP, DB_COUNT_TOKEN, DB_HAS_TOKEN, p, hash);
 }
 
 void iter_add_ref(struct iter *it, int64_t p, int64_t rid)
 {
-    it->lists[it->list_count++] =
-        (struct list){ DB_POSTING_REF_DOWN, DB_POSTING_REF_UP, DB_COUNT_REF, p, rid };
+    add_list(it, DB_POSTING_REF_DOWN, DB_POSTING_REF_UP, DB_COUNT_REF, DB_HAS_REF, p, rid);
 }
 
 struct iter *iter_of_type(struct run *run, int64_t type, bool exact)
@@ -277,8 +369,7 @@ struct iter *iter_of_type(struct run *run, int64_t type, bool exact)
     struct iter *it = iter_lists(run, 1, "type");
 
     it->exact = exact;
-    it->lists[it->list_count++] =
-        (struct list){ DB_POSTING_TYPE_DOWN, DB_POSTING_TYPE_UP, DB_COUNT_TYPE, type, 0 };
+    add_list(it, DB_POSTING_TYPE_DOWN, DB_POSTING_TYPE_UP, DB_COUNT_TYPE, 0, type, 0);
     return it;
 }
 
@@ -293,9 +384,9 @@ struct iter *iter_of_references(struct run *run, int64_t p)
 void iter_set_target(struct iter *it, int64_t rid)
 {
     it->lists[0].key = rid;
-    it->from = 1;
-    it->to = 0;
-    it->batch = BATCH_FIRST;
+    it->lists[0].from = 1;
+    it->lists[0].to = 0;
+    it->lists[0].batch = BATCH_FIRST;
 }
 
 struct iter *iter_any(struct run *run, struct iter **args, size_t count)
@@ -330,6 +421,17 @@ struct iter *iter_all(struct run *run, struct iter **args, size_t count)
     for (size_t i = 0; i < count; i++)
         it->exact = it->exact && args[i]->exact;
     return it;
+}
+
+struct iter *iter_but(struct run *run, struct iter *it, struct iter *without)
+{
+    struct iter *ret = iter_new(run, ITER_BUT, "without");
+
+    ret->args = andiron_alloc(run->arena, 2 * sizeof(ret->args[0]));
+    ret->args[ret->arg_count++] = it;
+    ret->args[ret->arg_count++] = without;
+    ret->exact = it->exact && without->exact;
+    return ret;
 }
 
 struct iter *iter_array(struct run *run, int64_t *keys, size_t count, const char *name)
@@ -389,7 +491,9 @@ bool iter_is_short(struct run *run, const struct iter *it)
         }
         return false;
     }
-    if (it->kind != ITER_LISTS || it->list_count > 16)
+    if (it->kind == ITER_BUT)
+        return iter_is_short(run, it->args[0]);
+    if (it->kind != ITER_LISTS || it->list_count > PROBES_MAX)
         return false;
     for (size_t i = 0; i < it->list_count && sum <= max; i++) {
         int64_t n = count_list(run, &it->lists[i], max + 1);
@@ -403,6 +507,8 @@ bool iter_is_short(struct run *run, const struct iter *it)
 
 bool iter_may_be_few(struct run *run, const struct iter *it, int64_t max)
 {
+    while (it->kind == ITER_BUT) /* as a rule, little is left out */
+        it = it->args[0];
     int64_t n = iter_count(run, it, max + 1);
 
     return n <= max && !run->failed; /* -1: not known */

@@ -18,8 +18,17 @@
  * only a bound: nothing lies before it.
  */
 int64_t iter_seek(struct run *run, struct iter *it, int64_t key);
-/* Whether key is in it. */
+/*
+ * Whether key is in it; where asking would cost more than judging the resource (of the many lists
+ * of a chain, or what must not be in a list), it may also be true otherwise: iter_can_probe() is
+ * false then.
+ */
 bool iter_has(struct run *run, struct iter *it, int64_t key);
+bool iter_can_probe(const struct iter *it);
+/* Whether it is one of iter_but(), which counts only by going through all. */
+bool iter_leaves_out(const struct iter *it);
+/* Whether its keys are in memory. */
+bool iter_is_array(const struct iter *it);
 /* Whether it surely brings few entries. */
 bool iter_is_short(struct run *run, const struct iter *it);
 /* Whether it may bring at most max: false only if that is certain not to be. */
@@ -37,6 +46,8 @@ void iter_set_target(struct iter *it, int64_t rid);
 struct iter *iter_lists(struct run *run, size_t count, const char *name);
 void iter_add_token(struct iter *it, int64_t p, int64_t hash);
 void iter_add_ref(struct iter *it, int64_t p, int64_t rid);
+/* What it brings without what the other brings. */
+struct iter *iter_but(struct run *run, struct iter *it, struct iter *without);
 /* These keys, in any order; takes the array. */
 struct iter *iter_array(struct run *run, int64_t *keys, size_t count, const char *name);
 /* What all, or any, of several bring; takes the array. */

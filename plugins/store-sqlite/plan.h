@@ -49,7 +49,7 @@ struct node {
     bool settled;            /* the iterator brings only resources that satisfy it */
     struct memo *memo;       /* CHAIN: targets judged so far */
     struct iter *references; /* HAS: where a resource is referred to */
-    struct iter *inner;      /* HAS: candidates for args[0], or NULL */
+    struct iter *inner;      /* HAS, CHAIN: candidates for args[0], or NULL */
 };
 
 /* One sort key for one type. */
@@ -98,13 +98,16 @@ struct run {
     int64_t work, work_max;     /* rows looked at */
     int64_t spent;              /* by earlier budgets */
     int64_t began_us, until_us; /* monotonic */
+    int64_t cpu_us;             /* of this thread at the beginning; for explain */
     bool moved;                 /* the page has come further than its cursor */
     bool stopped;               /* the budget is spent */
     int depth;                  /* candidates that are loaded */
     const char *order_name;     /* how the page was put in order, for explain */
     bool counting;        /* the order is of no interest: what sorting walks along is gathered */
-    bool trying, refused; /* long ranges are not gathered yet; and one was met (search.c) */
+    bool trying, refused; /* what is long is not gathered yet; and such was met (search.c) */
     bool sifted;          /* entries of a sort index are looked up in the iterator */
+    bool sifted_wholly;   /* and what it has needs no further judgement */
+    size_t few;           /* not 0: nothing longer than this is gathered now */
 };
 
 /* Looks up everything the query names. -1: run->error. */

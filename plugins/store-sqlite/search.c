@@ -4,6 +4,7 @@
 #include "search.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "cursor.h"
 #include "drive.h"
@@ -18,7 +19,7 @@ enum {
     COUNTS = 128,
     COUNT_BRIEF = 20000, /* entries that are counted on a loop */
     LOOKS = 50,          /* rows looked at for a total that nobody asked for */
-    TRIAL = 600          /* latest rows that are tried before a long range is gathered */
+    TRIAL = 1200         /* rows looked at for the latest ones before a long range is gathered */
 };
 
 /* Totals of recent queries, as long as the database does not change. */
@@ -277,7 +278,8 @@ static int count_if_cheap(struct run *run, struct andiron_rows *rows)
     int64_t n = 0, work_max = run->work_max;
     bool done;
 
-    if (run->query->total != ANDIRON_TOTAL_ESTIMATE || iter_is_exact(run->iter))
+    if (run->query->total != ANDIRON_TOTAL_ESTIMATE ||
+        (iter_is_exact(run->iter) && !iter_leaves_out(run->iter)))
         return 0;
     if (work_max > run->work + LOOKS)
         run->work_max = run->work + LOOKS;
@@ -293,27 +295,6 @@ static int count_if_cheap(struct run *run, struct andiron_rows *rows)
     return 1;
 }
 
-static int build_iters(struct run *run)
-{
-    struct iter **args = andiron_alloc(run->arena, (run->plan_count + 1) * sizeof(args[0]));
-
-    for (size_t i = 0; i < run->plan_count; i++) {
-        struct plan *plan = &run->plans[i];
-        bool all = plan->filter->op == NODE_TRUE;
-        plan->iter = all ? NULL : drive_filter(run, plan->filter);
-        if (run->failed)
-            return -1;
-        if (plan->iter == NULL)
-            plan->iter = iter_of_type(run, plan->type, all);
-        args[i] = plan->iter;
-    }
-    run->iter = iter_any(run, args, run->plan_count);
-    /* What could not be gathered within the budget is judged one by one, with a budget of its own. */
-    if (run->stopped && !run->place->brief)
-        run_budget(run);
-    return 0;
-}
-
 static int count_all(struct run *run, struct andiron_rows *rows)
 {
     const struct andiron_query *query = run->query;
@@ -327,9 +308,10 @@ static int count_all(struct run *run, struct andiron_rows *rows)
     int cheap = count_if_cheap(run, rows);
     if (cheap != 0)
         return cheap < 0 ? -1 : 0;
-    if (run->sort_count != 0 && !iter_is_exact(run->iter)) {
+    if ((run->sort_count != 0 || run->refused) && !iter_is_exact(run->iter)) {
         run->counting = true;
-        if (build_iters(run) != 0)
+        run->trying = false;
+        if (drive_plans(run) != 0)
             return -1;
     }
     if (whole && iter_is_exact(run->iter)) {
@@ -374,7 +356,7 @@ static int try_latest(struct run *run, int64_t start, struct page *page, int64_t
     run->work_max = work_max;
     run->stopped = run->work > work_max;
     page->count = 0;
-    return run->stopped || build_iters(run) == 0 ? 0 : -1;
+    return run->stopped || drive_plans(run) == 0 ? 0 : -1;
 }
 
 /* Cursors of a page that begins at start and ends before next; back: of start_key(). */
@@ -418,18 +400,27 @@ static int by_vid(struct run *run, int64_t start, int64_t back, struct page *pag
     return 0;
 }
 
+/* CPU time of this thread: what other work on the machine does not blur. */
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static void explain(struct run *run, const struct page *page, struct andiron_rows *rows)
 {
-    int64_t now_us = run_clock_us();
+    int64_t now_us = run_clock_us(), spent_us = cpu_us() - run->cpu_us;
     bool exact = run->plan_count != 0 && iter_is_exact(run->iter);
     const char *text = andiron_printf(
         run->arena,
         "{\"plan\":%s,\"judged\":%s,\"order\":\"%s\",\"probed\":%lld,\"rows\":%zu,\"on\":\"%s\","
-        "\"microseconds\":%lld}",
+        "\"microseconds\":%lld,\"cpu\":%lld}",
         run->plan_count != 0 ? iter_explain(run, run->iter) : "{\"driver\":\"nothing\"}",
         exact ? "\"by the index alone\"" : "\"one by one\"", run->order_name,
         (long long)run->place->probed, page->count, run->place->brief ? "loop" : "pool",
-        (long long)(now_us - run->began_us));
+        (long long)(now_us - run->began_us), (long long)spent_us);
     rows->explain = andiron_str_of(text);
 }
 
@@ -446,8 +437,8 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
     }
     if (run->sort_count == 0 && start_key(run, &start, &back) != 0)
         return -1;
-    run->trying = run->plan_count == 1 && run->sort_count == 0 && query->limit != 0;
-    if (build_iters(run) != 0)
+    run->trying = run->plan_count == 1 && query->limit != 0;
+    if (drive_plans(run) != 0)
         return -1;
     if (run->stopped && run->place->brief)
         return 0;
@@ -486,6 +477,7 @@ int search_run(struct search_place *place, const struct andiron_query *query,
 
     *rows = (struct andiron_rows){ .total = -1 };
     run.began_us = run_clock_us();
+    run.cpu_us = query->explain ? cpu_us() : 0;
     run_budget(&run);
     int rc = run_page(&run, &page, rows);
     place->probed = run.spent + run.work;

@@ -5,6 +5,7 @@
  */
 #include "sort.h"
 
+#include "drive.h"
 #include "filter.h"
 #include "iter.h"
 #include "order.h"
@@ -360,7 +361,7 @@ static int judge(struct run *run, const struct hit *at, size_t depth, bool is_li
                  struct hit *ret)
 {
     struct candidate c;
-    bool trust = is_listed || run->sifted;
+    bool trust = is_listed || run->sifted_wholly;
     int rc = 1;
 
     if (at->vid < run->vid_low || at->vid > run->vid_high)
@@ -611,6 +612,7 @@ static int follow(struct run *run, const struct cursor *from, size_t limit, stru
     run->sifted = false;
     for (size_t i = 0; i < run->plan_count; i++)
         run->sifted = run->sifted || strcmp(iter_name(run->plans[i].iter), "type") != 0;
+    run->sifted_wholly = run->sifted && iter_can_probe(run->iter);
     int rc = follow_key(&f, 0, &at, from != NULL ? &start : NULL);
     if (rc < 0)
         return -1;
@@ -651,6 +653,11 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
     run_moved(run);
     run->order_name = "by following the indexes of the sort keys";
     rc = try_follow(run, from, limit, ret);
+    if (rc == 0 && run->refused && !run->stopped) {
+        run->trying = run->refused = false;
+        if (drive_plans(run) != 0)
+            return -1;
+    }
     /* A walk between bounds is short enough, or at least shorter than a look at all matches. */
     bool is_bounded = run->plan_count == 1 && run->plans[0].sort[0].within[0] != NULL &&
                       !iter_is_short(run, run->iter);
@@ -662,6 +669,7 @@ int sort_page(struct run *run, const struct cursor *from, size_t limit, struct s
         return rc < 0 ? -1 : 0;
     if (run->place->brief && run->stopped)
         return 0;
+    run->trying = false;
     run->order_name = "by following the indexes of the sort keys";
     run_budget(run);
     return follow(run, from, limit, ret);
