@@ -235,3 +235,7 @@ test('a ValueSet out of sight is not there, and without its type nothing can be 
   const without = await bearer('none', 'system/Observation.rs');
   for (const name of ['seen', 'nowhere']) assert.equal((await get(`Observation?code:in=${URL}/${name}`, without)).status, 403);
 });
+
+test('a scope cannot ask about a ValueSet, and a Client is told so', async () => {
+  await assert.rejects(scopedToken(server, 'asks', [`system/Observation.rs?code:in=${URL}/seen`]), /422 .*stored ValueSets cannot be asked about here.*Client.scope/);
+});
