@@ -85,6 +85,7 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_COUNT_TYPE] = "SELECT count(*) FROM (SELECT 1 FROM resource INDEXED BY resource_tv "
                       "WHERE st=0 AND type=?1 LIMIT ?3)",
     [DB_REFERRED] = "SELECT vid FROM ix_ref WHERE p=?1 AND tgt=?2",
+    [DB_REFERRED_FROM] = "SELECT tgt FROM ix_ref WHERE p=?1 AND tgt>=?2 ORDER BY tgt LIMIT 1",
     [DB_VID_LAST] = "SELECT vid,ts FROM version WHERE vid<=?1 ORDER BY vid DESC LIMIT 1",
     [DB_VID_SINCE] = "SELECT vid,ts FROM version WHERE vid>=?1 ORDER BY vid LIMIT 1",
     [DB_WALK_ALL_DOWN] =
@@ -106,9 +107,14 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_DATA_VERSION] = "PRAGMA data_version",
     [DB_RESOURCE_ADD] = "INSERT INTO resource(rid,type,id,vid,ver,st) VALUES(?1,?2,?3,?4,?5,?6)",
     [DB_RESOURCE_SET] = "UPDATE resource SET vid=?2,ver=?3,st=?4 WHERE rid=?1",
+    [DB_RESOURCE_DROP] = "DELETE FROM resource WHERE rid=?1",
     [DB_VERSION_ADD] = "INSERT INTO version(vid,rid,type,ver,ts,op,enc,keys,body) "
                        "VALUES(?1,?2,?3,?4,?5,?6,?9,?7,?8)",
     [DB_VERSION_KEYS] = "UPDATE version SET keys=?2 WHERE vid=?1",
+    [DB_VERSION_DROP] = "DELETE FROM version WHERE vid=?1",
+    [DB_VERSION_DROP_OLD] =
+        "DELETE FROM version WHERE vid IN (SELECT vid FROM version INDEXED BY version_rid "
+        "WHERE rid=?1 AND vid<?2 ORDER BY vid LIMIT ?3)",
     [DB_TOKEN_ADD] = "INSERT OR IGNORE INTO ix_token(p,h,vid) VALUES(?1,?2,?3)",
     [DB_TOKEN_DROP] = "DELETE FROM ix_token WHERE p=?1 AND h=?2 AND vid=?3",
     [DB_REF_ADD] = "INSERT OR IGNORE INTO ix_ref(p,tgt,vid) VALUES(?1,?2,?3)",
@@ -120,9 +126,13 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_STRING_ADD] = "INSERT OR IGNORE INTO ix_str(p,s,vid) VALUES(?1,?2,?3)",
     [DB_STRING_DROP] = "DELETE FROM ix_str WHERE p=?1 AND s=?2 AND vid=?3",
     [DB_VALUE_ADD] = "INSERT OR IGNORE INTO ix_value(p,k,s,h) VALUES(?1,?2,?3,?4)",
+    /* Another number than before: it was purged and referred to again. */
     [DB_VALUE_ADD_REF] =
-        "INSERT OR IGNORE INTO ix_value(p,k,s,h) SELECT ?1,?2,t.name||'/'||r.id,?3 "
-        "FROM resource r CROSS JOIN restype t ON t.id=r.type WHERE r.rid=?3",
+        "INSERT INTO ix_value(p,k,s,h) SELECT ?1,?2,t.name||'/'||r.id,?3 "
+        "FROM resource r CROSS JOIN restype t ON t.id=r.type WHERE r.rid=?3 "
+        "ON CONFLICT(p,k,s) DO UPDATE SET h=excluded.h WHERE ix_value.h<>excluded.h",
+    [DB_VALUE_DROP] = "DELETE FROM ix_value WHERE p=?1 AND k=?2 AND s=?3 "
+                      "AND NOT EXISTS (SELECT 1 FROM ix_token WHERE p=?1 AND h=?4)",
     [DB_FORGET_TOKEN] = FORGET("ix_token", "h,vid"),
     [DB_FORGET_REF] = FORGET("ix_ref", "tgt,vid"),
     [DB_FORGET_DATE] = FORGET("ix_date", "cls,lo,vid,hi"),

@@ -61,7 +61,8 @@ enum db_statement {
     DB_COUNT_TOKEN,
     DB_COUNT_REF,
     DB_COUNT_TYPE,
-    DB_REFERRED, /* is there any reference to tgt by p */
+    DB_REFERRED,      /* is there any reference to tgt by p */
+    DB_REFERRED_FROM, /* the first that is referred to by p, from tgt on */
     DB_VID_LAST,
     DB_VID_SINCE,
     DB_WALK_ALL_DOWN,
@@ -75,8 +76,11 @@ enum db_statement {
     DB_DATA_VERSION,
     DB_RESOURCE_ADD,
     DB_RESOURCE_SET,
+    DB_RESOURCE_DROP,
     DB_VERSION_ADD,
     DB_VERSION_KEYS,
+    DB_VERSION_DROP,
+    DB_VERSION_DROP_OLD, /* the oldest of a resource, before a version */
     DB_TOKEN_ADD,
     DB_TOKEN_DROP,
     DB_REF_ADD,
@@ -89,6 +93,7 @@ enum db_statement {
     DB_STRING_DROP,
     DB_VALUE_ADD,
     DB_VALUE_ADD_REF,
+    DB_VALUE_DROP, /* unless there is a row with it */
     DB_FORGET_TOKEN,
     DB_FORGET_REF,
     DB_FORGET_DATE,
@@ -106,6 +111,7 @@ struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[DB_STATEMENTS];
     int rc;         /* of the last failure: an SQLite result code; 0: none */
+    int64_t names;  /* of a reader: writer_names() as it was before the snapshot was taken */
     uint64_t *seen; /* values that ix_value surely has (rows.c); NULL: none known */
 };
 

@@ -187,7 +187,7 @@ int pack_early(struct pack *pack, struct db *db)
                                   .resource = early_resource,
                                   .arg = pack };
 
-    pack->names = writer_names(pack->store->writer);
+    pack->names = db->names;
     pack->db = db;
     for (size_t i = 0; i < pack->commit->count; i++) {
         if (pack->commit->writes[i].match != NULL && !pack->commit->writes[i].match_is_ref)

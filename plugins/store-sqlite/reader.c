@@ -14,6 +14,7 @@
 #include <andiron/async.h>
 
 #include "search.h"
+#include "writer.h"
 
 enum { SHM_REGION_BYTES = 32 * 1024, POOL_READERS_KEPT = 4 };
 
@@ -109,6 +110,7 @@ int reader_enter(struct reader *reader)
     if (reader->open && is_current(reader))
         return 0;
     reader_close(reader);
+    reader->db.names = writer_names(reader->store->writer);
     begin = db_statement(&reader->db, DB_BEGIN);
     /* Before the snapshot: a commit in between then makes it look old, never too new. */
     if (reader->shared != NULL) {

@@ -89,13 +89,18 @@ void rows_unsee(struct db *db)
         memset(db->seen, 0, SEEN * sizeof(db->seen[0]));
 }
 
+static uint64_t mark_of(int64_t p, enum rows_value_kind kind, int64_t h)
+{
+    uint64_t mark = ((uint64_t)h ^ ((uint64_t)p << 2 | (uint64_t)kind)) * 0x9e3779b97f4a7c15u;
+    return mark != 0 ? mark : 1;
+}
+
 /* Most values come again and again: a look into a table saves the look into the file. */
 static bool is_seen(struct db *db, int64_t p, enum rows_value_kind kind, int64_t h)
 {
-    uint64_t mark = ((uint64_t)h ^ ((uint64_t)p << 2 | (uint64_t)kind)) * 0x9e3779b97f4a7c15u;
+    uint64_t mark = mark_of(p, kind, h);
     bool seen;
 
-    mark = mark != 0 ? mark : 1;
     if (db->seen == NULL)
         db->seen = calloc(SEEN, sizeof(db->seen[0]));
     if (db->seen == NULL)
@@ -123,7 +128,30 @@ static int row_value(struct db *db, int64_t p, enum rows_value_kind kind, andiro
     return db_do(db, s);
 }
 
-static int value_of(struct db *db, const struct hash_key *key, const struct keys_entry *e)
+/* Names of resources stay: whoever refers to them may have others do so, too. */
+static int drop_value(struct db *db, int64_t p, enum rows_value_kind kind, andiron_str text,
+                      int64_t h)
+{
+    if (kind == ROWS_RESOURCE)
+        return 0;
+    uint64_t mark = mark_of(p, kind, h);
+    if (db->seen != NULL && db->seen[mark % SEEN] == mark)
+        db->seen[mark % SEEN] = 0;
+    sqlite3_stmt *s = db_statement(db, DB_VALUE_DROP);
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, p);
+    sqlite3_bind_int64(s, 2, kind);
+    db_bind_str(s, 3, text);
+    sqlite3_bind_int64(s, 4, h);
+    return db_do(db, s);
+}
+
+typedef int (*value_fn)(struct db *db, int64_t p, enum rows_value_kind kind, andiron_str text,
+                        int64_t h);
+
+static int value_of(struct db *db, const struct hash_key *key, const struct keys_entry *e,
+                    value_fn fn)
 {
     andiron_str none = { NULL, 0 };
     char space[ROWS_STRING_MAX];
@@ -132,33 +160,42 @@ static int value_of(struct db *db, const struct hash_key *key, const struct keys
         return 0; /* nothing is sorted by a composite */
     switch (e->kind) {
     case KEYS_TOKEN:
-        return row_value(db, e->p, ROWS_CODE, e->text, rows_hash_code(key, 0, e->text));
+        return fn(db, e->p, ROWS_CODE, e->text, rows_hash_code(key, 0, e->text));
     case KEYS_URL:
-        return row_value(db, e->p, ROWS_URL, rows_url(key, e->text, space),
-                         rows_hash_url(key, e->text));
+        return fn(db, e->p, ROWS_URL, rows_url(key, e->text, space), rows_hash_url(key, e->text));
     case KEYS_URI:
-        return row_value(db, e->p, ROWS_URL, rows_url(key, e->text, space),
-                         rows_hash_uri(key, 0, e->text));
+        return fn(db, e->p, ROWS_URL, rows_url(key, e->text, space),
+                  rows_hash_uri(key, 0, e->text));
     case KEYS_REFERENCE:
-        return row_value(db, e->p, ROWS_RESOURCE, none, e->rid);
+        return fn(db, e->p, ROWS_RESOURCE, none, e->rid);
     default:
         return 0;
     }
 }
 
-int rows_add_values(struct db *db, const struct hash_key *key, andiron_str keys)
+static int values_all(struct db *db, const struct hash_key *key, andiron_str keys, value_fn fn)
 {
     struct keys_cursor c = keys_begin(keys);
     struct keys_entry e;
 
     while (keys_next(&c, &e)) {
-        if (value_of(db, key, &e) != 0)
+        if (value_of(db, key, &e, fn) != 0)
             return -1;
     }
     if (!c.broken)
         return 0;
     db->rc = SQLITE_CORRUPT;
     return -1;
+}
+
+int rows_add_values(struct db *db, const struct hash_key *key, andiron_str keys)
+{
+    return values_all(db, key, keys, row_value);
+}
+
+int rows_drop_values(struct db *db, const struct hash_key *key, andiron_str keys)
+{
+    return values_all(db, key, keys, drop_value);
 }
 
 /* ---- rows of versions ------------------------------------------------------------ */

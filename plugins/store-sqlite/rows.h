@@ -18,8 +18,8 @@ int64_t rows_hash_uri(const struct hash_key *key, uint32_t part, andiron_str uri
 
 /*
  * ix_value: the values of a param in order, each once, with the key of its list in ix_token or
- * ix_ref: for sorting. Values that no current version has any more stay: they are no more than
- * the versions that once had them, and cost a look into an empty list.
+ * ix_ref: for sorting. Values that no current version has any more stay until the resource that
+ * had them last is purged: they are no more than its versions, and cost a look into an empty list.
  */
 enum rows_value_kind { ROWS_CODE = 1, ROWS_URL, ROWS_RESOURCE };
 
@@ -44,6 +44,9 @@ ANDIRON_MUST_CHECK int rows_drop(struct db *db, const struct hash_key *key, andi
 
 /* Adds what ix_value has of keys; rows_add() does as well. */
 ANDIRON_MUST_CHECK int rows_add_values(struct db *db, const struct hash_key *key, andiron_str keys);
+/* Removes the codes and URLs of keys that no index row has any more: after rows_drop(). */
+ANDIRON_MUST_CHECK int rows_drop_values(struct db *db, const struct hash_key *key,
+                                        andiron_str keys);
 /* After a rollback: ix_value may lack what was added to it. */
 void rows_unsee(struct db *db);
 

@@ -7,6 +7,7 @@
 #include "backup.h"
 #include "commit.h"
 #include "jobs.h"
+#include "purge.h"
 #include "read.h"
 #include "reader.h"
 #include "search.h"
@@ -358,6 +359,41 @@ static enum andiron_step store_forget(void *self, struct andiron_request *req, c
     return forget_slice(req, f);
 }
 
+/* Slices of a purge, one job after the other. */
+struct purging_call {
+    struct store *store;
+    struct purging purging;
+    struct purge_job *slice;
+    andiron_step_fn then;
+    void *state;
+};
+
+static enum andiron_step purge_more(struct andiron_request *req, void *arg)
+{
+    struct purging_call *p = arg;
+    struct andiron_purge *purge = p->purging.purge;
+
+    if (p->slice != NULL && purge->error.code == ANDIRON_OK)
+        purge_slice_done(p->slice);
+    if (purge->error.code != ANDIRON_OK || p->purging.at == purge->count)
+        return p->then(req, p->state);
+    p->slice = purge_slice(andiron_request_arena(req), &p->purging);
+    return submit(p->store, req, purge_slice_job(p->slice), purge_more, p);
+}
+
+static enum andiron_step store_purge(void *self, struct andiron_request *req,
+                                     struct andiron_purge *purge, andiron_step_fn then, void *state)
+{
+    struct purging_call *p = andiron_new(andiron_request_arena(req), struct purging_call);
+
+    purge->error = (struct andiron_error){ .code = ANDIRON_OK };
+    purge->purged = 0;
+    *p = (struct purging_call){
+        .store = self, .purging = { .purge = purge }, .then = then, .state = state
+    };
+    return purge_more(req, p);
+}
+
 /* ---- copies ------------------------------------------------------------------------------- */
 
 struct backing_up {
@@ -424,6 +460,7 @@ const struct andiron_store service_store = {
     .backup = store_backup,
     .restore = store_restore,
     .commit_making = store_commit_making,
+    .purge = store_purge,
 };
 
 const struct andiron_health service_health = {

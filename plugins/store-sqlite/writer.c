@@ -13,7 +13,7 @@
 #include "rows.h"
 #include "watch.h"
 
-enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250 };
+enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250, PATIENCE_MS = 100 };
 
 /* A name that this transaction added or widened. */
 struct pending {
@@ -37,6 +37,7 @@ struct writer {
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t wake;
     struct job *first, **last;
+    struct job *patient, **last_patient; /* one after the other, each in its own transaction */
     size_t queued;
     bool stopping;
 
@@ -69,6 +70,7 @@ struct writer *writer_new(struct store *store, struct andiron_error *err)
     }
     w->store = store;
     w->last = &w->first;
+    w->last_patient = &w->patient;
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -109,9 +111,11 @@ static int load_counters(struct writer *w)
         memcpy(&w->counters, sqlite3_column_blob(s, 0), sizeof(w->counters));
     }
     sqlite3_reset(s);
-    if (w->known && w->counters.names != w->stored.names &&
-        names_reload(w->store->names, &w->db) != 0)
-        return -1;
+    if (w->known && w->counters.names != w->stored.names) {
+        rows_unsee(&w->db); /* the other process may have purged values */
+        if (names_reload(w->store->names, &w->db) != 0)
+            return -1;
+    }
     w->stored = w->counters;
     w->known = true;
     atomic_store(&w->names, w->stored.names);
@@ -421,6 +425,23 @@ static void idle(struct writer *w)
 
 /* ---- thread and queue ---------------------------------------------------------------------- */
 
+/* The patient job whose time has come, behind the others or alone. With the lock. */
+static void take_patient(struct writer *w, struct job **jobs, struct job *end)
+{
+    struct job *job = w->patient;
+
+    if (job == NULL || (end != NULL && monotonic_ms() - job->since_ms < PATIENCE_MS))
+        return;
+    w->patient = job->next;
+    if (w->patient == NULL)
+        w->last_patient = &w->patient;
+    job->next = NULL;
+    if (end != NULL)
+        end->next = job;
+    else
+        *jobs = job;
+}
+
 /* Waits for jobs; NULL: nothing came for a while, or the end (*ret_end). */
 static struct job *take_jobs(struct writer *w, bool *ret_end)
 {
@@ -429,7 +450,7 @@ static struct job *take_jobs(struct writer *w, bool *ret_end)
     struct job *jobs;
 
     pthread_mutex_lock(&w->lock);
-    if (w->first == NULL && !w->stopping) {
+    if (w->first == NULL && w->patient == NULL && !w->stopping) {
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += poll_ms / 1000;
         until.tv_nsec += poll_ms % 1000 * 1000000;
@@ -440,7 +461,7 @@ static struct job *take_jobs(struct writer *w, bool *ret_end)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
     }
     jobs = w->first;
-    *ret_end = jobs == NULL && w->stopping;
+    *ret_end = jobs == NULL && w->patient == NULL && w->stopping;
     struct job *end = jobs;
     size_t count = jobs != NULL;
     size_t max = (size_t)w->store->config->group_commit_max;
@@ -455,6 +476,7 @@ static struct job *take_jobs(struct writer *w, bool *ret_end)
         end->next = NULL;
     }
     w->queued -= count;
+    take_patient(w, &jobs, end);
     pthread_mutex_unlock(&w->lock);
     return jobs;
 }
@@ -500,6 +522,11 @@ int writer_submit(struct writer *w, struct job *job)
     pthread_mutex_lock(&w->lock);
     if (w->queued >= (size_t)w->store->config->queue_max || w->stopping) {
         refused = true;
+    } else if (job->is_patient) {
+        job->since_ms = monotonic_ms();
+        first = w->queued == 0 && w->patient == NULL;
+        *w->last_patient = job;
+        w->last_patient = &job->next;
     } else {
         *w->last = job;
         w->last = &job->next;

@@ -25,6 +25,8 @@ struct job {
     struct andiron_request *req; /* resumed when the job is over; NULL: `over` is called */
     void (*over)(struct job *job);
     struct andiron_error *error; /* result; code ANDIRON_OK when durable */
+    bool is_patient; /* runs when nothing else waits, alone, or after PATIENCE_MS with the others */
+    int64_t since_ms; /* the writer's */
 
     /*
      * Looks whether the job can be done, changing nothing. -1: error is filled in (refused), or
