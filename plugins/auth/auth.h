@@ -57,9 +57,12 @@ struct auth {
     struct proving *hashing; /* prove.c: secrets on the pool, at most max_hashing */
 
     struct throttle *throttle; /* AU-9 */
+    struct sweep *sweep;       /* NULL: the store cannot forget */
     atomic_uint rounds;        /* of the slowest secret seen, see prove.c */
 
-    struct andiron_counter *token_hits, *token_misses, *throttled;
+    atomic_size_t kept_tokens, kept_clients; /* of all loops */
+
+    struct andiron_counter *token_hits, *token_misses, *throttled, *purged;
     struct andiron_counter *results[AUTH_ENDPOINTS][AUTH_RESULTS];
     struct jose_key dummies[AUTH_DUMMIES]; /* see auth_dummy_key() */
 };

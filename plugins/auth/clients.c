@@ -126,6 +126,7 @@ static void unlink_at(struct client_cache *cache, struct client **at)
     struct client *client = *at;
     *at = client->next;
     cache->count--;
+    atomic_fetch_sub_explicit(&cache->auth->kept_clients, 1, memory_order_relaxed);
     client_drop(client);
 }
 
@@ -171,6 +172,7 @@ static void insert(struct client_cache *cache, struct client *client)
     client->next = *at;
     *at = client;
     cache->count++;
+    atomic_fetch_add_explicit(&cache->auth->kept_clients, 1, memory_order_relaxed);
     client_hold(client);
 }
 

@@ -139,11 +139,9 @@ static enum andiron_step find_opaque(struct andiron_request *req, struct lookup 
     const struct andiron_store *store = l->auth->store.table;
     andiron_str hash = session_token_hash(andiron_request_arena(req), l->text);
 
-    l->filter = (struct andiron_filter){
-        .op = ANDIRON_FILTER_TERM,
-        .compare = ANDIRON_CMP_EQ,
-        .term = { .param = SESSION_TOKEN_PARAM, .kind = ANDIRON_TERM_TOKEN, .text = hash }
-    };
+    l->filter = (struct andiron_filter){ .op = ANDIRON_FILTER_TERM,
+                                         .compare = ANDIRON_CMP_OF_TYPE,
+                                         .term = session_token_term(hash) };
     l->query = (struct andiron_query){ .type = "Session", .filter = &l->filter, .limit = 2 };
     l->rows = (struct andiron_rows){ .total = -1 };
     return store->search(l->auth->store.self, req, &l->query, &l->rows, opaque_found, l);

@@ -11,6 +11,7 @@
 #include "introspector.h"
 #include "issuers.h"
 #include "secret.h"
+#include "sweep.h"
 #include "throttle.h"
 #include "tokens.h"
 
@@ -61,6 +62,13 @@ static const struct andiron_directive directives[] = {
       .min = 1000,
       .max = 86400000,
       .help = "longest lifetime of an access token" },
+    { .name = "keep-sessions",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(keep_sessions),
+      .fallback = "1h",
+      .min = 1000,
+      .max = 315360000000,
+      .help = "how long a Session is kept after its token has expired" },
     { .name = "null-refresh",
       .type = ANDIRON_BOOL,
       .offset = IN_CONFIG(null_refresh),
@@ -142,6 +150,18 @@ const char auth_results[AUTH_RESULTS][32] = { "ok",
                                               "temporarily_unavailable",
                                               "server_error" };
 
+static double tokens_kept(void *self)
+{
+    struct auth *auth = self;
+    return (double)atomic_load_explicit(&auth->kept_tokens, memory_order_relaxed);
+}
+
+static double clients_kept(void *self)
+{
+    struct auth *auth = self;
+    return (double)atomic_load_explicit(&auth->kept_clients, memory_order_relaxed);
+}
+
 static void count_in(struct auth *auth)
 {
     static const char *const names[AUTH_ENDPOINTS][3] = {
@@ -164,6 +184,12 @@ static void count_in(struct auth *auth)
                                          "Bearer tokens presented, by where they were found");
     auth->throttled = andiron_counter(auth->host, "andiron_auth_throttled_total", "",
                                       "Authentications refused after too many failures");
+    auth->purged = andiron_counter(auth->host, "andiron_auth_sessions_forgotten_total", "",
+                                   "Sessions of expired tokens that were removed from the store");
+    andiron_gauge(auth->host, "andiron_auth_cached", "what=\"token\"",
+                  "Verified tokens and Clients kept in memory, on all loops", tokens_kept, auth);
+    andiron_gauge(auth->host, "andiron_auth_cached", "what=\"client\"",
+                  "Verified tokens and Clients kept in memory, on all loops", clients_kept, auth);
 }
 
 /* ---- keys of nobody's --------------------------------------------------------------------- */
@@ -324,6 +350,7 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     struct andiron_service_ref cors;
     auth->has_cors = andiron_service_find(host, ANDIRON_DISCOVERY "cors", NULL, &cors, NULL);
     watch_keys(auth);
+    auth->sweep = sweep_new(auth);
     const struct andiron_store *store = auth->store.table;
     if (store->watch(auth->store.self, loop, "TokenIntrospector", issuer_changed, auth, err) != 0 ||
         store->watch(auth->store.self, loop, "User", issuer_changed, auth, err) != 0)
@@ -337,7 +364,6 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                       struct andiron_error *err)
 {
     struct auth_loop *local = calloc(1, sizeof(*local));
-    (void)loop;
     (void)err;
     if (local == NULL)
         abort(); /* as everywhere: out of memory ends the worker */
@@ -345,14 +371,17 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                                  .clients = client_cache_new(self),
                                  .tokens = token_cache_new(self) };
     *ret_local = local;
+    if (andiron_host_loop(local->auth->host, 0) == loop &&
+        sweep_start(local->auth->sweep, loop) != 0)
+        abort(); /* as everywhere: out of memory ends the worker */
     return 0;
 }
 
 static void loop_stop(struct andiron_loop *loop, void *self, void *state)
 {
     struct auth_loop *local = state;
-    (void)loop;
     (void)self;
+    sweep_stop(local->auth->sweep, loop);
     token_cache_free(local->tokens);
     issuers_drop(local->issuers);
     client_cache_free(local->clients);

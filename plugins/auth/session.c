@@ -51,6 +51,15 @@ andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token)
     return jose_base64url_text(arena, digest, sizeof(digest));
 }
 
+struct andiron_term session_token_term(andiron_str token_hash)
+{
+    return (struct andiron_term){ .param = "_access-token",
+                                  .kind = ANDIRON_TERM_TOKEN,
+                                  .system = ANDIRON_STR("andiron"),
+                                  .text = ANDIRON_STR("access_token"),
+                                  .exact = token_hash };
+}
+
 #define TEXT(literal)                                                                              \
     {                                                                                              \
         (literal), sizeof(literal) - 1                                                             \
@@ -167,9 +176,7 @@ static const struct andiron_term *terms_of(struct andiron_arena *arena, andiron_
                                .text = active ? ANDIRON_STR("true") : ANDIRON_STR("false") };
     terms[count++] = (struct andiron_term){ .param = "active", .kind = ANDIRON_TERM_PRESENT };
     if (token_hash.data != NULL)
-        terms[count++] = (struct andiron_term){ .param = SESSION_TOKEN_PARAM,
-                                                .kind = ANDIRON_TERM_TOKEN,
-                                                .text = token_hash };
+        terms[count++] = session_token_term(token_hash);
     *ret_count = count;
     return terms;
 }

@@ -8,8 +8,11 @@
 
 enum { SESSION_ID = 36, SESSION_TERMS = 5 };
 
-/* Our own index term for opaque tokens; no search parameter of that name exists. */
-#define SESSION_TOKEN_PARAM "_access-token"
+/*
+ * Our own index term for opaque tokens; no search parameter of that name exists. It has the form
+ * of an identifier with a type: nobody sorts by those, so a store keeps no list of all their values.
+ */
+struct andiron_term session_token_term(andiron_str token_hash);
 
 /* What a new Session says. Texts called json are JSON already. */
 struct session {

@@ -59,6 +59,7 @@ static void remove_token(struct token_cache *cache, struct token *token)
     *at = token->next;
     list_remove(cache, token);
     cache->count--;
+    atomic_fetch_sub_explicit(&cache->auth->kept_tokens, 1, memory_order_relaxed);
     token_drop(token);
 }
 
@@ -180,6 +181,7 @@ void token_insert(struct token_cache *cache, struct token *token)
     *at = token;
     list_append(cache, token);
     cache->count++;
+    atomic_fetch_add_explicit(&cache->auth->kept_tokens, 1, memory_order_relaxed);
     token->references++;
 }
 

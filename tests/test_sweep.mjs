@@ -1,0 +1,140 @@
+// Sessions of expired tokens are forgotten, with their history and every index row; those of tokens that live are not.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { basic, call, configure, freePort, sleep, start } from './lib/server.mjs';
+import { allow, bearer, claimsOf, putClient } from './lib/smart.mjs';
+
+const secret = 'a secret of some length';
+const until = async (what, ms = 60000) => { for (const end = Date.now() + ms; Date.now() < end; await sleep(100)) if (await what()) return true; return false; };
+const put = (server, id, seconds, format = 'jwt') => putClient(server, id, { grant_types: ['client_credentials'], secret, auth: { client_credentials: { access_token_expiration: seconds, ...(format ? { token_format: format } : {}) } } });
+const tokenOf = async (server, id) => {
+  const r = await call('POST', `${server.base}/auth/token`, { grant_type: 'client_credentials' }, { authorization: basic(id, secret) });
+  assert.equal(r.status, 200, r.text);
+  return r.json.access_token;
+};
+const many = async (server, id, count) => { for (let n = 0; n < count; n += 20) await Promise.all(Array.from({ length: Math.min(20, count - n) }, () => tokenOf(server, id))); };
+const sessions = async (server, client) => { const r = await call('GET', `${server.base}/Session?client=Client/${client}&_summary=count`, undefined, server.admin); assert.equal(r.status, 200, r.text); return r.json.total; };
+const metric = async (server, name) => Number((await call('GET', `${server.adminBase}/metrics`)).text.match(new RegExp(`^${name}(?:\\{\\})? (\\d+)`, 'm'))?.[1] ?? NaN);
+const introspect = async (server, id, token) => (await call('POST', `${server.base}/auth/introspect`, { token }, { authorization: basic(id, secret) })).json;
+const file = (server) => path.join(server.dir, 'state', 'andiron.db');
+// Answers of queries that give one value each.
+const script = "import json,sqlite3,sys\ndb=sqlite3.connect(sys.argv[1],timeout=30)\ndb.execute('BEGIN')\nprint(json.dumps([db.execute(q).fetchone()[0] for q in sys.argv[2:]]))";
+const query = (at, ...sql) => {
+  const r = spawnSync('python3', ['-c', script, at, ...sql], { encoding: 'utf8' });
+  assert.equal(r.status, 0, r.stderr);
+  return JSON.parse(r.stdout);
+};
+// Index rows and versions that belong to nobody, and what SQLite itself says of the file.
+const nobodys = [
+  ...['ix_token', 'ix_ref', 'ix_date', 'ix_num', 'ix_str'].map((t) => `SELECT count(*) FROM ${t} WHERE vid NOT IN (SELECT vid FROM resource WHERE st=0)`),
+  'SELECT count(*) FROM version WHERE rid NOT IN (SELECT rid FROM resource)',
+  'SELECT count(*) FROM resource WHERE st<2 AND vid NOT IN (SELECT vid FROM version)',
+  'SELECT count(*) FROM ix_ref WHERE tgt NOT IN (SELECT rid FROM resource)',
+];
+const values = 'SELECT count(*) FROM ix_value';
+const versions = "SELECT count(*) FROM version WHERE type=(SELECT id FROM restype WHERE name='Session')";
+const versionsOf = (at) => query(at, versions)[0];
+const sound = (server) => assert.deepEqual(query(file(server), 'PRAGMA integrity_check', ...nobodys), ['ok', ...nobodys.map(() => 0)]);
+const quick = { plugins: { auth: { 'keep-sessions': '1s', 'clock-skew': '0s' } } };
+
+test('expired sessions go with history and index rows, living ones stay usable', async (t) => {
+  const server = await start({ quick: true, ...quick });
+  t.after(async () => { await server.stop(); server.remove(); });
+  await put(server, 'long', 600);
+  await allow(server, 'long');
+  const [alive, revoked] = [await tokenOf(server, 'long'), await tokenOf(server, 'long')];
+  assert.equal((await call('POST', `${server.base}/auth/revoke`, { token: revoked }, { authorization: basic('long', secret) })).status, 200);
+  const [before] = query(file(server), values);
+  await put(server, 'brief', 2);
+  await put(server, 'opaque', 2, null);
+  await many(server, 'brief', 130);
+  await many(server, 'opaque', 30);
+  await put(server, 'later', 10);
+  await put(server, 'unseen', 10, null);
+  const ended = await tokenOf(server, 'later'), removed = await tokenOf(server, 'later'), unseen = await tokenOf(server, 'unseen');
+  assert.equal((await call('POST', `${server.base}/auth/revoke`, { token: ended }, { authorization: basic('later', secret) })).status, 200);
+  assert.equal((await call('POST', `${server.base}/auth/revoke`, { token: unseen }, { authorization: basic('unseen', secret) })).status, 200);
+  assert.equal((await call('DELETE', `${server.base}/Session/${claimsOf(removed).jti}`, undefined, server.admin)).status, 204);
+  assert.ok(await until(async () => (await Promise.all(['brief', 'opaque', 'later', 'unseen'].map((id) => sessions(server, id)))).every((n) => n === 0)), 'sessions are still there');
+  const gone = await call('GET', `${server.base}/Session/${claimsOf(ended).jti}`, undefined, server.admin);
+  assert.equal(gone.status, 404, gone.text);
+  assert.equal((await call('GET', `${server.base}/Session/${claimsOf(ended).jti}/_history`, undefined, server.admin)).status, 404);
+  assert.deepEqual(await introspect(server, 'later', ended), { active: false });
+  // What lives can still be presented, introspected and revoked; what was revoked is refused still, as its token has not expired.
+  assert.equal(await sessions(server, 'long'), 2);
+  assert.equal((await introspect(server, 'long', alive)).active, true);
+  assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, bearer(alive))).status, 200);
+  assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, bearer(revoked))).status, 401);
+  assert.equal((await call('GET', `${server.base}/Session/${claimsOf(revoked).jti}/_history`, undefined, server.admin)).json.entry.length, 2);
+  assert.equal((await call('POST', `${server.base}/auth/revoke`, { token: alive }, { authorization: basic('long', secret) })).status, 200);
+  assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, bearer(alive))).status, 401);
+  assert.ok(await metric(server, 'andiron_auth_sessions_forgotten_total') >= 162);
+  sound(server);
+  // A deleted one is kept as long as a token could have lived. Two clients more have names in the index, tokens have none.
+  assert.equal(versionsOf(file(server)), 6);
+  assert.ok(query(file(server), values)[0] <= before + 12, 'values of tokens stay');
+});
+
+test('kill -9 while sessions are being forgotten leaves no orphans, and the next start goes on', async (t) => {
+  const at = await configure({ quick: true, ...quick, plugins: { auth: { ...quick.plugins.auth, 'keep-sessions': '1h' } } });
+  let server = await start({ at });
+  t.after(async () => { await server.stop(); server.remove(); });
+  await put(server, 'brief', 1);
+  await put(server, 'long', 3000);
+  await many(server, 'brief', 350);
+  const alive = await tokenOf(server, 'long');
+  await server.stop();
+  const conf = path.join(at.etc, 'plugins.d', '20-auth.conf');
+  fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8').replace('keep-sessions = 1h', 'keep-sessions = 1s'));
+  await sleep(2500);
+  let before = versionsOf(file(server)), kills = 0;
+  assert.ok(before > 350);
+  while (versionsOf(file(server)) > 1 && kills < 3) {
+    server = await start({ at });
+    const [worker] = fs.readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(' ').map(Number);
+    await until(() => versionsOf(file(server)) < before, 20000);
+    for (const pid of [server.child.pid, worker]) try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ }
+    await server.exit;
+    await until(() => !fs.existsSync(`/proc/${worker}`));
+    kills++;
+    sound(server);
+    const left = versionsOf(file(server));
+    assert.ok(left <= before);
+    before = left;
+  }
+  assert.ok(kills >= 1);
+  server = await start({ at });
+  assert.ok(await until(async () => await sessions(server, 'brief') === 0));
+  assert.equal((await introspect(server, 'long', alive)).active, true);
+  sound(server);
+});
+
+test('of two daemons over one store one forgets at a time, and the other takes over', async (t) => {
+  const first = await start({ quick: true, ...quick });
+  const second = await start({ quick: true, ...quick, state: path.join(first.dir, 'state'), core: { http: { 'base-url': first.base } }, port: await freePort() });
+  second.base = `http://127.0.0.1:${second.port}`;
+  t.after(async () => { await second.stop(); await first.stop(); second.remove(); first.remove(); });
+  await put(first, 'brief', 1);
+  await many(first, 'brief', 120);
+  const forgotten = async () => (await metric(first, 'andiron_auth_sessions_forgotten_total')) + (await metric(second, 'andiron_auth_sessions_forgotten_total'));
+  assert.ok(await until(async () => await forgotten() === 120), String(await forgotten()));
+  assert.equal(await sessions(first, 'brief'), 0);
+  // Each Session was counted by one of them alone, and none is missing.
+  await many(first, 'brief', 20);
+  await first.kill();
+  const left = await metric(second, 'andiron_auth_sessions_forgotten_total');
+  assert.ok(left >= 0);
+  assert.ok(await until(async () => versionsOf(file(first)) === 0), 'the other does not go on');
+  sound(first);
+});
+
+test('of keep-sessions, values that are none are refused', async () => {
+  for (const value of ['0s', '1', 'for ever']) {
+    const failed = await start({ plugins: { auth: { 'keep-sessions': value } } }).then((s) => s.stop().then(() => undefined), (e) => e);
+    assert.equal(failed?.exit?.code, 78, value);
+    assert.match(failed.output, /keep-sessions/);
+  }
+});
