@@ -88,7 +88,7 @@ test('kill -9 while sessions are being forgotten leaves no orphans, and the next
   const alive = await tokenOf(server, 'long');
   await server.stop();
   const conf = path.join(at.etc, 'plugins.d', '20-auth.conf');
-  fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8').replace('keep-sessions = 1h', 'keep-sessions = 1s'));
+  fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8').replace(/^keep-sessions = 1h$/m, 'keep-sessions = 1s'));
   await sleep(2500);
   let before = versionsOf(file(server)), kills = 0;
   assert.ok(before > 350);
