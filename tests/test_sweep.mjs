@@ -7,6 +7,7 @@ import path from 'node:path';
 import { basic, call, configure, freePort, sleep, start } from './lib/server.mjs';
 import { allow, bearer, claimsOf, putClient } from './lib/smart.mjs';
 
+const runs = (pid) => fs.existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
 const secret = 'a secret of some length';
 const until = async (what, ms = 60000) => { for (const end = Date.now() + ms; Date.now() < end; await sleep(100)) if (await what()) return true; return false; };
 const put = (server, id, seconds, format = 'jwt') => putClient(server, id, { grant_types: ['client_credentials'], secret, auth: { client_credentials: { access_token_expiration: seconds, ...(format ? { token_format: format } : {}) } } });
@@ -98,7 +99,7 @@ test('kill -9 while sessions are being forgotten leaves no orphans, and the next
     await until(() => versionsOf(file(server)) < before, 20000);
     for (const pid of [server.child.pid, worker]) try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ }
     await server.exit;
-    await until(() => !fs.existsSync(`/proc/${worker}`));
+    await until(() => !runs(worker));
     kills++;
     sound(server);
     const left = versionsOf(file(server));

@@ -188,7 +188,7 @@ static int apply(struct writer *w, struct job *job)
     j->purged = j->rid_count = 0;
     for (j->at = j->purging->at; j->at < purge->count && budget != 0; j->at++) {
         const struct andiron_ref *ref = &purge->refs[j->at];
-        struct found f;
+        struct found f = { .rid = 0 };
         int found = find(v, ref, &f);
         if (found < 0)
             return -1;
