@@ -83,8 +83,10 @@ struct set *policies_current(struct policies *p, struct policies_local *local)
     (void)pthread_mutex_lock(&p->lock);
     local->set = p->loaded ? p->set : NULL;
     local->generation = atomic_load_explicit(&p->generation, memory_order_relaxed);
-    if (local->set != NULL)
+    if (local->set != NULL) {
+        set_index(local->set);
         set_hold(local->set);
+    }
     (void)pthread_mutex_unlock(&p->lock);
     set_drop(old);
     return local->set;

@@ -192,9 +192,11 @@ static size_t power_above(size_t n)
     return places;
 }
 
-static void index_all(struct set *set)
+void set_index(struct set *set)
 {
     size_t links = 0, tests = 0;
+    if (set->keys != NULL)
+        return;
     for (size_t i = 0; i < set->ranked_count; i++) {
         const struct policy *policy = set->ranked[i];
         links += policy->link_count;
@@ -246,7 +248,6 @@ struct set *set_new(struct policy *const *policies, size_t count)
         qsort(set->policies, set->count, sizeof(struct policy *), by_id);
         qsort(set->ranked, set->ranked_count, sizeof(struct policy *), by_cost);
     }
-    index_all(set);
     return set;
 }
 
@@ -279,7 +280,6 @@ struct set *set_with(const struct set *old, struct policy *policy)
                                   policy->applies ? policy : NULL, by_cost);
     for (size_t i = 0; i < set->count; i++)
         policy_hold(set->policies[i]);
-    index_all(set);
     return set;
 }
 

@@ -19,6 +19,12 @@ struct set *set_with(const struct set *old, struct policy *policy);
 void set_hold(struct set *set);
 void set_drop(struct set *set);
 
+/*
+ * Makes the index, unless it is there. Before the set is walked, and before others see it: a row
+ * of writes makes a set each, of which only the last is looked at.
+ */
+void set_index(struct set *set);
+
 /* All policies, by id, deleted ones too. */
 struct policy *const *set_policies(const struct set *set, size_t *ret_count);
 /* The policy of that id, or NULL. */

@@ -137,6 +137,7 @@ static void deny_comes_first_then_linked_then_global_each_once(void **state)
     for (size_t i = 0; i < COUNT; i++)
         policies[i] = made(texts[i]);
     struct set *set = set_new(policies, COUNT);
+    set_index(set);
     for (size_t i = 0; i < COUNT; i++)
         policy_drop(policies[i]);
 
@@ -246,6 +247,7 @@ static void only_policies_whose_tests_the_request_passes_are_walked(void **state
         set_drop(set);
         set = next;
     }
+    set_index(set);
     /* b-patient shares its type with h-deny, and its method with nobody. */
     assert_int_equal(set_features(set), 1 << ANDIRON_FEATURE_METHOD | 1 << ANDIRON_FEATURE_TYPE |
                                             1 << ANDIRON_FEATURE_URI);
