@@ -12,6 +12,8 @@ const as = (claims) => {
 };
 const ids = (r) => { assert.equal(r.status, 200, r.text); return (r.json.entry ?? []).filter((e) => e.search?.mode !== 'outcome').map((e) => `${e.resource.resourceType}/${e.resource.id}`).sort(); };
 const status = async (p) => (await p).status;
+// SC-10
+const insufficient = (r) => { assert.equal(r.status, 403, r.text); assert.match(r.headers.get('www-authenticate') ?? '', /^Bearer realm="andiron", error="insufficient_scope"/); };
 const observation = (id, patient) => ({ resourceType: 'Observation', ...(id ? { id } : {}), status: 'final', code: { text: 'x' }, subject: { reference: `Patient/${patient}` }, performer: [{ reference: 'Organization/o' }] });
 
 before(async () => {
@@ -38,10 +40,10 @@ test('the compartment of the patient is all there is', async () => {
 test('writes stay in it', async () => {
   const own = as({ scope: 'patient/*.cruds', patient: 'p1' });
   assert.equal(await status(own('POST', '/Observation', observation(undefined, 'p1'))), 201);
-  assert.equal(await status(own('POST', '/Observation', observation(undefined, 'p2'))), 403);
-  assert.equal(await status(own('PUT', '/Observation/b1', observation('b1', 'p2'))), 403);
-  assert.equal(await status(own('PUT', '/Observation/b2', observation('b2', 'p1'))), 403);
-  assert.equal(await status(own('DELETE', '/Observation/b2')), 403);
+  insufficient(await own('POST', '/Observation', observation(undefined, 'p2')));
+  insufficient(await own('PUT', '/Observation/b1', observation('b1', 'p2')));
+  insufficient(await own('PUT', '/Observation/b2', observation('b2', 'p1')));
+  insufficient(await own('DELETE', '/Observation/b2'));
   assert.equal(await status(own('PUT', '/Patient/p1', { resourceType: 'Patient', id: 'p1', name: [{ family: 'Own' }], active: true })), 200);
 });
 test('shared types are read and never written, others are out of reach', async () => {

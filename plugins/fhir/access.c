@@ -1,5 +1,7 @@
 #include "access.h"
 
+#include <andiron/auth.h>
+
 #include "answer.h"
 #include "versions.h"
 
@@ -109,12 +111,30 @@ struct questions {
     void *state;
 };
 
+static void challenge(struct andiron_request *req)
+{
+    if (andiron_request_principal(req)->scopes != NULL)
+        andiron_reply_header(req, "WWW-Authenticate",
+                             ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\""));
+}
+
+enum andiron_step access_refuse(struct andiron_request *req)
+{
+    challenge(req);
+    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+}
+
 static enum andiron_step type_asked(struct andiron_request *req, void *state)
 {
     struct questions *q = state;
 
-    if (q->sub != NULL && andiron_reply_status(q->sub) >= 400)
+    if (q->sub != NULL && andiron_reply_status(q->sub) >= 400) {
+        /* Of scopes or of policies: the inner request knows. */
+        andiron_str why = andiron_replied_header(q->sub, "WWW-Authenticate");
+        if (why.data != NULL)
+            andiron_reply_header(req, "WWW-Authenticate", why);
         return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    }
     if (*q->types == NULL)
         return q->then(req, q->state);
     return access_type(req, *q->types++, &q->sub, type_asked, q);
@@ -243,7 +263,7 @@ static enum andiron_step current_read(struct andiron_request *req, void *state)
         return andiron_fail_with(req, &a->current.error);
     const struct andiron_row *row = &a->current.rows[0];
     if (row->ref.id.len > 0 && !row->deleted)
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+        return access_refuse(req);
     return a->then(req, a->state);
 }
 
@@ -286,5 +306,6 @@ int access_result(const struct fhir *fhir, struct andiron_request *judged,
     terms = versions_with_time(andiron_request_arena(judged), terms, count, andiron_now());
     if (filter == NULL || fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
         return 0;
+    challenge(judged);
     return andiron_error_set(err, ANDIRON_E_FORBIDDEN, "", "Forbidden");
 }

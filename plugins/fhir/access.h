@@ -10,6 +10,9 @@
 /* 404 for a type that is not served here. */
 enum andiron_step access_unknown_type(struct andiron_request *req);
 
+/* 403; of a token with scopes the challenge says that these do not reach so far (SC-10). */
+enum andiron_step access_refuse(struct andiron_request *req);
+
 /*
  * Goes on with then(req, state) if req may search each of `types` (NULL-terminated; NULL: none),
  * as a request of its own: scopes and policies decide (SC-14). Otherwise 403: without that

@@ -51,7 +51,7 @@ static enum andiron_step outside_found(struct andiron_request *req, void *state)
     if (r->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &r->rows.error);
     if (r->rows.count > 0 || r->rows.cursor.data != NULL)
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+        return access_refuse(req);
     return remove_found(req, r);
 }
 

@@ -293,7 +293,7 @@ static int take_types(struct andiron_request *req, struct everything *e, andiron
             return -1;
         }
         if (access_is_hidden(req, type, ANDIRON_ACCESS_SEE)) {
-            (void)andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+            (void)access_refuse(req);
             return -1;
         }
         value.data += comma != NULL ? len + 1 : len;

@@ -283,7 +283,7 @@ static int check_named_types(struct andiron_request *req, const struct searching
                                 comma != NULL ? (size_t)(comma - value.data) : value.len };
             const struct resource_type *type = types_find(s->fhir->types, one);
             if (type != NULL && access_is_hidden(req, type, ANDIRON_ACCESS_SEARCH)) {
-                (void)andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+                (void)access_refuse(req);
                 return -1;
             }
             value.data += comma != NULL ? one.len + 1 : one.len;

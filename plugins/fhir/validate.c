@@ -238,7 +238,7 @@ static enum andiron_step as_write(struct andiron_request *req, struct judging *j
                                   enum andiron_access access, andiron_step_fn then)
 {
     if (access_is_hidden(req, j->type, access))
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+        return access_refuse(req);
     return access_change(j->fhir, req, req, j->type, j->id, access, &j->bound, then, j);
 }
 
