@@ -267,6 +267,11 @@ andiron_json andiron_policy_input(struct andiron_policy_call *call, const char *
     return path[0] == '\0' ? call->input : andiron_json_path(call->input, path);
 }
 
+bool andiron_policy_wants_reasons(const struct andiron_policy_call *call)
+{
+    return call != NULL;
+}
+
 andiron_str andiron_policy_reason(struct andiron_policy_call *call)
 {
     return call->reason;

@@ -30,6 +30,7 @@ struct andiron_policy_call {
     struct andiron_arena *arena;
     struct policy_input *input;
     struct andiron_policy_call *parent; /* the one that asked; NULL: the first */
+    struct andiron_policy_call *spare;  /* of an engine that has answered: for the next one */
     struct explaining *explaining;
     bool wants_reasons; /* of NO_MATCH too */
     andiron_str reason; /* of the engine asked last */
@@ -51,6 +52,11 @@ struct andiron_policy_call *andiron_policy_begin(struct andiron_request *req)
 void andiron_policy_want_reasons(struct andiron_policy_call *call)
 {
     call->wants_reasons = true;
+}
+
+bool andiron_policy_wants_reasons(const struct andiron_policy_call *call)
+{
+    return call->wants_reasons;
 }
 
 /* Made when an engine first asks for it, and shared by all calls of the request. */
@@ -146,16 +152,23 @@ enum andiron_verdict andiron_policy_ask(struct andiron_policy_call *call,
                                         const void *compiled, andiron_verdict_fn then, void *state)
 {
     const struct andiron_policy_engine *table = engine->table;
-    struct andiron_policy_call *asked = andiron_new(call->arena, struct andiron_policy_call);
+    struct andiron_policy_call *asked = call->spare;
+    if (asked == NULL) /* a thousand policies must not take a thousand calls */
+        asked = andiron_new(call->arena, struct andiron_policy_call);
+    call->spare = NULL;
     *asked = (struct andiron_policy_call){ .req = call->req,
                                            .arena = call->arena,
+                                           .input = call->input,
                                            .parent = call,
                                            .explaining = call->explaining,
                                            .wants_reasons = call->wants_reasons,
                                            .then = then,
                                            .state = state };
     call->reason = (andiron_str){ NULL, 0 };
-    return table->evaluate(engine->self, compiled, asked);
+    enum andiron_verdict verdict = table->evaluate(engine->self, compiled, asked);
+    if (verdict != ANDIRON_PENDING)
+        call->spare = asked;
+    return verdict;
 }
 
 /* ---- without a server --------------------------------------------------------------- */

@@ -114,6 +114,12 @@ ANDIRON_API struct andiron_policy_call *andiron_policy_begin(struct andiron_requ
  */
 ANDIRON_API void andiron_policy_want_reasons(struct andiron_policy_call *call);
 
+/*
+ * Whether a reason for NO_MATCH is read by anybody. For engines to which making one's parts is
+ * work; andiron_policy_no_match() itself formats nothing that is not.
+ */
+ANDIRON_API bool andiron_policy_wants_reasons(const struct andiron_policy_call *call);
+
 /* Why the engine asked last said NO_MATCH or FAULT, in the request's arena; absent if it did not say. */
 ANDIRON_API andiron_str andiron_policy_reason(struct andiron_policy_call *call);
 

@@ -94,6 +94,8 @@ static enum andiron_verdict judge(const struct engine *engine,
     case CHECK_VALID:
         return ANDIRON_MATCH;
     case CHECK_INVALID:
+        if (!andiron_policy_wants_reasons(call))
+            return ANDIRON_NO_MATCH;
         policy_place_text(&c.place, place);
         check_reason(&c, reason);
         return andiron_policy_no_match(call, "%s %s", place[0] == '\0' ? "the request" : place,

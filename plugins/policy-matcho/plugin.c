@@ -102,6 +102,8 @@ static andiron_json input_of_call(void *arg, const char *path)
 static enum andiron_verdict report(struct andiron_policy_call *call, const struct match *m)
 {
     char expected[MATCH_EXPECTED_MAX], path[POLICY_PLACE_TEXT];
+    if (!andiron_policy_wants_reasons(call))
+        return ANDIRON_NO_MATCH;
     match_expected(m->failed, expected);
     policy_place_text(&m->place, path);
     return andiron_policy_no_match(call, "%s%s must be %s%s", path[0] == '\0' ? "the request" : "",
