@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <andiron/policy.h>
@@ -279,6 +280,14 @@ static enum andiron_verdict ask(struct state *s, const struct compiled *c, andir
     return ANDIRON_FAULT;
 }
 
+/* Of this thread, so that a busy machine makes nobody's compile() slow. */
+static int64_t cpu_now(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts); /* cannot fail for this clock */
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 /* One policy: compiled, asked, released. False if something was found. */
 static bool try_policy(struct state *s, andiron_str text, andiron_str request)
 {
@@ -286,11 +295,11 @@ static bool try_policy(struct state *s, andiron_str text, andiron_str request)
     struct andiron_error err;
     bool is_good = true;
     say(s, "step", "compile errors", "engine \"%s\" compiles %.*s", s->name, SHOWN(text));
-    int64_t begun = units_monotonic();
+    int64_t begun = cpu_now();
     int status = compile_policy(s, text, &c, &err);
-    if (units_monotonic() - begun > COMPILE_MAX_US)
-        say(s, "warn", "deadlines", "compile() took %lld ms for %.*s",
-            (long long)(units_monotonic() - begun) / 1000, SHOWN(text));
+    if (cpu_now() - begun > COMPILE_MAX_US)
+        say(s, "warn", "deadlines", "compile() took %lld ms of CPU for %.*s",
+            (long long)(cpu_now() - begun) / 1000, SHOWN(text));
     if (status != 0 && status != 1 && (err.code == ANDIRON_OK || err.message[0] == '\0')) {
         is_good = false;
         say(s, "fail", "compile errors",
