@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { configure, start, call, sanitized, sleep } from './lib/server.mjs';
+import { configure, start, call, sanitized, sleep, indexAgrees } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const slow = sanitized ? 4 : 1;
@@ -95,6 +95,7 @@ const verify = async (server, known) => {
     }
   }));
   agent.destroy();
+  assert.ok(await indexAgrees(server) > 0);
   return acknowledged;
 };
 
@@ -166,6 +167,7 @@ test('kill -9 during a transaction: all of it or nothing', async (t) => {
       assert.equal((await ask(agent, box.server, 'GET', `/${member.resource.hasMember[0].reference}`)).status, 200, 'references hold');
     }
   }
+  await indexAgrees(box.server);
   assert.ok(seen.nothing > 0, `kills came too late: ${JSON.stringify(seen)}, ${usual} ms`);
   agent.destroy();
 });

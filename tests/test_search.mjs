@@ -7,7 +7,7 @@ import { spawn, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { start, call, source } from './lib/server.mjs';
+import { start, call, source, indexAgrees } from './lib/server.mjs';
 
 const folder = [process.env.NPM_MODULES, path.join(source, 'tests/node_modules')].filter(Boolean).map((m) => path.join(m, 'hl7.fhir.r4.examples')).find((f) => fs.existsSync(f));
 const unit = path.join(process.env.ANDIRON_BUILD ?? path.join(source, 'build'), 'unit');
@@ -296,4 +296,8 @@ test('every parameter that the server lists can be searched', { skip }, async ()
   }));
   assert.ok(all.length > 1500, `${all.length} listed`);
   assert.deepEqual(wrong.slice(0, 20), []);
+});
+
+test('andiron check finds every index term as it should be', { skip }, async () => {
+  assert.ok(await indexAgrees(server) > 0);
 });

@@ -6,7 +6,7 @@
 import test, { before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { start, call } from './lib/server.mjs';
+import { start, call, indexAgrees } from './lib/server.mjs';
 import { evaluator, loadExamples, loadParams, skip } from './lib/oracle/data.mjs';
 import { matches } from './lib/oracle/rules.mjs';
 import { random, searches } from './lib/oracle/queries.mjs';
@@ -93,4 +93,8 @@ test('every search finds exactly what the oracle says', { skip }, async (t) => {
   if (process.env.ORACLE_ALL) console.log(wrong.join('\n'));
   assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${asked.length} searches differ`);
   assert.ok(asked.length > PER_PARAM * 1000 && open < asked.length / 20);
+});
+
+test('andiron check finds every index term as it should be', { skip }, async () => {
+  assert.ok(await indexAgrees(server) > 0);
 });

@@ -1,7 +1,7 @@
 // What comes back of a search: pages forward and back, also while others write; reverse includes; explanations.
 import test, { before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { start, call, basic } from './lib/server.mjs';
+import { start, call, basic, indexAgrees } from './lib/server.mjs';
 
 let server;
 before(async () => { server = await start({ quick: true }); });
@@ -123,4 +123,8 @@ test('_explain is for those who may test policies, and unknown to all others', a
   const refused = await get('Observation?_count=1&_explain=true', { ...reader, prefer: 'handling=strict' });
   assert.equal(refused.status, 400);
   assert.match(refused.text, /no search parameter \\"_explain\\"/);
+});
+
+test('andiron check finds every index term as it should be', async () => {
+  assert.ok(await indexAgrees(server) > 0);
 });

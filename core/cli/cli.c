@@ -50,6 +50,8 @@ static const struct command {
     { "keys", KIND_CONTROL, cmd_keys, NULL, "lists, rotates and retires the keys of tokens" },
     { "policies", KIND_CONTROL, cmd_policies, "[--unused] [--json]",
       "access policies with hits, last hit and mean time; --unused: those without a hit" },
+    { "check", KIND_CONTROL, cmd_check, "[--repair] [--json]",
+      "every index term recomputed and compared" },
     { "client", KIND_REMOTE, cmd_client, NULL, "registers, lists, shows and deletes Clients" },
     { "token", KIND_REMOTE, cmd_token, NULL, "an access token by a signed assertion" },
     { "explain", KIND_REMOTE, cmd_explain, NULL,

@@ -26,6 +26,7 @@ int cmd_stop(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_policies(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 
 /* over HTTP */
 int cmd_client(int argc, char **argv);

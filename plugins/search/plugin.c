@@ -10,18 +10,12 @@
 #include "matches.h"
 #include "model.h"
 #include "reading.h"
+#include "search.h"
 
 struct config {
     struct search_limits limits;
     int64_t max_terms;
     bool token_text;
-};
-
-struct search {
-    struct model model;
-    struct search_limits limits;
-    struct fhir_extract_options extract;
-    struct andiron_service_ref store; /* for terminology; without a table: none */
 };
 
 static const struct andiron_directive directives[] = {
@@ -176,17 +170,8 @@ static int extract(void *self, struct andiron_arena *arena, andiron_json resourc
                    const struct andiron_term **ret_terms, size_t *ret_count,
                    struct andiron_error *err)
 {
-    const struct search *search = self;
-    struct search_type type;
-
-    if (!model_type(&search->model, andiron_json_str(andiron_json_get(resource, "resourceType")),
-                    &type)) {
-        *ret_terms = NULL; /* a plugin's own state, which nobody searches */
-        *ret_count = 0;
-        return 0;
-    }
-    struct fhir_extract_root root = model_root(&type);
-    return fhir_extract(arena, &search->extract, &root, resource, ret_terms, ret_count, err);
+    bool is_known;
+    return search_extract(self, arena, resource, ret_terms, ret_count, &is_known, err);
 }
 
 static bool matches(void *self, const struct andiron_filter *filter, andiron_str id,
@@ -211,8 +196,19 @@ static const struct andiron_service provides[] = {
     { NULL, NULL },
 };
 
-/* Not "wants": only their constant tables are read here, and they may themselves want search/1. */
+/*
+ * Not "wants": of the types only their constant tables are read here, and they may themselves want
+ * search/1; the store is asked while requests and jobs run.
+ */
 static const char *const uses[] = { ANDIRON_RESOURCE_TYPE, ANDIRON_STORE, NULL };
+
+static const struct andiron_route routes[] = {
+    { .method = "POST",
+      .pattern = "/control/check",
+      .handle = search_check,
+      .flags = ANDIRON_ROUTE_CONTROL | ANDIRON_ROUTE_STREAM },
+    { .method = NULL },
+};
 
 /* ---- life -------------------------------------------------------------------- */
 
@@ -230,6 +226,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     struct search *search = andiron_new(andiron_host_arena(host), struct search);
 
     (void)err;
+    search->host = host;
     search->limits = cfg->limits;
     if (search->limits.default_count > search->limits.max_count)
         search->limits.default_count = search->limits.max_count;
@@ -265,4 +262,5 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
 ANDIRON_PLUGIN(.name = "search", .version = "0.1.0",
                .summary = "FHIR search: parameters, modifiers, chains, index terms",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
-               .uses = uses, .init = init, .start = start);
+
+               .uses = uses, .routes = routes, .init = init, .start = start);

@@ -30,6 +30,7 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_PARAM_FIND] = "SELECT p,kind FROM param WHERE type=?1 AND code=?2",
     [DB_PARAM_ADD] = "INSERT INTO param(p,type,code,kind,def_hash,state) VALUES(?1,?2,?3,?4,x'',1)",
     [DB_PARAM_KIND] = "UPDATE param SET kind=kind|?2 WHERE p=?1",
+    [DB_PARAM_NAME] = "SELECT code FROM param WHERE p=?1",
     [DB_PARAM_DROP] = "DELETE FROM param WHERE p=?1",
     [DB_PARAMS_OF_KIND] = "SELECT p,type,code,kind FROM param WHERE kind&?1",
     [DB_FIND] =

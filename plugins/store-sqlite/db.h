@@ -28,6 +28,7 @@ enum db_statement {
     DB_PARAM_FIND,
     DB_PARAM_ADD,
     DB_PARAM_KIND,
+    DB_PARAM_NAME,
     DB_PARAM_DROP,
     DB_PARAMS_OF_KIND,
     DB_FIND,

@@ -82,6 +82,7 @@ struct index_job {
     struct andiron_arena *arena;
     struct andiron_indexing *items;
     size_t count;
+    bool is_replacing;
 };
 
 /* Current version of a resource and its keys, in arena. 1; 0: it has another version; -1. */
@@ -155,7 +156,9 @@ static int add_terms(struct writer *w, struct index_job *x, const struct andiron
     if (keys_pack(&source, x->arena, type, item->terms, item->term_count, &added, x->job.error) !=
         0)
         return -1;
-    all = keys_join(x->arena, old, added);
+    if (x->is_replacing && rows_drop(v.db, &v.store->key, old, vid) != 0)
+        return -1;
+    all = x->is_replacing ? added : keys_join(x->arena, old, added);
     if (rows_add(v.db, &v.store->key, added, vid) != 0)
         return -1;
     s = db_statement(v.db, DB_VERSION_KEYS);
@@ -177,7 +180,7 @@ static int index_apply(struct writer *w, struct job *job)
     return 0;
 }
 
-struct job *index_job(struct store *store, struct andiron_arena *arena,
+struct job *index_job(struct store *store, struct andiron_arena *arena, enum andiron_index_op op,
                       struct andiron_indexing *items, size_t count, struct andiron_error *ret_error)
 {
     struct index_job *x = andiron_new(arena, struct index_job);
@@ -189,6 +192,7 @@ struct job *index_job(struct store *store, struct andiron_arena *arena,
     x->arena = arena;
     x->items = items;
     x->count = count;
+    x->is_replacing = op == ANDIRON_INDEX_REPLACE;
     return &x->job;
 }
 
@@ -228,6 +232,100 @@ static int find_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
     return found < 0 ? -1 : 0;
 }
 
+/* Order of two entries in a list of keys: its bytes; a number's do not begin another's. */
+static int compare_entries(const struct keys_entry *a, const struct keys_entry *b)
+{
+    uint64_t x = (uint64_t)a->p, y = (uint64_t)b->p;
+    for (; x != y; x >>= 7, y >>= 7) {
+        uint8_t i = (uint8_t)((x & 0x7f) | (x > 0x7f ? 0x80 : 0));
+        uint8_t j = (uint8_t)((y & 0x7f) | (y > 0x7f ? 0x80 : 0));
+        if (i != j)
+            return i < j ? -1 : 1;
+    }
+    size_t len = a->packed.len < b->packed.len ? a->packed.len : b->packed.len;
+    int order = len > 0 ? memcmp(a->packed.data, b->packed.data, len) : 0;
+    return order != 0 ? order : (a->packed.len > b->packed.len) - (a->packed.len < b->packed.len);
+}
+
+/* Whether an entry that one list lacks counts, and then its param's name. -1: db->rc. */
+static int counts(struct db *db, struct andiron_arena *arena, const struct andiron_indexing *item,
+                  int64_t p, andiron_str *ret_name)
+{
+    sqlite3_stmt *s = db_statement(db, DB_PARAM_NAME);
+
+    if (s == NULL)
+        return -1;
+    sqlite3_bind_int64(s, 1, p);
+    int found = db_step(db, s);
+    if (found == 1) {
+        andiron_str name = db_str(s, 0);
+        *ret_name = (andiron_str){ andiron_copy(arena, name), name.len };
+    }
+    sqlite3_reset(s);
+    if (found <= 0)
+        return found; /* forgotten: its entries mean nothing any more */
+    /* "name#word" belongs to "name". */
+    const char *hash = memchr(ret_name->data, '#', ret_name->len);
+    if (hash != NULL)
+        ret_name->len = (size_t)(hash - ret_name->data);
+    for (const char *const *over = item->pass_over; over != NULL && *over != NULL; over++)
+        if (andiron_str_eq(*ret_name, andiron_str_of(*over)))
+            return 0;
+    return 1;
+}
+
+/* Goes through both lists together, up to the first entry that only one has and that counts. */
+static int compare_lists(struct db *db, struct andiron_arena *arena, struct andiron_indexing *item,
+                         andiron_str stored, andiron_str given)
+{
+    struct keys_cursor a = keys_begin(stored), b = keys_begin(given);
+    struct keys_entry x, y;
+    bool has_x = keys_next(&a, &x), has_y = keys_next(&b, &y);
+
+    while (has_x || has_y) {
+        int order = !has_x ? 1 : !has_y ? -1 : compare_entries(&x, &y);
+        if (order != 0) {
+            andiron_str name;
+            int does = counts(db, arena, item, order < 0 ? x.p : y.p, &name);
+            if (does < 0)
+                return -1;
+            if (does > 0) {
+                item->differs = true;
+                item->differing = name;
+                return 0;
+            }
+        }
+        has_x = order <= 0 ? keys_next(&a, &x) : has_x;
+        has_y = order >= 0 ? keys_next(&b, &y) : has_y;
+    }
+    item->differs = a.broken;
+    return 0;
+}
+
+/* The first term whose param the file does not know at all; absent: there is none. */
+static int unknown_param(struct store *store, struct db *db, int64_t type,
+                         const struct andiron_indexing *item, andiron_str *ret)
+{
+    for (size_t i = 0; i < item->term_count; i++) {
+        andiron_str name = andiron_str_of(item->terms[i].param);
+        bool is_over = false;
+        uint32_t kinds;
+        int64_t p;
+
+        if (i > 0 && item->terms[i].param == item->terms[i - 1].param)
+            continue;
+        if (names_find_param(store->names, db, type, name, &p, &kinds) != 0)
+            return -1;
+        for (const char *const *over = item->pass_over; over != NULL && *over != NULL; over++)
+            is_over = is_over || strcmp(*over, item->terms[i].param) == 0;
+        if (p == 0 && !is_over) {
+            *ret = name;
+            return 0;
+        }
+    }
+    return 0;
+}
+
 int index_compare(struct store *store, struct db *db, struct andiron_arena *arena,
                   struct andiron_indexing *items, size_t count, struct andiron_error *err)
 {
@@ -253,7 +351,14 @@ int index_compare(struct store *store, struct db *db, struct andiron_arena *aren
         if (keys_pack(&source, arena, type, items[i].terms, items[i].term_count, &given, err) != 0)
             return err->code != ANDIRON_OK ? -1 : db_error(db, err);
         stored = keys_join(arena, stored, (andiron_str){ NULL, 0 }); /* may be of an older format */
-        items[i].differs = source.incomplete || !andiron_str_eq(stored, given);
+        items[i].differing = (andiron_str){ NULL, 0 };
+        if (andiron_str_eq(stored, given) && !source.incomplete)
+            continue;
+        if (compare_lists(db, arena, &items[i], stored, given) != 0 ||
+            (!items[i].differs &&
+             unknown_param(store, db, type, &items[i], &items[i].differing) != 0))
+            return db_error(db, err);
+        items[i].differs = items[i].differs || items[i].differing.data != NULL;
     }
     return 0;
 }

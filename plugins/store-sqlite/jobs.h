@@ -9,7 +9,7 @@
 /* Each in arena, ready to be submitted. */
 struct job *claim_job(struct andiron_arena *arena, andiron_str name, andiron_usec expires,
                       bool *ret_taken, struct andiron_error *ret_error);
-struct job *index_job(struct store *store, struct andiron_arena *arena,
+struct job *index_job(struct store *store, struct andiron_arena *arena, enum andiron_index_op op,
                       struct andiron_indexing *items, size_t count,
                       struct andiron_error *ret_error);
 /* Takes a name on the writer's thread, in its transaction; -1: the database or the name is bad. */

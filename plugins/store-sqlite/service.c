@@ -317,10 +317,10 @@ static enum andiron_step store_index(void *self, struct andiron_request *req,
     struct store *store = self;
 
     *ret_error = (struct andiron_error){ .code = ANDIRON_OK };
-    if (op == ANDIRON_INDEX_ADD)
+    if (op != ANDIRON_INDEX_COMPARE)
         return submit(store, req,
-                      index_job(store, andiron_request_arena(req), items, count, ret_error), then,
-                      state);
+                      index_job(store, andiron_request_arena(req), op, items, count, ret_error),
+                      then, state);
     struct call *call = call_new(store, req, ret_error, call_compare);
     call->items = items;
     call->count = count;

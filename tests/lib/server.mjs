@@ -151,6 +151,13 @@ export const control = (server, method, target) => new Promise((ok, no) => {
   req.end();
 });
 
+// Every index term stored is what the resources say (andiron check).
+export const indexAgrees = async (server) => {
+  const answer = await control(server, 'POST', '/control/check'), found = JSON.parse(answer.text);
+  if (answer.status !== 200 || found.differing !== 0) throw new Error(`the index differs: ${answer.status} ${answer.text.slice(0, 2000)}`);
+  return found.checked;
+};
+
 // Starts a daemon with configure()'s options, or over a folder that configure() made (options.at).
 // Resolves when it answers; rejects with its output if it ends first.
 export const start = async (options = {}) => {
