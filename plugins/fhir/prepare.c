@@ -278,6 +278,31 @@ static void judge_patched(struct issues *issues)
     }
 }
 
+static bool is_parameter(const struct resource_type *type)
+{
+    return andiron_str_eq(type->str, ANDIRON_STR("SearchParameter"));
+}
+
+bool prepare_is_slow(const struct resource_type *type)
+{
+    return is_parameter(type) || (type->hooks != NULL && type->hooks->accept != NULL);
+}
+
+/* What an active SearchParameter asks for must be possible before it is stored. */
+static void check_parameter(struct preparing *p)
+{
+    const struct andiron_search *search = p->fhir->search;
+    size_t end = offsetof(struct andiron_search, check_parameter) + sizeof(search->check_parameter);
+    struct andiron_error err = { .code = ANDIRON_OK };
+
+    if (!is_parameter(p->type) || search->size < end || search->check_parameter == NULL)
+        return;
+    struct andiron_arena *scratch = andiron_arena_new(0);
+    if (search->check_parameter(p->fhir->search_self, scratch, p->root, &err) != 0)
+        issues_add_error(&p->issues, &err);
+    andiron_arena_free(scratch);
+}
+
 void prepare(struct preparing *p)
 {
     struct andiron_arena *arena = andiron_request_arena(p->req);
@@ -301,6 +326,8 @@ void prepare(struct preparing *p)
                         p->type, p->root, &p->issues);
     if (p->patch != NULL)
         judge_patched(&p->issues);
+    if (p->issues.count == 0)
+        check_parameter(p);
     if (p->issues.count > 0)
         return;
     if (p->before.data != NULL && andiron_json_parse(arena, p->before, &before, &err) != 0) {

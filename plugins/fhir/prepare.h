@@ -52,6 +52,9 @@ int prepare_terms(const struct preparing *p, struct andiron_arena *arena,
 /* stamp() of an andiron_write whose stamp_state is a struct preparing with `later`. */
 void prepare_stamp(void *state, struct andiron_arena *arena, struct andiron_write *write);
 
+/* Whether it takes long whatever the resource's size: an owner is asked, an expression compiled. */
+bool prepare_is_slow(const struct resource_type *type);
+
 /* Whether two resources say the same, apart from id and what the server manages in meta. */
 bool prepare_same(const struct resource_type *type, andiron_json a, andiron_json b,
                   andiron_str created_at_url);

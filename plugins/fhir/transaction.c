@@ -562,7 +562,7 @@ static enum andiron_step befores_read(struct andiron_request *req, void *state)
         const struct item *item = &t->items[i];
         bool patches = item->entry->verb == VERB_PATCH && item->before != NOWHERE;
         slow |= patches && t->befores.rows[item->before].body.len > FHIR_OFFLOAD_ABOVE;
-        slow |= item->type->hooks != NULL && item->type->hooks->accept != NULL;
+        slow |= prepare_is_slow(item->type);
     }
     if (slow)
         return andiron_offload(req, prepare_items, prepared, t);

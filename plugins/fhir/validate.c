@@ -220,7 +220,7 @@ static enum andiron_step stored_read(struct andiron_request *req, void *state)
         return answer(req, j, &issues);
     }
     j->text = row->body;
-    if (j->text.len > FHIR_OFFLOAD_ABOVE)
+    if (j->text.len > FHIR_OFFLOAD_ABOVE || prepare_is_slow(j->type))
         return andiron_offload(req, work, judged, j);
     work(j);
     return judged(req, j);
@@ -259,7 +259,7 @@ static enum andiron_step body_judged(struct andiron_request *req, void *state)
 {
     struct judging *j = state;
 
-    if (j->text.len > FHIR_OFFLOAD_ABOVE)
+    if (j->text.len > FHIR_OFFLOAD_ABOVE || prepare_is_slow(j->type))
         return andiron_offload(req, work, worked, j);
     work(j);
     return worked(req, j);

@@ -251,7 +251,7 @@ static enum andiron_step prepare_write(struct andiron_request *req, struct writi
     };
     bool slow =
         andiron_request_body(req).len + w->preparing.patch_target.len > FHIR_OFFLOAD_ABOVE ||
-        (w->type->hooks != NULL && w->type->hooks->accept != NULL);
+        prepare_is_slow(w->type);
     if (slow)
         return andiron_offload(req, work, prepared, w);
     if (!w->parsed && w->raw_type.data == NULL) {

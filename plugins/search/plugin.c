@@ -7,6 +7,7 @@
 
 #include "common/fhir/types.h"
 #include "compile.h"
+#include "custom.h"
 #include "matches.h"
 #include "model.h"
 #include "reading.h"
@@ -174,6 +175,14 @@ static int extract(void *self, struct andiron_arena *arena, andiron_json resourc
     return search_extract(self, arena, resource, ret_terms, ret_count, &is_known, err);
 }
 
+static int check_parameter(void *self, struct andiron_arena *arena, andiron_json resource,
+                           struct andiron_error *err)
+{
+    const struct custom *custom;
+    (void)self;
+    return custom_read(arena, resource, &custom, err);
+}
+
 static bool matches(void *self, const struct andiron_filter *filter, andiron_str id,
                     const struct andiron_term *terms, size_t count)
 {
@@ -188,6 +197,7 @@ static const struct andiron_search service = {
     .matches = matches,
     .prepare = prepare,
     .select = select_by,
+    .check_parameter = check_parameter,
     .complete = complete,
 };
 

@@ -63,7 +63,8 @@ struct building {
     struct andiron_arena *arena;
     int structure; /* the programs' start */
     char *names;
-    size_t names_len;
+    size_t names_len, names_cap;
+    size_t paths; /* followed so far */
     struct list nodes, edges, guards, emits, composites, truths, truth_members;
     bool is_full;
     struct andiron_error *err;
@@ -169,6 +170,7 @@ static int paths_of_text(struct building *b, int base, andiron_str text, struct 
     const struct fhir_tree *tree = fhir_expression_parse(b->arena, text, b->err);
     if (tree == NULL || fhir_expression_paths(&r, tree, ret) != 0)
         return -1;
+    b->paths += r.made;
     *ret_is_other = r.is_other;
     return 0;
 }
@@ -293,6 +295,7 @@ static int add_param(struct building *b, struct node *root, uint16_t number,
         return add_truth(b, root, number, tree);
     if (fhir_expression_paths(&r, tree, &paths) != 0)
         return -1;
+    b->paths += r.made;
     if (paths.count == 0)
         return nothing_found(b, r.is_other);
     if (param->kind == FHIR_PARAM_COMPOSITE)
@@ -328,12 +331,21 @@ static uint16_t name_at(struct building *b, andiron_str name)
     for (size_t at = 0; at < b->names_len; at += strlen(b->names + at) + 1)
         if (andiron_str_eq(andiron_str_of(b->names + at), name))
             return (uint16_t)at;
-    if (name.len + 1 > NAMES_MAX - b->names_len || memchr(name.data, '\0', name.len) != NULL) {
+    if (name.len + 1 > NAMES_MAX - b->names_len ||
+        (name.len > 0 && memchr(name.data, '\0', name.len) != NULL)) {
         b->is_full = true;
         return 0;
     }
     size_t at = b->names_len;
-    memcpy(b->names + at, name.data, name.len);
+    if (at + name.len + 1 > b->names_cap) {
+        char *names = andiron_alloc(b->arena, 2 * (at + name.len) + 256);
+        if (at > 0)
+            memcpy(names, b->names, at);
+        b->names = names;
+        b->names_cap = 2 * (at + name.len) + 256;
+    }
+    if (name.len > 0)
+        memcpy(b->names + at, name.data, name.len);
     b->names[at + name.len] = '\0';
     b->names_len += name.len + 1;
     return (uint16_t)at;
@@ -466,15 +478,17 @@ int fhir_expression_compile(struct andiron_arena *arena, int structure,
                             struct fhir_extract_root *ret, size_t *ret_failed,
                             struct andiron_error *err)
 {
-    struct building b = { .arena = arena, .structure = structure, .names_len = 1, .err = err };
+    struct building b = { .arena = arena, .structure = structure, .err = err };
     struct node *root = andiron_new(arena, struct node);
     struct fhir_program *program = andiron_new(arena, struct fhir_program);
 
-    b.names = andiron_alloc(arena, NAMES_MAX); /* "" is at 0 */
+    (void)name_at(&b, ANDIRON_STR("")); /* is at 0 */
     for (size_t i = 0; i < count; i++) {
         *ret_failed = i;
+        b.paths = 0;
         if (add_param(&b, root, (uint16_t)i, &params[i]) != 0)
             return -1;
+        params[i].paths = b.paths;
     }
     uint16_t start = flatten(&b, root);
     *program = (struct fhir_program){ .params = param_rows(&b, params, count),

@@ -33,6 +33,7 @@ struct fhir_expression {
         andiron_str text;
     } parts[FHIR_EXPRESSION_PARTS];
     size_t part_count;
+    size_t paths;  /* result: how many were followed, a measure of the work */
     bool is_plain; /* result: a number that is always whole, a token that is always a string */
 };
 
