@@ -24,9 +24,11 @@ struct listed {
     int64_t h;
 };
 
+enum stream_by { BY_NUMBER, BY_REAL, BY_TEXT, BY_ID, BY_LIST };
+
 struct stream {
     int statement;
-    enum { BY_NUMBER, BY_REAL, BY_TEXT, BY_ID, BY_LIST } by;
+    enum stream_by by;
     int64_t p, class; /* class: of dates; kind of values */
     struct entry *entries;
     size_t count, at, batch, room;
@@ -63,7 +65,7 @@ static int64_t order_behind(const struct order *o)
 
 /* ---- making one ------------------------------------------------------------------------ */
 
-static struct stream *add(struct order *o, int down, int up, int by, int64_t p, int64_t class)
+static struct stream *add(struct order *o, int down, int up, enum stream_by by, int64_t p, int64_t class)
 {
     struct stream *t = &o->streams[o->stream_count++];
 
