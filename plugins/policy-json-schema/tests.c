@@ -4,6 +4,7 @@
 #include "tests.h"
 
 #include "common/pattern/beginning.h"
+#include "common/policy/features.h"
 
 struct listing {
     struct andiron_policy_test *ret;
@@ -78,33 +79,22 @@ static bool put_values(struct listing *l, enum andiron_policy_feature feature,
 
 size_t schema_tests(const struct schema *root, struct andiron_policy_test *ret, size_t max)
 {
-    static const struct {
-        const char *name, *inner;
-        enum andiron_policy_feature feature;
-    } places[] = {
-        { "request-method", NULL, ANDIRON_FEATURE_METHOD },
-        { "uri", NULL, ANDIRON_FEATURE_URI },
-        { "params", "resource/type", ANDIRON_FEATURE_TYPE },
-        { "operation", "id", ANDIRON_FEATURE_OPERATION },
-        { "client", "id", ANDIRON_FEATURE_CLIENT },
-        { "user", "id", ANDIRON_FEATURE_USER },
-    };
     struct listing l = { .ret = ret, .max = max };
 
     if (rule_of(root, RULE_REF) != NULL)
         return 0;
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const struct schema *schema = property(root, places[i].name);
-        bool is_required = requires(root, places[i].name);
+    for (size_t i = 0; i < POLICY_FEATURES; i++) {
+        const struct schema *schema = property(root, policy_features[i].name);
+        bool is_required = requires(root, policy_features[i].name);
         size_t before = l.count;
-        if (schema != NULL && places[i].inner != NULL) {
-            is_required = is_required && requires(schema, places[i].inner);
-            schema = property(schema, places[i].inner);
+        if (schema != NULL && policy_features[i].inner != NULL) {
+            is_required = is_required && requires(schema, policy_features[i].inner);
+            schema = property(schema, policy_features[i].inner);
         }
         /* What is absent is valid unless it is required. */
         if (schema != NULL &&
-            (!put_values(&l, places[i].feature, schema) ||
-             (!is_required && !put(&l, places[i].feature, (andiron_str){ NULL, 0 }))))
+            (!put_values(&l, policy_features[i].feature, schema) ||
+             (!is_required && !put(&l, policy_features[i].feature, (andiron_str){ NULL, 0 }))))
             l.count = before;
     }
     return l.count;

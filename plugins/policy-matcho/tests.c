@@ -4,6 +4,7 @@
 #include "tests.h"
 
 #include "common/pattern/beginning.h"
+#include "common/policy/features.h"
 
 struct listing {
     const struct op *ops;
@@ -76,25 +77,14 @@ static const struct op *member(const struct listing *l, const struct op *object,
 
 size_t program_tests(const struct program *program, struct andiron_policy_test *ret, size_t max)
 {
-    static const struct {
-        const char *name, *inner;
-        enum andiron_policy_feature feature;
-    } places[] = {
-        { "request-method", NULL, ANDIRON_FEATURE_METHOD },
-        { "uri", NULL, ANDIRON_FEATURE_URI },
-        { "params", "resource/type", ANDIRON_FEATURE_TYPE },
-        { "operation", "id", ANDIRON_FEATURE_OPERATION },
-        { "client", "id", ANDIRON_FEATURE_CLIENT },
-        { "user", "id", ANDIRON_FEATURE_USER },
-    };
     struct listing l = { .ops = program->ops, .ret = ret, .max = max };
 
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const struct op *op = member(&l, program->ops, places[i].name);
+    for (size_t i = 0; i < POLICY_FEATURES; i++) {
+        const struct op *op = member(&l, program->ops, policy_features[i].name);
         size_t before = l.count;
-        if (places[i].inner != NULL)
-            op = member(&l, op, places[i].inner);
-        if (op != NULL && !put_values(&l, places[i].feature, op))
+        if (policy_features[i].inner != NULL)
+            op = member(&l, op, policy_features[i].inner);
+        if (op != NULL && !put_values(&l, policy_features[i].feature, op))
             l.count = before;
     }
     return l.count;
