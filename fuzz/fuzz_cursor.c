@@ -1,9 +1,9 @@
 /*
- * Cursors of store-sqlite, as clients send them back, and packed keys, as a damaged file could
+ * Cursors of stores, as clients send them back, and packed keys, as a damaged file could
  * hold them: nothing is read past the end, and only what was sealed is accepted.
  */
-#include "store-sqlite/cursor.h"
-#include "store-sqlite/keys.h"
+#include "common/store/cursor.h"
+#include "common/store/keys.h"
 #include "target.h"
 
 static const struct hash_key seal = { 1, 2 };

@@ -9,7 +9,9 @@
 
 #include <stdlib.h>
 
+#include "common/store/body.h"
 #include "jobs.h"
+#include "lookup.h"
 #include "pack.h"
 #include "page.h"
 #include "rows.h"
@@ -484,7 +486,7 @@ static int put_version(struct writer *w, const struct andiron_write *write, cons
     }
     db_bind_blob(s, 7, keys);
     db_bind_blob(s, 8, write->body);
-    sqlite3_bind_int64(s, 9, page_encoding(write->body));
+    sqlite3_bind_int64(s, 9, body_encoding(write->body));
     if (db_do(v.db, s) != 0)
         return -1;
     return rows_add(v.db, &v.store->key, keys, vid);

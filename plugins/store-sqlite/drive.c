@@ -3,9 +3,9 @@
  */
 #include "drive.h"
 
+#include "common/store/rows.h"
 #include "gather.h"
 #include "iter.h"
-#include "rows.h"
 
 /* ---- lists of conditions -------------------------------------------------------------------- */
 

@@ -12,10 +12,4 @@
  */
 bool filter_matches(struct run *run, struct node *n, const struct candidate *c, bool trust);
 
-/* Comparisons of ranges, for iterators too. */
-bool filter_compares_date(enum andiron_compare how, andiron_usec low, andiron_usec high,
-                          andiron_usec q_low, andiron_usec q_high);
-bool filter_compares_number(enum andiron_compare how, double low, double high, double q_low,
-                            double q_high);
-
 #endif

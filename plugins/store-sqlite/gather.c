@@ -3,12 +3,13 @@
  */
 #include "gather.h"
 
+#include "common/store/judge.h"
+#include "common/store/keys.h"
+#include "common/store/range.h"
+#include "common/store/rows.h"
 #include "drive.h"
 #include "filter.h"
 #include "iter.h"
-#include "keys.h"
-#include "range.h"
-#include "rows.h"
 
 enum {
     RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
@@ -50,12 +51,10 @@ static bool row_matches(const struct node *n, sqlite3_stmt *s)
     const struct andiron_term *t = n->term;
 
     if (n->kind == KEYS_DATE)
-        return filter_compares_date(n->compare, sqlite3_column_int64(s, 0),
-                                    sqlite3_column_int64(s, 1), t->range.date.low,
-                                    t->range.date.high);
-    return filter_compares_number(n->compare, sqlite3_column_double(s, 0),
-                                  sqlite3_column_double(s, 1), t->range.number.low,
-                                  t->range.number.high);
+        return judge_date(n->compare, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
+                          t->range.date.low, t->range.date.high);
+    return judge_number(n->compare, sqlite3_column_double(s, 0), sqlite3_column_double(s, 1),
+                        t->range.number.low, t->range.number.high);
 }
 
 static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n,

@@ -4,6 +4,7 @@
  */
 #include "filter.h"
 #include "iter.h"
+#include "lookup.h"
 #include "page.h"
 
 enum { ROUNDS_MAX = 5 };

@@ -4,7 +4,8 @@
 #include "jobs.h"
 
 #include "commit.h"
-#include "keys.h"
+#include "common/store/keys.h"
+#include "lookup.h"
 #include "rows.h"
 
 enum { CLAIM_NAME_MAX = 512, FORGET_SLICE = 2000 };
@@ -139,9 +140,7 @@ static int writer_resource_of(void *arg, int64_t type, andiron_str id, int64_t *
 static int add_terms(struct writer *w, struct index_job *x, const struct andiron_indexing *item)
 {
     struct writer_view v = writer_view(w);
-    struct keys_source source = { .names = v.store->names,
-                                  .db = v.db,
-                                  .key = &v.store->key,
+    struct keys_source source = { .key = &v.store->key,
                                   .type = writer_type_of,
                                   .param = writer_param_of,
                                   .resource = writer_resource_of,
@@ -330,9 +329,7 @@ int index_compare(struct store *store, struct db *db, struct andiron_arena *aren
                   struct andiron_indexing *items, size_t count, struct andiron_error *err)
 {
     struct comparing c = { store, db };
-    struct keys_source source = { .names = store->names,
-                                  .db = db,
-                                  .key = &store->key,
+    struct keys_source source = { .key = &store->key,
                                   .type = find_type,
                                   .param = find_param,
                                   .resource = find_resource,

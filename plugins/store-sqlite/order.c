@@ -8,8 +8,8 @@
  */
 #include "order.h"
 
-#include "range.h"
-#include "rows.h"
+#include "common/store/range.h"
+#include "common/store/rows.h"
 
 enum { BATCH_FIRST = 16, BATCH_MAX = 256, VALUES_MAX = 64 };
 
@@ -65,7 +65,8 @@ static int64_t order_behind(const struct order *o)
 
 /* ---- making one ------------------------------------------------------------------------ */
 
-static struct stream *add(struct order *o, int down, int up, enum stream_by by, int64_t p, int64_t class)
+static struct stream *add(struct order *o, int down, int up, enum stream_by by, int64_t p,
+                          int64_t class)
 {
     struct stream *t = &o->streams[o->stream_count++];
 

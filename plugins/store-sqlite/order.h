@@ -5,7 +5,7 @@
 #ifndef STORE_SQLITE_ORDER_H
 #define STORE_SQLITE_ORDER_H
 
-#include "cursor.h"
+#include "common/store/cursor.h"
 #include "plan.h"
 
 struct order;

@@ -179,9 +179,7 @@ static int pack_one(struct pack *pack, struct keys_source *source, size_t which)
 
 int pack_early(struct pack *pack, struct db *db)
 {
-    struct keys_source source = { .names = pack->store->names,
-                                  .db = db,
-                                  .key = &pack->store->key,
+    struct keys_source source = { .key = &pack->store->key,
                                   .type = early_type,
                                   .param = early_param,
                                   .resource = early_resource,
@@ -242,9 +240,7 @@ static int pack_late(struct pack *pack, struct writer *w, size_t which, int64_t 
                      struct andiron_arena *arena, andiron_str *ret)
 {
     struct writer_view v = writer_view(w);
-    struct keys_source source = { .names = v.store->names,
-                                  .db = v.db,
-                                  .key = &v.store->key,
+    struct keys_source source = { .key = &v.store->key,
                                   .type = late_type,
                                   .param = late_param,
                                   .resource = late_resource,

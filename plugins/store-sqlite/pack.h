@@ -5,7 +5,7 @@
 #ifndef STORE_SQLITE_PACK_H
 #define STORE_SQLITE_PACK_H
 
-#include "keys.h"
+#include "common/store/keys.h"
 #include "writer.h"
 
 struct pack;

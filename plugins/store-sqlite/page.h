@@ -15,11 +15,6 @@ struct page {
 /* The row of a loaded candidate, with its body unless the search wants references only. */
 ANDIRON_MUST_CHECK int page_add(struct run *run, struct page *page, const struct candidate *c,
                                 bool included);
-/*
- * What stands beside a stored body: its format in the lowest byte, above it a sum over its bytes;
- * no sum at all is 0.
- */
-int64_t page_encoding(andiron_str body);
 /* A stored body in arena; -1 and err if it cannot be read, or is not what was stored. */
 ANDIRON_MUST_CHECK int page_body(struct andiron_arena *arena, int64_t encoding, sqlite3_stmt *s,
                                  int column, andiron_str *ret, struct andiron_error *err);

@@ -7,6 +7,7 @@
 
 #include "filter.h"
 #include "iter.h"
+#include "lookup.h"
 #include "rows.h"
 
 enum { THOROUGH = 20, LOOP_US = 1000, MS = 1000 };
@@ -183,23 +184,24 @@ int vid_since(struct db *db, andiron_usec instant, int64_t *ret)
 
 /* ---- filters ------------------------------------------------------------------------ */
 
-static struct node *node_new(struct run *run, enum node_op op, int64_t type)
+static int find_type(void *arg, andiron_str name, int64_t *ret)
 {
-    struct node *n = andiron_new(run->arena, struct node);
+    struct run *run = arg;
 
-    n->op = op;
-    n->type = type;
-    return n;
+    if (names_find_type(run->store->names, run->db, name, ret) != 0)
+        return run_fail(run);
+    return 0;
 }
 
-static int find_param(struct run *run, int64_t type, const char *param, int64_t *ret)
+static int find_param(void *arg, int64_t type, andiron_str param, int64_t *ret)
 {
+    struct run *run = arg;
     uint32_t kinds;
 
     *ret = 0;
     if (type == 0)
         return 0;
-    if (names_find_param(run->store->names, run->db, type, andiron_str_of(param), ret, &kinds) != 0)
+    if (names_find_param(run->store->names, run->db, type, param, ret, &kinds) != 0)
         return run_fail(run);
     return 0;
 }
@@ -208,14 +210,15 @@ static int find_param(struct run *run, int64_t type, const char *param, int64_t 
  * Whether no resource has several values of a param. Asked of the snapshot itself: another
  * process may have stored the first one that has.
  */
-static int find_single(struct run *run, int64_t type, const char *param, bool *ret)
+static int find_single(void *arg, int64_t type, andiron_str param, bool *ret)
 {
+    struct run *run = arg;
     sqlite3_stmt *s = db_statement(run->db, DB_PARAM_FIND);
 
     if (s == NULL)
         return run_fail(run);
     sqlite3_bind_int64(s, 1, type);
-    db_bind_str(s, 2, andiron_str_of(param));
+    db_bind_str(s, 2, param);
     int found = db_step(run->db, s);
     if (found < 0)
         return run_fail(run);
@@ -241,8 +244,9 @@ static int find_resource(struct run *run, int64_t type, andiron_str id, int64_t 
 }
 
 /* A reference's targets by type and id, or by id alone in every type. */
-static int find_targets(struct run *run, struct node *n)
+static int find_targets(void *arg, struct node *n)
 {
+    struct run *run = arg;
     const struct andiron_term *t = n->term;
     int64_t type = 0, rid = 0;
     int64_t last = names_last_type(run->store->names);
@@ -274,253 +278,21 @@ static int find_targets(struct run *run, struct node *n)
     return 0;
 }
 
-static bool is_url(andiron_str text)
-{
-    return text.len != 0 && memchr(text.data, ':', text.len) != NULL;
-}
-
-static void prepare_token(struct run *run, struct node *n)
-{
-    const struct hash_key *key = &run->store->key;
-    const struct andiron_term *t = n->term;
-
-    n->kind = KEYS_TOKEN;
-    n->any_system = t->system.data == NULL;
-    n->no_system = t->system.data != NULL && t->system.len == 0;
-    if (t->system.len != 0)
-        n->hash = keys_hash_system(key, t->system);
-    if (t->text.data == NULL && n->compare == ANDIRON_CMP_EQ)
-        n->compare = ANDIRON_CMP_SYSTEM;
-    n->text = keys_text(key, run->arena, t->text, KEYS_CODE_MAX);
-    if (n->compare == ANDIRON_CMP_OF_TYPE) {
-        n->kind = KEYS_OF_TYPE;
-        n->wide = keys_hash_of_type(key, t->system, t->text, t->exact);
-    }
-}
-
-static int prepare_reference(struct run *run, struct node *n)
-{
-    const struct andiron_term *t = n->term;
-
-    n->kind = KEYS_REFERENCE;
-    if (n->compare == ANDIRON_CMP_SYSTEM || t->text.data == NULL) {
-        n->compare = ANDIRON_CMP_SYSTEM;
-        if (names_find_type(run->store->names, run->db, t->system, &n->other) != 0)
-            return run_fail(run);
-        return 0;
-    }
-    if (t->system.len == 0 && is_url(t->text)) {
-        n->kind = KEYS_URL;
-        n->text = keys_text(&run->store->key, run->arena, t->text, KEYS_TEXT_MAX);
-        return 0;
-    }
-    return find_targets(run, n);
-}
-
-static int prepare_term(struct run *run, struct node *n)
-{
-    const struct hash_key *key = &run->store->key;
-    const struct andiron_term *t = n->term;
-
-    switch (t->kind) {
-    case ANDIRON_TERM_TOKEN:
-        prepare_token(run, n);
-        return 0;
-    case ANDIRON_TERM_STRING:
-        n->kind = KEYS_STRING;
-        n->text = keys_text(key, run->arena, t->text, KEYS_STRING_MAX);
-        if (n->compare == ANDIRON_CMP_EXACT)
-            n->hash = keys_hash_exact(key, t->exact.data != NULL ? t->exact : t->text);
-        return 0;
-    case ANDIRON_TERM_REFERENCE:
-        return prepare_reference(run, n);
-    case ANDIRON_TERM_DATE:
-        n->kind = KEYS_DATE;
-        return 0;
-    case ANDIRON_TERM_NUMBER:
-        n->kind = KEYS_NUMBER;
-        return 0;
-    case ANDIRON_TERM_QUANTITY:
-        n->kind = KEYS_QUANTITY;
-        if (t->system.len != 0 && t->text.len != 0)
-            n->hash = keys_hash_coded_unit(key, t->system, t->text);
-        else if (t->text.len != 0)
-            n->hash = keys_hash_unit(key, t->text);
-        return 0;
-    case ANDIRON_TERM_URI:
-        n->kind = KEYS_URI;
-        n->text = keys_text(key, run->arena, t->text, KEYS_TEXT_MAX);
-        return 0;
-    case ANDIRON_TERM_PRESENT:
-        n->kind = KEYS_PRESENT;
-        return 0;
-    default:
-        n->op = NODE_FALSE;
-        return 0;
-    }
-}
-
-static struct node *build_term(struct run *run, int64_t type, const struct andiron_filter *filter)
-{
-    struct node *n = node_new(run, NODE_TERM, type);
-
-    n->term = &filter->term;
-    n->compare = filter->compare;
-    n->text = filter->term.text;
-    if (strcmp(filter->term.param, "_id") == 0) {
-        n->op = filter->term.kind == ANDIRON_TERM_PRESENT ? NODE_TRUE : NODE_ID;
-        return n;
-    }
-    if (strcmp(filter->term.param, "_lastUpdated") == 0) {
-        n->op = filter->term.kind == ANDIRON_TERM_PRESENT ? NODE_TRUE : NODE_UPDATED;
-        return n;
-    }
-    if (find_param(run, type, filter->term.param, &n->p) != 0)
-        return NULL;
-    if (n->p == 0) {
-        n->op = NODE_FALSE; /* no resource has a value */
-        return n;
-    }
-    if (prepare_term(run, n) != 0)
-        return NULL;
-    if ((n->kind == KEYS_DATE || n->kind == KEYS_NUMBER || n->kind == KEYS_QUANTITY) &&
-        n->term->part == 0 && find_single(run, type, filter->term.param, &n->single) != 0)
-        return NULL;
-    if (n->kind == KEYS_REFERENCE && n->compare == ANDIRON_CMP_EQ && n->rid_count == 0)
-        n->op = NODE_FALSE;
-    return n;
-}
-
-/* CHAIN and HAS: the other side is compiled for its own type. */
-static struct node *build_link(struct run *run, int64_t type, const struct andiron_filter *filter)
-{
-    bool chain = filter->op == ANDIRON_FILTER_CHAIN;
-    struct node *n = node_new(run, chain ? NODE_CHAIN : NODE_HAS, type);
-
-    if (names_find_type(run->store->names, run->db, andiron_str_of(filter->type), &n->other) != 0) {
-        run_fail(run);
-        return NULL;
-    }
-    if (find_param(run, chain ? type : n->other, filter->term.param, &n->p) != 0)
-        return NULL;
-    if (n->p == 0 || n->other == 0) {
-        n->op = NODE_FALSE;
-        return n;
-    }
-    n->args = andiron_alloc(run->arena, sizeof(n->args[0]));
-    n->arg_count = 1;
-    n->args[0] = filter->arg_count != 0 ? plan_filter(run, n->other, filter->args[0])
-                                        : node_new(run, NODE_TRUE, n->other);
-    if (n->args[0] == NULL)
-        return NULL;
-    if (n->args[0]->op == NODE_FALSE)
-        n->op = NODE_FALSE;
-    return n;
-}
-
-/* AND and OR, without the arguments that decide nothing. */
-static struct node *build_list(struct run *run, int64_t type, const struct andiron_filter *filter)
-{
-    bool all = filter->op == ANDIRON_FILTER_AND;
-    struct node *n = node_new(run, all ? NODE_AND : NODE_OR, type);
-
-    n->args = andiron_alloc(run->arena, (filter->arg_count + 1) * sizeof(n->args[0]));
-    for (size_t i = 0; i < filter->arg_count; i++) {
-        struct node *arg = plan_filter(run, type, filter->args[i]);
-        if (arg == NULL)
-            return NULL;
-        if (arg->op == (all ? NODE_FALSE : NODE_TRUE))
-            return arg;
-        if (arg->op != (all ? NODE_TRUE : NODE_FALSE))
-            n->args[n->arg_count++] = arg;
-    }
-    if (n->arg_count == 1)
-        return n->args[0];
-    if (n->arg_count == 0)
-        n->op = all ? NODE_TRUE : NODE_FALSE;
-    return n;
-}
-
-static struct node *build_not(struct run *run, int64_t type, const struct andiron_filter *filter)
-{
-    struct node *n = node_new(run, NODE_NOT, type);
-    struct node *arg = filter->arg_count != 0 ? plan_filter(run, type, filter->args[0])
-                                              : node_new(run, NODE_TRUE, type);
-
-    if (arg == NULL)
-        return NULL;
-    if (arg->op == NODE_TRUE || arg->op == NODE_FALSE) {
-        n->op = arg->op == NODE_TRUE ? NODE_FALSE : NODE_TRUE;
-        return n;
-    }
-    n->args = andiron_alloc(run->arena, sizeof(n->args[0]));
-    n->args[0] = arg;
-    n->arg_count = 1;
-    return n;
-}
-
-static struct node *build_together(struct run *run, int64_t type,
-                                   const struct andiron_filter *filter)
-{
-    struct node *n = node_new(run, NODE_TOGETHER, type);
-
-    n->args = andiron_alloc(run->arena, (filter->arg_count + 1) * sizeof(n->args[0]));
-    for (size_t i = 0; i < filter->arg_count; i++) {
-        struct node *arg = filter->args[i]->op == ANDIRON_FILTER_TERM
-                               ? build_term(run, type, filter->args[i])
-                               : node_new(run, NODE_FALSE, type);
-        if (arg == NULL || arg->op == NODE_FALSE)
-            return arg;
-        n->args[n->arg_count++] = arg;
-    }
-    if (n->arg_count == 0)
-        n->op = NODE_FALSE;
-    else
-        n->p = n->args[0]->p;
-    n->compare = filter->compare;
-    n->term = &filter->term;
-    return n;
-}
-
 struct node *plan_filter(struct run *run, int64_t type, const struct andiron_filter *filter)
 {
-    struct node *n;
+    struct node_source source = { .key = &run->store->key,
+                                  .arena = run->arena,
+                                  .type = find_type,
+                                  .param = find_param,
+                                  .single = find_single,
+                                  .targets = find_targets,
+                                  .arg = run,
+                                  .err = run->error };
+    struct node *n = node_build(&source, type, filter);
 
-    if (filter == NULL)
-        return node_new(run, NODE_TRUE, type);
-    switch (filter->op) {
-    case ANDIRON_FILTER_AND:
-    case ANDIRON_FILTER_OR:
-        return build_list(run, type, filter);
-    case ANDIRON_FILTER_NOT:
-        return build_not(run, type, filter);
-    case ANDIRON_FILTER_TERM:
-        return build_term(run, type, filter);
-    case ANDIRON_FILTER_ID:
-        n = node_new(run, NODE_ID, type);
-        n->term = &filter->term;
-        n->text = filter->term.text;
-        return n;
-    case ANDIRON_FILTER_CHAIN:
-    case ANDIRON_FILTER_HAS:
-        return build_link(run, type, filter);
-    case ANDIRON_FILTER_TOGETHER:
-        return build_together(run, type, filter);
-    case ANDIRON_FILTER_TYPE: {
-        int64_t wanted;
-        if (names_find_type(run->store->names, run->db, andiron_str_of(filter->type), &wanted) !=
-            0) {
-            run_fail(run);
-            return NULL;
-        }
-        return node_new(run, wanted == type ? NODE_TRUE : NODE_FALSE, type);
-    }
-    default:
-        run->failed = true;
-        andiron_error_set(run->error, ANDIRON_E_NOT_IMPLEMENTED, "",
-                          "this store does not know a filter of the kind asked for");
-        return NULL;
-    }
+    if (n == NULL)
+        run->failed = true; /* the error says it */
+    return n;
 }
 
 /* ---- whole plans ----------------------------------------------------------------------- */
@@ -538,7 +310,7 @@ static int build_sorts(struct run *run, struct plan *plan)
             s->by = SORT_ID;
         else if (strcmp(query->sort[i].param, "_lastUpdated") == 0)
             s->by = SORT_UPDATED;
-        else if (find_param(run, plan->type, query->sort[i].param, &s->p) != 0)
+        else if (find_param(run, plan->type, andiron_str_of(query->sort[i].param), &s->p) != 0)
             return -1;
     }
     return 0;

@@ -5,52 +5,10 @@
 #ifndef STORE_SQLITE_PLAN_H
 #define STORE_SQLITE_PLAN_H
 
-#include "keys.h"
+#include "common/store/node.h"
 #include "search.h"
 
 enum { PLAN_SORTS = 3 };
-
-enum node_op {
-    NODE_TRUE,
-    NODE_FALSE,
-    NODE_AND,
-    NODE_OR,
-    NODE_NOT,
-    NODE_TERM,
-    NODE_UPDATED, /* _lastUpdated */
-    NODE_ID,
-    NODE_CHAIN,
-    NODE_HAS,
-    NODE_TOGETHER
-};
-
-struct memo;
-struct iter;
-
-struct node {
-    enum node_op op;
-    enum andiron_compare compare;
-    const struct andiron_term *term;
-    int64_t type;               /* of the resources that are judged */
-    int64_t p;                  /* number of the param; of the other type for HAS */
-    enum keys_kind kind;        /* of entries that can satisfy it */
-    bool any_system, no_system; /* TOKEN */
-    uint64_t hash;              /* of system, exact or unit; 0: not compared */
-    struct hash128 wide;        /* OF_TYPE */
-    andiron_str text;           /* as keys hold it */
-    const int64_t *rids;        /* REFERENCE: numbers of the targets */
-    size_t rid_count;
-    int64_t other; /* CHAIN, HAS: the other type; REFERENCE by SYSTEM: target type */
-    struct node **args;
-    size_t arg_count;
-    bool single;             /* a range: no resource has several values of the param */
-    bool walked;             /* bounds the walk along the index of the first sort key */
-    bool listed;             /* the index lists its resources (iter.c) */
-    bool settled;            /* the iterator brings only resources that satisfy it */
-    struct memo *memo;       /* CHAIN: targets judged so far */
-    struct iter *references; /* HAS: where a resource is referred to */
-    struct iter *inner;      /* HAS, CHAIN: candidates for args[0], or NULL */
-};
 
 /* One sort key for one type. */
 struct plan_sort {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "commit.h"
+#include "lookup.h"
 #include "rows.h"
 
 struct purge_job {

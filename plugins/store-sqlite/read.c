@@ -4,6 +4,7 @@
 #include "read.h"
 
 #include "commit.h"
+#include "lookup.h"
 #include "page.h"
 
 static int fail(struct search_place *place, struct andiron_rows *rows)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "keys.h"
+#include "common/store/keys.h"
 #include "rows.h"
 
 static const char tables[] =

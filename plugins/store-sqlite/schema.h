@@ -4,8 +4,8 @@
 #ifndef STORE_SQLITE_SCHEMA_H
 #define STORE_SQLITE_SCHEMA_H
 
+#include "common/store/hash.h"
 #include "db.h"
-#include "hash.h"
 
 enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION_ID = 0x416e6472 /* "Andr" */ };
 

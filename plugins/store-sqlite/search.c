@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "cursor.h"
+#include "common/store/cursor.h"
 #include "drive.h"
 #include "filter.h"
 #include "iter.h"

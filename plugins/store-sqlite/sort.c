@@ -5,11 +5,12 @@
  */
 #include "sort.h"
 
+#include "common/store/rows.h"
 #include "drive.h"
 #include "filter.h"
 #include "iter.h"
+#include "lookup.h"
 #include "order.h"
-#include "rows.h"
 
 struct plan *sort_plan_of(struct run *run, int64_t type)
 {

@@ -5,7 +5,7 @@
 #ifndef STORE_SQLITE_SORT_H
 #define STORE_SQLITE_SORT_H
 
-#include "cursor.h"
+#include "common/store/cursor.h"
 #include "plan.h"
 
 /* A match, with what it is sorted by. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
+#include "lookup.h"
 #include "reader.h"
 #include "schema.h"
 #include "sql.h"

@@ -10,9 +10,8 @@
 #include <andiron/plugin.h>
 #include <andiron/store.h>
 
+#include "common/store/names.h"
 #include "db.h"
-#include "hash.h"
-#include "names.h"
 
 struct config {
     const char *path;

@@ -3,7 +3,7 @@
  */
 #include "test_kit.h"
 
-#include "keys.h"
+#include "common/store/keys.h"
 #include "purge.h"
 #include "rows.h"
 

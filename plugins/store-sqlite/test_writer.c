@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "keys.h"
+#include "common/store/keys.h"
 #include "read.h"
 
 static int setup(void **state)

@@ -5,7 +5,8 @@
 #include "walk.h"
 
 #include "commit.h"
-#include "cursor.h"
+#include "common/store/cursor.h"
+#include "lookup.h"
 #include "page.h"
 
 enum { BATCH = 128 };

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "checkpoint.h"
+#include "lookup.h"
 #include "rows.h"
 #include "watch.h"
 

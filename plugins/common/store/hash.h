@@ -3,8 +3,8 @@
  * terms and the seal of cursors. Collisions cannot be made without the key; nothing here keeps
  * data secret. No state, any thread.
  */
-#ifndef STORE_SQLITE_HASH_H
-#define STORE_SQLITE_HASH_H
+#ifndef COMMON_STORE_HASH_H
+#define COMMON_STORE_HASH_H
 
 #include <andiron/base.h>
 

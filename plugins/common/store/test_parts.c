@@ -1,11 +1,20 @@
 /*
  * Small parts: hashes, packed keys, names, cursors.
  */
-#include "test_kit.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "cursor.h"
 #include "keys.h"
+#include "names.h"
 #include "rows.h"
+#include "terms_kit.h"
 
 /* Vectors of the reference implementation: key 00..0f, message 00, 01, 02... */
 static void siphash_gives_the_published_values(void **state)
@@ -145,8 +154,7 @@ static void equal_terms_of_parameters_share_their_bytes(void **state)
     unsigned seen = 0;
     while (keys_next(&c, &e)) {
         unsigned second = e.p == 1000 + 'b';
-        if (e.kind == KEYS_STRING &&
-            andiron_str_eq(e.text, ANDIRON_STR("hemoglobin in blood")) &&
+        if (e.kind == KEYS_STRING && andiron_str_eq(e.text, ANDIRON_STR("hemoglobin in blood")) &&
             e.hash[0] == keys_hash_exact(&key, ANDIRON_STR("Hemoglobin in Blood")))
             seen |= 1u << second;
         if (e.kind == KEYS_TOKEN && andiron_str_eq(e.text, ANDIRON_STR("4548-4")))

@@ -2,8 +2,8 @@
  * Cursors: where a page ended, as sealed text. A cursor that was changed, or comes from another
  * query or database, is refused.
  */
-#ifndef STORE_SQLITE_CURSOR_H
-#define STORE_SQLITE_CURSOR_H
+#ifndef COMMON_STORE_CURSOR_H
+#define COMMON_STORE_CURSOR_H
 
 #include <andiron/error.h>
 

@@ -2,10 +2,10 @@
  * Where in an index of ranges, which is in the order of their lower ends, those lie that
  * satisfy a condition.
  */
-#ifndef STORE_SQLITE_RANGE_H
-#define STORE_SQLITE_RANGE_H
+#ifndef COMMON_STORE_RANGE_H
+#define COMMON_STORE_RANGE_H
 
-#include "plan.h"
+#include "node.h"
 
 /* Narrows [*from, *to], of lower ends of dates of a class, to what satisfies n. */
 void range_dates(const struct node *n, int64_t class, int64_t *from, int64_t *to);

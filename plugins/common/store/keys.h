@@ -3,7 +3,7 @@
  *
  * They say exactly which index rows the version has (rows.h), so that these can be removed
  * whatever was defined since; and they hold enough of every term to judge any filter without
- * reading the body (filter.h). The list is sorted and free of duplicates: equal terms give
+ * reading the body (judge.h). The list is sorted and free of duplicates: equal terms give
  * equal bytes.
  *
  *   byte      KEYS_FORMAT
@@ -23,8 +23,8 @@
  * text is varint length and bytes; texts that are too long are cut, with their hash behind.
  * Format 1 had no SAME.
  */
-#ifndef STORE_SQLITE_KEYS_H
-#define STORE_SQLITE_KEYS_H
+#ifndef COMMON_STORE_KEYS_H
+#define COMMON_STORE_KEYS_H
 
 #include <andiron/store.h>
 
@@ -91,13 +91,11 @@ bool keys_next_several(struct keys_cursor *c, int64_t *ret_p);
 
 /* Where packing finds what a list refers to. */
 struct keys_source {
-    struct names *names;
-    struct db *db;
     const struct hash_key *key;
 
     /*
      * rid of a resource, NULL arg allowed; 0: not known yet. Parameters and types likewise.
-     * -1: db->rc.
+     * -1: the database failed, and whoever gave these functions knows how.
      */
     int (*resource)(void *arg, int64_t type, andiron_str id, int64_t *ret_rid);
     int (*param)(void *arg, int64_t type, andiron_str code, uint32_t kind, int64_t *ret_p);
@@ -107,8 +105,8 @@ struct keys_source {
 };
 
 /*
- * Packs terms of a resource of `type` into arena. 0; -1: err, or source->db->rc if err->code
- * is ANDIRON_OK.
+ * Packs terms of a resource of `type` into arena. 0; -1: err, or what one of the source's
+ * functions met if err->code is ANDIRON_OK.
  */
 ANDIRON_MUST_CHECK int keys_pack(struct keys_source *source, struct andiron_arena *arena,
                                  int64_t type, const struct andiron_term *terms, size_t count,

@@ -2,13 +2,12 @@
  * Numbers of resource types and search parameters, as committed in restype and param.
  *
  * Only grows, so that readers on any thread look up without a lock; numbers are never used
- * twice. What is not here may still be in the file (another process added it): names_find_*
- * ask the database then.
+ * twice. What is not here may still be in the database (another process added it): a store asks
+ * it then.
  */
-#ifndef STORE_SQLITE_NAMES_H
-#define STORE_SQLITE_NAMES_H
+#ifndef COMMON_STORE_NAMES_H
+#define COMMON_STORE_NAMES_H
 
-#include "db.h"
 #include "hash.h"
 
 enum { NAMES_TYPES_MAX = 1024 };
@@ -24,17 +23,14 @@ struct names;
 struct names *names_new(const struct hash_key *key);
 void names_free(struct names *names);
 
-/* All names of the file, at start. */
-ANDIRON_MUST_CHECK int names_load(struct names *names, struct db *db);
-/* Once more, forgetting numbers that are no longer in the file. */
-ANDIRON_MUST_CHECK int names_reload(struct names *names, struct db *db);
-
 /* Adds or widens, after the commit that stored it. Any thread. */
 void names_put_type(struct names *names, int64_t type, andiron_str name);
 void names_put_param(struct names *names, int64_t p, int64_t type, andiron_str code,
                      uint32_t kinds);
 /* The parameter is gone; its number means nothing any more. */
 void names_drop_param(struct names *names, int64_t type, andiron_str code);
+/* All parameters are: before they are read again. */
+void names_forget_params(struct names *names);
 
 /* Numbers; 0: unknown. */
 int64_t names_type(const struct names *names, andiron_str name);
@@ -44,13 +40,5 @@ int64_t names_param(const struct names *names, int64_t type, andiron_str code, u
 andiron_str names_of_type(const struct names *names, int64_t type);
 /* Highest type number known. */
 int64_t names_last_type(const struct names *names);
-
-/* The same, asking the database for what is unknown. -1: db->rc; 0 in *ret: not there either. */
-ANDIRON_MUST_CHECK int names_find_type(struct names *names, struct db *db, andiron_str name,
-                                       int64_t *ret);
-ANDIRON_MUST_CHECK int names_find_param(struct names *names, struct db *db, int64_t type,
-                                        andiron_str code, int64_t *ret, uint32_t *ret_kinds);
-ANDIRON_MUST_CHECK int names_find_of_type(struct names *names, struct db *db, int64_t type,
-                                          andiron_str *ret);
 
 #endif

@@ -1,0 +1,20 @@
+/*
+ * Judging one resource by its keys: does it satisfy a condition on itself? Exact.
+ */
+#ifndef COMMON_STORE_JUDGE_H
+#define COMMON_STORE_JUDGE_H
+
+#include "node.h"
+
+enum judgement { JUDGED_FALSE, JUDGED_TRUE, JUDGED_DAMAGED /* the keys cannot be read */ };
+
+/* A NODE_TERM or NODE_TOGETHER. */
+enum judgement judge_term(const struct node *n, andiron_str keys);
+enum judgement judge_together(const struct node *n, andiron_str keys);
+
+/* Comparisons of ranges, for iterators too. */
+bool judge_date(enum andiron_compare how, andiron_usec low, andiron_usec high, andiron_usec q_low,
+                andiron_usec q_high);
+bool judge_number(enum andiron_compare how, double low, double high, double q_low, double q_high);
+
+#endif
