@@ -46,6 +46,16 @@ struct andiron_policy_test {
     andiron_str value; /* lives as long as the compiled policy */
 };
 
+/*
+ * One value that a policy asks for somewhere in the request object. path is as for
+ * andiron_policy_input(), at least a name; a step "*" stands for each element of an array, and what
+ * one of them has the path has. A name that holds a dot, or is "*", has no path.
+ */
+struct andiron_policy_literal {
+    const char *path;
+    andiron_str value; /* of a string, or "true" and "false"; absent: where nothing is there */
+};
+
 struct andiron_policy_engine {
     size_t size; /* sizeof(struct andiron_policy_engine) */
 
@@ -78,6 +88,15 @@ struct andiron_policy_engine {
      * left out; 0 if nothing is known. Any thread. Check size before use.
      */
     size_t (*tests)(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max);
+
+    /*
+     * Optional: the same for any place in the request object, of which access chooses those that
+     * tell many policies apart. The policy may only match a request that has, at each path listed,
+     * one of the values listed for it. Paths may be made in arena, which lives as long as compiled.
+     * Any thread. Check size before use.
+     */
+    size_t (*literals)(void *self, const void *compiled, struct andiron_arena *arena,
+                       struct andiron_policy_literal *ret, size_t max);
 };
 
 /*

@@ -64,14 +64,17 @@ static andiron_str feature_of(struct andiron_request *req, struct andiron_policy
 }
 
 const struct link *caller_links(struct andiron_request *req, struct andiron_policy_call *call,
-                                unsigned features, size_t *ret_count)
+                                const struct set *set, size_t *ret_count)
 {
+    static const struct places none;
+    const struct places *places = set != NULL ? set_places(set) : &none;
+    unsigned features = set != NULL ? set_features(set) : 0;
     const struct andiron_principal *p = andiron_request_principal(req);
     const char *operation = andiron_request_operation(req);
     andiron_str client = client_of(p);
     size_t count = 0;
-    struct link *links = andiron_alloc(andiron_request_arena(req),
-                                       (andiron_json_count(p->roles) + OTHERS) * sizeof(*links));
+    size_t most = andiron_json_count(p->roles) + OTHERS + places_links_max(places);
+    struct link *links = andiron_alloc(andiron_request_arena(req), most * sizeof(*links));
 
     if (client.len > 0)
         links[count++] = (struct link){ LINK_CLIENT, client };
@@ -83,6 +86,6 @@ const struct link *caller_links(struct andiron_request *req, struct andiron_poli
     for (unsigned f = 0; f <= ANDIRON_FEATURE_USER; f++)
         if ((features >> f & 1) != 0 && f != ANDIRON_FEATURE_URI_PREFIX)
             links[count++] = (struct link){ LINK_TEST + f, feature_of(req, call, f) };
-    *ret_count = count;
+    *ret_count = count + places_links(places, call, links + count);
     return links;
 }

@@ -266,7 +266,7 @@ enum andiron_step decide(struct andiron_request *req, struct set *set,
     d->is_timed = is_timed;
     d->call = andiron_policy_begin(req);
     d->begun = andiron_now();
-    const struct link *links = caller_links(req, d->call, set_features(set), &count);
+    const struct link *links = caller_links(req, d->call, set, &count);
     set_walk_start(set, arena, links, count, &d->walk);
     return ask_on(req, d);
 }

@@ -310,7 +310,7 @@ static enum andiron_step tried(struct andiron_request *req, void *state)
         return ask_own(req, e);
     e->would = andiron_alloc(arena, WOULD_MAX * sizeof(*e->would));
     /* Without the index by tests: why a policy does not match is what is asked here. */
-    const struct link *links = caller_links(e->trial.sub, e->call, 0, &count);
+    const struct link *links = caller_links(e->trial.sub, e->call, NULL, &count);
     set_walk_all(e->set, arena, links, count, &e->walk);
     return ask_on(req, e);
 }

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/policy/features.h"
 #include "common/policy/members.h"
+#include "hash.h"
 
-enum { LINKS_MAX = 1000, TESTS_MAX = 64 };
+enum { LINKS_MAX = 1000, TESTS_MAX = 64, LITERALS_MAX = 64 };
 
 static int check_members(andiron_json resource, const char *engine, struct andiron_error *err)
 {
@@ -145,13 +147,12 @@ static void release_compiled(void *arg)
     table->release(c->engine->ref.self, c->compiled);
 }
 
-/* An engine that was built against an older header has no tests. */
 static void read_tests(struct andiron_arena *arena, struct policy *policy)
 {
     const struct andiron_policy_engine *table = policy->engine->ref.table;
     struct andiron_policy_test found[TESTS_MAX];
 
-    if (table->size < sizeof(*table) || table->tests == NULL)
+    if (!POLICY_ENGINE_HAS(table, tests))
         return;
     size_t count = table->tests(policy->engine->ref.self, policy->compiled, found, TESTS_MAX);
     if (count == 0 || count > TESTS_MAX)
@@ -160,6 +161,36 @@ static void read_tests(struct andiron_arena *arena, struct policy *policy)
     memcpy(kept, found, count * sizeof(*kept));
     policy->tests = kept;
     policy->test_count = count;
+}
+
+/* To look into bodies they must be parsed, for which a request must first be let in that far. */
+static bool is_of_body(const char *path)
+{
+    size_t len = strcspn(path, ".");
+    return (len == 4 && memcmp(path, "body", len) == 0) ||
+           (len == 8 && memcmp(path, "resource", len) == 0);
+}
+
+static void read_literals(struct andiron_arena *arena, struct policy *policy)
+{
+    const struct andiron_policy_engine *table = policy->engine->ref.table;
+    struct andiron_policy_literal found[LITERALS_MAX];
+
+    if (!POLICY_ENGINE_HAS(table, literals))
+        return;
+    size_t count =
+        table->literals(policy->engine->ref.self, policy->compiled, arena, found, LITERALS_MAX);
+    if (count == 0 || count > LITERALS_MAX)
+        return;
+    struct literal *kept = andiron_alloc(arena, count * sizeof(*kept));
+    for (size_t i = 0; i < count; i++) {
+        const char *path = found[i].path;
+        if (path[0] == '\0' || path[0] == '*' || is_of_body(path))
+            continue;
+        kept[policy->literal_count++] =
+            (struct literal){ path, hash_bytes(HASH_START, path, strlen(path)), found[i].value };
+    }
+    policy->literals = kept;
 }
 
 static int compile_engine(struct andiron_arena *arena, andiron_json resource, struct policy *policy,
@@ -182,6 +213,7 @@ static int compile_engine(struct andiron_arena *arena, andiron_json resource, st
     if (err->message[0] != '\0')
         policy->warning = andiron_printf(arena, "%s %s", err->where, err->message);
     read_tests(arena, policy);
+    read_literals(arena, policy);
     if (table->release != NULL && compiled != NULL) {
         struct compiled *c = andiron_new(arena, struct compiled);
         *c = (struct compiled){ policy->engine, compiled };

@@ -30,12 +30,29 @@ struct engines {
     size_t count;
 };
 
-/* What a policy can be linked to; behind that, what its engine can test (LINK_TEST + feature). */
-enum link_kind { LINK_CLIENT, LINK_USER, LINK_OPERATION, LINK_ROLE, LINK_TEST };
+/*
+ * What a policy can be linked to; behind that, what its engine can test (LINK_TEST + feature) and
+ * places of the request object (see set.h).
+ */
+enum link_kind {
+    LINK_CLIENT,
+    LINK_USER,
+    LINK_OPERATION,
+    LINK_ROLE,
+    LINK_TEST,
+    LINK_PLACE = LINK_TEST + 16
+};
 
 struct link {
     unsigned kind;  /* enum link_kind */
     andiron_str id; /* of LINK_ROLE: the role's name */
+};
+
+/* A value that a request must have, or one of several of the same path. */
+struct literal {
+    const char *path; /* as in struct andiron_policy_literal */
+    uint64_t hash;    /* of path */
+    andiron_str value;
 };
 
 /* How a policy has been used since the start, over all its versions. Counted without a lock. */
@@ -60,6 +77,8 @@ struct policy {
     size_t link_count;
     const struct andiron_policy_test *tests; /* what a request must be to match; none: any */
     size_t test_count;
+    const struct literal *literals; /* the same for places; none: any */
+    size_t literal_count;
     const char *warning; /* what is allowed but hardly meant, or NULL */
     struct policy_use *use;
 };

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "hash.h"
+
 /* Ranks of policies, ascending. */
 struct list {
     uint32_t *all;
@@ -29,6 +31,7 @@ struct set {
     struct list unlinked[2]; /* linked to nobody */
     struct list global[2];   /* of these, those of which nothing is known */
     unsigned features;       /* that are in the index: a bit for each */
+    struct places places;    /* some of them are, too */
     unsigned prefixes;       /* lengths of beginnings that are: bit i for (i + 1) * PREFIX_STEP */
     bool denies;             /* some policy does */
 };
@@ -37,17 +40,9 @@ enum { PREFIX_STEP = 4, PREFIX_MAX = PREFIX_STEP * WALK_PREFIXES };
 
 /* ---- keys ----------------------------------------------------------------------------- */
 
-/* FNV-1a */
-static uint64_t hash_bytes(uint64_t h, const char *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
-    return h;
-}
-
 static uint64_t hash_start(unsigned kind)
 {
-    return UINT64_C(14695981039346656037) ^ kind;
+    return HASH_START ^ kind;
 }
 
 static uint64_t hash_of(const struct link *link)
@@ -110,61 +105,120 @@ struct counts {
     size_t mask;
 };
 
-static enum andiron_policy_feature group_of(enum andiron_policy_feature feature)
+/* What a policy may be looked up by: a feature, or behind them a place. */
+enum { GROUP_PLACES = ANDIRON_FEATURE_USER + 1, GROUPS = GROUP_PLACES + PLACES_MAX };
+
+static int group_of_test(const struct andiron_policy_test *test)
 {
-    return feature == ANDIRON_FEATURE_URI_PREFIX ? ANDIRON_FEATURE_URI : feature;
+    if ((int)test->feature > ANDIRON_FEATURE_USER)
+        return -1; /* of a newer header */
+    return test->feature == ANDIRON_FEATURE_URI_PREFIX ? ANDIRON_FEATURE_URI : (int)test->feature;
 }
 
-static void count_tests(const struct counts *counts, const struct policy *policy)
+static int group_of_literal(const struct places *places, const struct literal *literal)
+{
+    int place = places_find(places, literal);
+    return place < 0 ? -1 : GROUP_PLACES + place;
+}
+
+static struct link key_of_literal(const struct literal *literal, int group)
+{
+    return (struct link){ .kind = LINK_PLACE + (unsigned)(group - GROUP_PLACES),
+                          .id = literal->value.data != NULL ? literal->value : ANDIRON_STR("") };
+}
+
+static uint32_t *count_of(const struct counts *counts, const struct link *link)
+{
+    return &counts->all[(size_t)hash_of(link) & counts->mask];
+}
+
+static void count_values(const struct set *set, const struct counts *counts,
+                         const struct policy *policy)
 {
     struct link link;
     for (size_t i = 0; i < policy->test_count; i++)
         if (key_of_test(&policy->tests[i], &link))
-            counts->all[(size_t)hash_of(&link) & counts->mask]++;
+            (*count_of(counts, &link))++;
+    for (size_t i = 0; i < policy->literal_count; i++) {
+        int group = group_of_literal(&set->places, &policy->literals[i]);
+        if (group < 0)
+            continue;
+        link = key_of_literal(&policy->literals[i], group);
+        (*count_of(counts, &link))++;
+    }
 }
 
-/* The feature whose values fewest other policies share; -1: none can be looked up. */
-static int best_group(const struct counts *counts, const struct policy *policy)
+/* What it is looked up by: whose values fewest other policies share; -1: nothing. */
+static int best_group(const struct set *set, const struct counts *counts,
+                      const struct policy *policy)
 {
-    uint32_t worst[ANDIRON_FEATURE_USER + 1] = { 0 }; /* by feature: the most shared value */
+    uint32_t worst[GROUPS] = { 0 }; /* the most shared value of each */
     int best = -1;
     struct link link;
 
     for (size_t i = 0; i < policy->test_count; i++) {
-        unsigned feature = (unsigned)policy->tests[i].feature;
-        if (feature > ANDIRON_FEATURE_USER)
-            continue; /* of a newer header */
-        uint32_t *w = &worst[group_of((enum andiron_policy_feature)feature)];
-        if (!key_of_test(&policy->tests[i], &link))
-            *w = UINT32_MAX;
-        else if (*w < counts->all[(size_t)hash_of(&link) & counts->mask])
-            *w = counts->all[(size_t)hash_of(&link) & counts->mask];
+        int group = group_of_test(&policy->tests[i]);
+        if (group < 0)
+            continue;
+        uint32_t shared =
+            key_of_test(&policy->tests[i], &link) ? *count_of(counts, &link) : UINT32_MAX;
+        if (worst[group] < shared)
+            worst[group] = shared;
     }
-    for (int f = 0; f <= ANDIRON_FEATURE_USER; f++)
-        if (worst[f] != 0 && worst[f] != UINT32_MAX && (best < 0 || worst[f] < worst[best]))
-            best = f;
+    for (size_t i = 0; i < policy->literal_count; i++) {
+        int group = group_of_literal(&set->places, &policy->literals[i]);
+        if (group < 0)
+            continue;
+        link = key_of_literal(&policy->literals[i], group);
+        if (worst[group] < *count_of(counts, &link))
+            worst[group] = *count_of(counts, &link);
+    }
+    for (int g = 0; g < GROUPS; g++) /* features first: they are looked at for nothing */
+        if (worst[g] != 0 && worst[g] != UINT32_MAX && (best < 0 || worst[g] < worst[best]))
+            best = g;
     return best;
 }
 
-static void index_by_test(struct set *set, const struct counts *counts, uint32_t rank)
+static void index_by_tests(struct set *set, int group, uint32_t rank)
 {
     const struct policy *policy = set->ranked[rank];
-    int group = best_group(counts, policy);
     struct link link;
-
-    if (group < 0) {
-        list_add(set->arena, &set->global[policy->denies ? DENYING : ALLOWING], rank);
-        return;
-    }
     for (size_t i = 0; i < policy->test_count; i++) {
         const struct andiron_policy_test *test = &policy->tests[i];
-        if ((int)group_of(test->feature) != group || !key_of_test(test, &link))
+        if (group_of_test(test) != group || !key_of_test(test, &link))
             continue;
         set->features |= 1u << group;
         if (test->feature == ANDIRON_FEATURE_URI_PREFIX)
             set->prefixes |= 1u << (link.id.len / PREFIX_STEP - 1);
         add_under(set, &link, rank);
     }
+}
+
+static void index_by_place(struct set *set, int group, uint32_t rank)
+{
+    const struct policy *policy = set->ranked[rank];
+    int place = group - GROUP_PLACES;
+    const struct link all = { LINK_PLACE_ALL + (unsigned)place, ANDIRON_STR("") };
+    for (size_t i = 0; i < policy->literal_count; i++) {
+        if (group_of_literal(&set->places, &policy->literals[i]) != group)
+            continue;
+        struct link link = key_of_literal(&policy->literals[i], group);
+        add_under(set, &link, rank);
+    }
+    add_under(set, &all, rank);
+    places_use(&set->places, place, set->arena);
+}
+
+static void index_global(struct set *set, const struct counts *counts, uint32_t rank)
+{
+    const struct policy *policy = set->ranked[rank];
+    int group = best_group(set, counts, policy);
+    if (group < 0)
+        list_add(set->arena, &set->global[policy->denies ? DENYING : ALLOWING], rank);
+    else if (group < GROUP_PLACES)
+        index_by_tests(set, group, rank);
+    else
+        index_by_place(set, group, rank);
 }
 
 /* ---- making sets ---------------------------------------------------------------------------- */
@@ -200,7 +254,7 @@ void set_index(struct set *set)
     for (size_t i = 0; i < set->ranked_count; i++) {
         const struct policy *policy = set->ranked[i];
         links += policy->link_count;
-        tests += policy->link_count == 0 ? policy->test_count : 0;
+        tests += policy->link_count == 0 ? policy->test_count + policy->literal_count + 1 : 0;
         set->denies |= policy->denies;
     }
     set->key_mask = power_above((links + tests) * 2) - 1;
@@ -209,9 +263,10 @@ void set_index(struct set *set)
     counts.all = calloc(counts.mask + 1, sizeof(*counts.all));
     if (counts.all == NULL)
         abort(); /* out of memory: the supervisor starts a new worker */
+    places_choose(&set->places, set->ranked, set->ranked_count);
     for (size_t i = 0; i < set->ranked_count; i++)
         if (set->ranked[i]->link_count == 0)
-            count_tests(&counts, set->ranked[i]);
+            count_values(set, &counts, set->ranked[i]);
     for (uint32_t i = 0; i < set->ranked_count; i++) {
         const struct policy *policy = set->ranked[i];
         for (size_t l = 0; l < policy->link_count; l++)
@@ -219,7 +274,7 @@ void set_index(struct set *set)
         if (policy->link_count > 0)
             continue;
         list_add(set->arena, &set->unlinked[policy->denies ? DENYING : ALLOWING], i);
-        index_by_test(set, &counts, i);
+        index_global(set, &counts, i);
     }
     free(counts.all);
 }
@@ -324,6 +379,11 @@ struct policy *set_find(const struct set *set, andiron_str id)
 unsigned set_features(const struct set *set)
 {
     return set->features;
+}
+
+const struct places *set_places(const struct set *set)
+{
+    return &set->places;
 }
 
 /* ---- walking ------------------------------------------------------------------ */

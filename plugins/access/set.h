@@ -8,7 +8,7 @@
 #ifndef ACCESS_SET_H
 #define ACCESS_SET_H
 
-#include "policy.h"
+#include "places.h"
 
 struct set;
 
@@ -32,6 +32,8 @@ struct policy *set_find(const struct set *set, andiron_str id);
 
 /* Which features the index asks about: a bit for each enum andiron_policy_feature. */
 unsigned set_features(const struct set *set);
+/* And which places. */
+const struct places *set_places(const struct set *set);
 
 /*
  * Walks the policies that apply to a caller and may match, in the order of AP-3 and AP-5: those
@@ -54,8 +56,8 @@ struct set_walk {
 
 /*
  * links: what the caller is (its Client, User, roles) and does (the Operation), and what the
- * request has of set_features(), kinds from LINK_TEST on. Of uri all beginnings are looked up. What the walk
- * needs is in arena.
+ * request has of set_features() and set_places(), kinds from LINK_TEST on. Of uri all beginnings
+ * are looked up. What the walk needs is in arena.
  */
 void set_walk_start(const struct set *set, struct andiron_arena *arena, const struct link *links,
                     size_t count, struct set_walk *ret);

@@ -3,9 +3,10 @@
  */
 #include "list.h"
 
+#include "common/policy/features.h"
 #include "common/policy/members.h"
 
-enum { ITEMS_MAX = 100, DEPTH_MAX = 8, TESTS_MAX = 64 };
+enum { ITEMS_MAX = 100, DEPTH_MAX = 8, TESTS_MAX = 64, LITERALS_MAX = 64 };
 
 struct item {
     const struct engine *engine;
@@ -199,7 +200,7 @@ int list_compile(const struct engines *engines, struct andiron_arena *arena, and
 static size_t item_tests(const struct item *item, struct andiron_policy_test *ret, size_t max)
 {
     const struct andiron_policy_engine *table = item->engine->ref.table;
-    if (table->size < sizeof(*table) || table->tests == NULL)
+    if (!POLICY_ENGINE_HAS(table, tests))
         return 0;
     size_t count = table->tests(item->engine->ref.self, item->compiled, ret, max);
     return count <= max ? count : 0;
@@ -246,6 +247,61 @@ size_t list_tests(const struct list *list, struct andiron_policy_test *ret, size
     /* "and": what any item knows; the values of several are more than can match, which is safe. */
     for (size_t i = 0; i < list->count; i++)
         count += item_tests(&list->items[i], ret + count, max - count);
+    return count;
+}
+
+/* ---- literals ----------------------------------------------------------------------------- */
+
+static size_t item_literals(const struct item *item, struct andiron_arena *arena,
+                            struct andiron_policy_literal *ret, size_t max)
+{
+    const struct andiron_policy_engine *table = item->engine->ref.table;
+    if (!POLICY_ENGINE_HAS(table, literals))
+        return 0;
+    size_t count = table->literals(item->engine->ref.self, item->compiled, arena, ret, max);
+    return count <= max ? count : 0;
+}
+
+static bool has_path(const struct andiron_policy_literal *all, size_t count, const char *path)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+/* "or": only places that every item knows something of, with the values of all. */
+static size_t literals_of_any(const struct list *list, struct andiron_arena *arena,
+                              struct andiron_policy_literal *ret, size_t max)
+{
+    struct andiron_policy_literal own[LITERALS_MAX];
+    size_t count = item_literals(&list->items[0], arena, ret, max);
+
+    for (size_t i = 1; count > 0 && i < list->count; i++) {
+        size_t others = item_literals(&list->items[i], arena, own, LITERALS_MAX), kept = 0;
+        for (size_t k = 0; k < count; k++)
+            if (has_path(own, others, ret[k].path))
+                ret[kept++] = ret[k];
+        count = kept;
+        for (size_t k = 0; k < others; k++) {
+            if (!has_path(ret, kept, own[k].path))
+                continue;
+            if (count == max)
+                return 0;
+            ret[count++] = own[k];
+        }
+    }
+    return count;
+}
+
+size_t list_literals(const struct list *list, struct andiron_arena *arena,
+                     struct andiron_policy_literal *ret, size_t max)
+{
+    size_t count = 0;
+    if (list->is_or)
+        return literals_of_any(list, arena, ret, max);
+    for (size_t i = 0; i < list->count; i++) /* as in list_tests() */
+        count += item_literals(&list->items[i], arena, ret + count, max - count);
     return count;
 }
 

@@ -30,6 +30,10 @@ ANDIRON_MUST_CHECK int list_compile(const struct engines *engines, struct andiro
 /* As andiron_policy_engine.tests. */
 size_t list_tests(const struct list *list, struct andiron_policy_test *ret, size_t max);
 
+/* As andiron_policy_engine.literals. */
+size_t list_literals(const struct list *list, struct andiron_arena *arena,
+                     struct andiron_policy_literal *ret, size_t max);
+
 /* For evaluate(): the verdict, or PENDING and later andiron_policy_finish(). */
 enum andiron_verdict list_ask(const struct list *list, struct andiron_policy_call *call);
 

@@ -65,8 +65,15 @@ static size_t tests(void *self, const void *compiled, struct andiron_policy_test
     return list_tests(compiled, ret, max);
 }
 
+static size_t literals(void *self, const void *compiled, struct andiron_arena *arena,
+                       struct andiron_policy_literal *ret, size_t max)
+{
+    (void)self;
+    return list_literals(compiled, arena, ret, max);
+}
+
 ANDIRON_POLICY_SERVICE(engine, "complex", .cost = 30, .compile = compile, .evaluate = evaluate,
-                       .tests = tests);
+                       .tests = tests, .literals = literals);
 
 /* Called only when policies are compiled and asked: "uses", so that engines may use each other. */
 static const char *const uses[] = { ANDIRON_POLICY_ENGINE, NULL };

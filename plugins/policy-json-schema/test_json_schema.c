@@ -379,6 +379,47 @@ static void references_resolve_as_rfc_3986_shows(void **state)
     }
 }
 
+static void literals_are_what_a_request_must_have_place_by_place(void **state)
+{
+    static const char *const rows[][2] = {
+        { "{\"required\":[\"params\"],\"properties\":{\"params\":{\"required\":[\"p\"],"
+          "\"properties\":{\"p\":{\"const\":\"x\"}}}}}",
+          "params.p=x " },
+        { "{\"properties\":{\"params\":{\"required\":[\"p\"],"
+          "\"properties\":{\"p\":{\"enum\":[\"x\",true]}}}}}",
+          "params.p=x params.p=true params.p=- " },
+        /* What data is may be no object, and then anything. */
+        { "{\"required\":[\"user\"],\"properties\":{\"user\":{\"required\":[\"data\"],"
+          "\"properties\":"
+          "{\"data\":{\"required\":[\"w\"],\"properties\":{\"w\":{\"const\":\"x\"}}}}}}}",
+          "user.data.w=x user.data.w=- " },
+        { "{\"required\":[\"role\"],\"properties\":{\"role\":{\"contains\":{\"required\":[\"name\"]"
+          ","
+          "\"properties\":{\"name\":{\"const\":\"x\"}}}}}}",
+          "role.*.name=x " },
+        { "{\"required\":[\"uri\"],\"allOf\":[{\"required\":[\"uri\"],\"properties\":{\"uri\":"
+          "{\"type\":\"string\",\"pattern\":\"^x$\"}}}]}",
+          "uri=x " },
+        { "{\"required\":[\"uri\"],\"properties\":{\"uri\":{\"pattern\":\"^x$\"}}}", "" },
+        { "{\"required\":[\"uri\"],\"properties\":{\"uri\":{\"enum\":[\"x\",1]}}}", "" },
+        { "{\"anyOf\":[{\"required\":[\"uri\"],\"properties\":{\"uri\":{\"const\":\"x\"}}}]}", "" },
+    };
+    const struct andiron_policy_engine *table = engine.table;
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct andiron_policy_literal found[8];
+        struct andiron_error err;
+        char told[200] = "";
+        void *compiled = NULL;
+        assert_int_equal(compile(rows[i][0], &compiled, &err), 0);
+        size_t count = table->literals(engine.self, compiled, arena, found, 8);
+        for (size_t k = 0; k < count; k++)
+            sprintf(told + strlen(told), "%s=%s ", found[k].path,
+                    found[k].value.data != NULL ? andiron_copy(arena, found[k].value) : "-");
+        assert_string_equal(told, rows[i][1]);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -393,6 +434,7 @@ int main(void)
         TEST(many_equal_elements_end_in_time),
         TEST(decimals_are_exact),
         TEST(references_resolve_as_rfc_3986_shows),
+        TEST(literals_are_what_a_request_must_have_place_by_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

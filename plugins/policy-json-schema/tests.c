@@ -5,6 +5,7 @@
 
 #include "common/pattern/beginning.h"
 #include "common/policy/features.h"
+#include "common/policy/literals.h"
 
 struct listing {
     struct andiron_policy_test *ret;
@@ -36,14 +37,19 @@ static const struct schema *property(const struct schema *schema, const char *na
     return NULL;
 }
 
-static bool requires(const struct schema *schema, const char *name)
+static bool requires_member(const struct schema *schema, andiron_str name)
 {
     const struct rule *rule = rule_of(schema, RULE_REQUIRED);
     struct andiron_json_iter it = { .of = rule != NULL ? rule->value : (andiron_json){ NULL, 0 } };
     while (andiron_json_next(&it))
-        if (andiron_str_eq(andiron_json_str(it.value), andiron_str_of(name)))
+        if (andiron_str_eq(andiron_json_str(it.value), name))
             return true;
     return false;
+}
+
+static bool requires(const struct schema *schema, const char *name)
+{
+    return requires_member(schema, andiron_str_of(name));
 }
 
 static bool put_regex(struct listing *l, enum andiron_policy_feature feature,
@@ -97,5 +103,104 @@ size_t schema_tests(const struct schema *root, struct andiron_policy_test *ret, 
              (!is_required && !put(&l, policy_features[i].feature, (andiron_str){ NULL, 0 }))))
             l.count = before;
     }
+    return l.count;
+}
+
+/* ---- literals: any place ---------------------------------------------------------------- */
+
+enum { LITERAL_DEPTH = 16 /* schemas inside of each other that are looked at */ };
+
+/* Members of the request object that are objects whenever they are there, and arrays of objects. */
+static const char *const objects[] = {
+    "params", "headers",   "client", "user",   "session",
+    "jwt",    "operation", "bundle", "role.*", "scope.*",
+};
+static const char *const arrays[] = { "role", "scope" };
+
+static bool is_one_of(const struct policy_literals *l, const char *const *paths, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (andiron_str_eq((andiron_str){ l->path, l->len }, andiron_str_of(paths[i])))
+            return true;
+    return false;
+}
+
+/* Keywords for objects hold for whatever is none: it must be known to be one. The same of others. */
+static bool is_surely(const struct policy_literals *l, const struct schema *schema, unsigned type)
+{
+    const struct rule *rule = rule_of(schema, RULE_TYPE);
+    if (rule != NULL && rule->types == type)
+        return true;
+    if (type == TYPE_ARRAY)
+        return is_one_of(l, arrays, sizeof(arrays) / sizeof(arrays[0]));
+    return type == TYPE_OBJECT &&
+           (l->len == 0 || is_one_of(l, objects, sizeof(objects) / sizeof(objects[0])));
+}
+
+/* The values of a place; false: they are not known. */
+static bool put_here(struct policy_literals *l, const struct schema *schema)
+{
+    const struct rule *rule = rule_of(schema, RULE_CONST);
+    bool known = true, is_whole;
+    if (rule != NULL)
+        return policy_literals_put_json(l, rule->value);
+    rule = rule_of(schema, RULE_ENUM);
+    struct andiron_json_iter it = { .of = rule != NULL ? rule->value : (andiron_json){ NULL, 0 } };
+    while (known && andiron_json_next(&it))
+        known = policy_literals_put_json(l, it.value);
+    if (rule != NULL)
+        return known;
+    rule = rule_of(schema, RULE_PATTERN); /* of strings: numbers are valid, too */
+    if (rule == NULL || !is_surely(l, schema, TYPE_STRING))
+        return false;
+    andiron_str text = pattern_beginning(andiron_json_str(rule->value), &is_whole);
+    return text.data != NULL && is_whole && policy_literals_put(l, text);
+}
+
+static void list_schema(struct policy_literals *l, const struct schema *schema, bool may_lack,
+                        unsigned depth);
+
+static void list_properties(struct policy_literals *l, const struct schema *schema, bool may_lack,
+                            unsigned depth)
+{
+    const struct rule *rule = rule_of(schema, RULE_PROPERTIES);
+    size_t len = l->len;
+    may_lack = may_lack || !is_surely(l, schema, TYPE_OBJECT);
+    for (uint32_t i = 0; rule != NULL && i < rule->properties->named_count; i++) {
+        const struct rule_property *p = &rule->properties->named[i];
+        bool lacks = may_lack || !requires_member(schema, p->name);
+        if (policy_literals_enter(l, p->name))
+            list_schema(l, p->schema, lacks, depth);
+        policy_literals_leave(l, len);
+    }
+}
+
+/* may_lack: the schema also holds where nothing is at this place. */
+static void list_schema(struct policy_literals *l, const struct schema *schema, bool may_lack,
+                        unsigned depth)
+{
+    size_t before = l->count, len = l->len;
+    if (depth == LITERAL_DEPTH)
+        return;
+    if (!put_here(l, schema) || (may_lack && !policy_literals_put(l, (andiron_str){ NULL, 0 })))
+        l->count = before;
+    list_properties(l, schema, may_lack, depth + 1);
+    const struct rule *rule = rule_of(schema, RULE_CONTAINS);
+    if (rule != NULL) {
+        bool lacks = may_lack || !is_surely(l, schema, TYPE_ARRAY);
+        if (policy_literals_enter_any(l))
+            list_schema(l, rule->schemas[0], lacks, depth + 1);
+        policy_literals_leave(l, len);
+    }
+    rule = rule_of(schema, RULE_ALL_OF);
+    for (uint32_t i = 0; rule != NULL && i < rule->count; i++)
+        list_schema(l, rule->schemas[i], may_lack, depth + 1);
+}
+
+size_t schema_literals(const struct schema *root, struct andiron_arena *arena,
+                       struct andiron_policy_literal *ret, size_t max)
+{
+    struct policy_literals l = policy_literals_into(arena, ret, max);
+    list_schema(&l, root, false, 0);
     return l.count;
 }

@@ -464,6 +464,40 @@ static void time_is_limited_over_many_expressions(void **state)
     assert_int_equal(ask("{\"a\":{\"$contains\":\"#(a+)+$\"}}", text, &reason), ANDIRON_FAULT);
 }
 
+static void literals_are_what_a_request_must_have_place_by_place(void **state)
+{
+    static const char *const rows[][2] = {
+        { "{\"headers\":{\"x-a\":\"1\"}}", "headers.x-a=1 " },
+        { "{\"client\":{\"lab\":true,\"n\":1}}", "client.lab=true " },
+        { "{\"a\":{\"$enum\":[\"x\",\"y\"]},\"b\":{\"$enum\":[\"x\",2]}}", "a=x a=y " },
+        { "{\"a\":{\"$one-of\":[\"x\",\"nil?\",\"#^z$\"]}}", "a=x a=- a=z " },
+        { "{\"a\":{\"$one-of\":[\"x\",\"present?\"]}}", "" },
+        { "{\"a\":{\"$not\":\"x\"},\"b\":\"#x\",\"c\":\".d\"}", "" },
+        { "{\"role\":{\"$contains\":{\"name\":\"x\",\"at\":\"present?\"}}}", "role.*.name=x " },
+        { "{\"role\":{\"$present-all\":[\"x\",{\"b\":\"y\"}],\"$length\":2}}",
+          "role.*=x role.*.b=y " },
+        { "{\"role\":{\"$every\":\"x\"},\"a\":[\"y\",{\"b\":\"z\"}]}", "role.*=x a.0=y a.1.b=z " },
+        { "{\"params\":{\"a.b\":\"x\",\"*\":\"y\",\"\":\"z\"}}", "" },
+        { "{\"a\":{\"$reference\":{\"id\":\"x\"}}}", "" },
+    };
+    const struct andiron_policy_engine *table = engine.table;
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct andiron_policy_literal found[8];
+        struct andiron_error err = { .where = "" };
+        char told[200] = "";
+        void *compiled = NULL;
+        andiron_json policy = parse(andiron_printf(arena, "{\"matcho\":%s}", rows[i][0]));
+        assert_int_equal(table->compile(engine.self, arena, policy, &compiled, &err), 0);
+        size_t count = table->literals(engine.self, compiled, arena, found, 8);
+        for (size_t k = 0; k < count; k++)
+            sprintf(told + strlen(told), "%s=%s ", found[k].path,
+                    found[k].value.data != NULL ? andiron_copy(arena, found[k].value) : "-");
+        assert_string_equal(told, rows[i][1]);
+        assert_true(table->literals(engine.self, compiled, arena, found, 1) <= 1);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -482,6 +516,7 @@ int main(void)
         TEST(long_expressions_and_patterns_are_refused),
         TEST(what_exceeds_a_limit_is_a_fault_even_inside_of_not),
         TEST(time_is_limited_over_many_expressions),
+        TEST(literals_are_what_a_request_must_have_place_by_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 
 #include "common/pattern/beginning.h"
 #include "common/policy/features.h"
+#include "common/policy/literals.h"
 
 struct listing {
     const struct op *ops;
@@ -87,5 +88,81 @@ size_t program_tests(const struct program *program, struct andiron_policy_test *
         if (op != NULL && !put_values(&l, policy_features[i].feature, op))
             l.count = before;
     }
+    return l.count;
+}
+
+/* ---- literals: any place ---------------------------------------------------------------- */
+
+/* As put_values(), where the listing stands. */
+static bool put_here(struct policy_literals *l, const struct op *ops, const struct op *op)
+{
+    bool known = true, is_whole;
+    struct andiron_json_iter it = { .of = op->pattern };
+    andiron_str text;
+    switch (op->code) {
+    case OP_EQUAL:
+        return policy_literals_put_json(l, op->pattern);
+    case OP_NIL:
+        return policy_literals_put(l, (andiron_str){ NULL, 0 });
+    case OP_ENUM:
+        while (known && andiron_json_next(&it))
+            known = policy_literals_put_json(l, it.value);
+        return known;
+    case OP_REGEX:
+        text = andiron_json_str(op->pattern);
+        text = pattern_beginning((andiron_str){ text.data + 1, text.len - 1 }, &is_whole);
+        return text.data != NULL && is_whole && policy_literals_put(l, text);
+    case OP_ONE_OF:
+        for (const struct op *in = op + 1; known && in < ops + op->next; in = ops + in->next)
+            known = put_here(l, ops, in);
+        return known;
+    default:
+        return false;
+    }
+}
+
+static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op);
+
+/* What must hold inside of op, each where `enter` goes. Recursion is as deep as the pattern. */
+static void list_inner(struct policy_literals *l, const struct op *ops, const struct op *op)
+{
+    for (const struct op *in = op + 1; in < ops + op->next; in = ops + in->next) {
+        size_t len = l->len;
+        bool entered = true;
+        if (op->code == OP_OBJECT)
+            entered = policy_literals_enter(l, in->name);
+        else if (op->code == OP_ARRAY)
+            entered = policy_literals_enter_index(l, in->index);
+        else if (op->code != OP_ALL) /* $contains, $every, $present-all: some element is so */
+            entered = policy_literals_enter_any(l);
+        if (entered)
+            list_op(l, ops, in);
+        policy_literals_leave(l, len);
+    }
+}
+
+static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op)
+{
+    size_t before = l->count;
+    switch (op->code) {
+    case OP_OBJECT:
+    case OP_ARRAY:
+    case OP_ALL:
+    case OP_CONTAINS:
+    case OP_EVERY:
+    case OP_PRESENT_ALL:
+        list_inner(l, ops, op);
+        break;
+    default:
+        if (!put_here(l, ops, op))
+            l->count = before;
+    }
+}
+
+size_t program_literals(const struct program *program, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max)
+{
+    struct policy_literals l = policy_literals_into(arena, ret, max);
+    list_op(&l, program->ops, program->ops);
     return l.count;
 }

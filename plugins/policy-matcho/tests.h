@@ -11,4 +11,8 @@
 /* As andiron_policy_engine.tests. */
 size_t program_tests(const struct program *program, struct andiron_policy_test *ret, size_t max);
 
+/* As andiron_policy_engine.literals. */
+size_t program_literals(const struct program *program, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max);
+
 #endif

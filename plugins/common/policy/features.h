@@ -5,7 +5,15 @@
 #ifndef COMMON_POLICY_FEATURES_H
 #define COMMON_POLICY_FEATURES_H
 
+#include <stddef.h>
+
 #include <andiron/policy.h>
+
+/* Whether an engine has an optional function; one that was built against an older header ends before it. */
+#define POLICY_ENGINE_HAS(table, function)                                                         \
+    ((table)->size >=                                                                              \
+         offsetof(struct andiron_policy_engine, function) + sizeof((table)->function) &&           \
+     (table)->function != NULL)
 
 enum { POLICY_FEATURES = 6 };
 

@@ -1,0 +1,106 @@
+// The index of policies never hides one that matches: for random policies of everybody and random requests, what the index
+// lets be asked decides as asking every policy does.
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { start, call } from './lib/server.mjs';
+import { random } from './lib/oracle/queries.mjs';
+
+let server;
+before(async () => { server = await start(); });
+after(async () => { if (server) { await server.stop(); server.remove(); } });
+
+const { below, pick, chance } = random(Number(process.env.ANDIRON_SEED ?? 7)); // the same in every run
+const words = ['a', 'b', 'true', 'ward-1', 'triage'];
+
+// ---- patterns: few words at few places, so that policies match now and then -------------------------------------------
+const leaf = (depth = 0) => {
+  const kinds = ['word', 'word', 'enum', 'one-of', 'nil', 'present', 'regex', 'whole', 'bool', 'not'];
+  switch (depth > 2 ? 'word' : pick(kinds)) {
+    case 'enum': return { $enum: [pick(words), pick(words), ...(chance(0.2) ? [1] : []), ...(chance(0.2) ? [true] : [])] };
+    case 'one-of': return { '$one-of': [leaf(depth + 1), leaf(depth + 1)] };
+    case 'nil': return 'nil?';
+    case 'present': return 'present?';
+    case 'regex': return `#${pick(words)}`;
+    case 'whole': return `#^${pick(words)}$`;
+    case 'bool': return chance(0.5);
+    case 'not': return { $not: leaf(depth + 1) };
+    default: return pick(words);
+  }
+};
+const elements = () => pick([
+  () => ({ $contains: { name: leaf() } }), () => ({ $every: { name: leaf() } }), () => [{ name: leaf() }],
+  () => ({ '$present-all': [{ name: leaf() }, { name: leaf() }], ...(chance(0.3) ? { $length: 2 } : {}) }), () => 'nil?',
+])();
+const places = {
+  headers: () => ({ [pick(['x-a', 'x-b'])]: leaf() }),
+  params: () => ({ [pick(['p', 'code:in', 'a.b', 'resource/type'])]: leaf() }),
+  client: () => (chance(0.5) ? { details: { [pick(['ward', 'list'])]: chance(0.6) ? leaf() : { $contains: leaf() } } } : { 'is-lab': leaf() }),
+  user: () => ({ data: chance(0.7) ? { ward: leaf() } : leaf() }),
+  role: elements,
+  'request-method': leaf,
+};
+const matcho = () => {
+  const pattern = {};
+  for (let i = 0; i <= below(3); i++) { const name = pick(Object.keys(places)); pattern[name] = places[name](); }
+  return { engine: 'matcho', matcho: pattern };
+};
+
+// ---- schemas ----------------------------------------------------------------------------------------------------------
+const value = () => pick([() => ({ const: pick(words) }), () => ({ enum: [pick(words), pick(words)] }), () => ({ type: 'string', pattern: `^${pick(words)}$` }), () => ({ pattern: `^${pick(words)}$` }), () => ({ const: true })])();
+const object = (name, inner) => ({ ...(chance(0.5) ? { type: 'object' } : {}), properties: { [name]: inner }, ...(chance(0.6) ? { required: [name] } : {}) });
+const schema = () => {
+  const one = () => pick([
+    () => object('headers', object(pick(['x-a', 'x-b']), value())), () => object('params', object(pick(['p', 'a.b']), value())),
+    () => object('client', object('details', object('ward', value()))), () => object('user', object('data', object('ward', value()))),
+    () => object('role', { ...(chance(0.3) ? { type: 'array' } : {}), contains: object('name', value()) }),
+  ])();
+  return { engine: 'json-schema', schema: chance(0.5) ? one() : { allOf: [one(), one()] } };
+};
+const complex = () => ({ engine: 'complex', [pick(['and', 'or'])]: [matcho(), chance(0.5) ? schema() : matcho(), ...(chance(0.3) ? [{ engine: 'complex', or: [matcho(), matcho()] }] : [])] });
+// One that denies must leave the administrator alone, who sends no x-trial.
+const denying = (policy) => ({ engine: 'complex', effect: 'deny', and: [{ engine: 'matcho', matcho: { headers: { 'x-trial': 'present?' } } }, policy] });
+const policy = () => { const p = pick([matcho, matcho, schema, complex])(); return chance(0.1) ? denying(p) : p; };
+
+// ---- requests ---------------------------------------------------------------------------------------------------------
+const maybe = (name, make, p = 0.6) => (chance(p) ? { [name]: make() } : {});
+const word = () => pick([...words, true]);
+const request = () => {
+  const query = [];
+  if (chance(0.6)) query.push(`p=${pick(words)}`);
+  if (chance(0.3)) query.push(`p=${pick(words)}`);
+  if (chance(0.4)) query.push(`code:in=${pick(words)}`);
+  if (chance(0.4)) query.push(`a.b=${pick(words)}`);
+  return {
+    uri: `/fhir/${pick(['Patient', 'Observation'])}?${query.join('&')}`,
+    headers: { 'x-trial': '1', ...maybe('x-a', () => pick(words)), ...maybe('x-b', () => pick(words)) },
+    client: { resourceType: 'Client', id: 'one', ...maybe('is-lab', word), details: { some: 1, ...maybe('ward', word), ...maybe('list', () => [word(), word()]) } },
+    ...maybe('user', () => ({ resourceType: 'User', id: 'u', data: chance(0.8) ? { ward: word() } : pick(words) })),
+    // More elements than are looked up by their values, too.
+    ...maybe('role', () => Array.from({ length: chance(0.1) ? 70 : 1 + below(3) }, (_, i) => (i > 2 ? { name: `n${i}` } : chance(0.8) ? { name: word() } : { other: 1 }))),
+  };
+};
+
+test('what the index lets be asked decides as asking every policy does', async () => {
+  const outcomes = { granted: 0, refused: 0 };
+  let invalid = 0;
+  for (let round = 0; round < 40; round++) {
+    for (let i = 0; i < 8; i++) {
+      const body = policy();
+      const r = await call('PUT', `${server.base}/AccessPolicy/p${i}`, body, server.admin);
+      if (r.status === 422) { invalid += 1; continue; } // a policy that can never match: the one of the round before stays
+      assert.ok(r.status === 200 || r.status === 201, r.text);
+    }
+    for (let i = 0; i < 12; i++) {
+      const asked = request();
+      const r = await call('POST', `${server.base}/auth/test-policy`, { request: asked }, server.admin);
+      assert.equal(r.status, 200, r.text);
+      const first = r.json.policies.find((p) => p['eval-result'] === true);
+      const expected = first === undefined || first.effect === 'deny' ? 403 : 200;
+      const policies = async () => JSON.stringify((await call('GET', `${server.base}/AccessPolicy`, undefined, server.admin)).json.entry.map((e) => e.resource));
+      if (r.json.decision.status !== expected) assert.fail(`${JSON.stringify(asked)}: ${JSON.stringify(r.json.decision)} but ${JSON.stringify(r.json.policies)} of ${await policies()}`);
+      if (first !== undefined) assert.equal(r.json.decision.policy, `AccessPolicy/${first.id}`);
+      outcomes[expected === 200 ? 'granted' : 'refused'] += 1;
+    }
+  }
+  assert.ok(outcomes.granted > 60 && outcomes.refused > 60, JSON.stringify({ ...outcomes, invalid }));
+});
