@@ -103,6 +103,9 @@ static const char *const texts[DB_STATEMENTS] = {
                        "AND vid<=?4 ORDER BY vid LIMIT ?5",
     [DB_WALK_LATER] = "SELECT 1 FROM version INDEXED BY version_rid WHERE rid=?1 AND vid>?2 "
                       "AND vid<=?3 LIMIT 1",
+    [DB_VISIT] = "SELECT v.vid,v.rid,v.ver,v.ts,v.op,v.enc,v.body,r.id,r.vid FROM version v "
+                 "INDEXED BY version_type CROSS JOIN resource r ON r.rid=v.rid "
+                 "WHERE v.type=?1 AND v.vid>=?2 AND v.vid<=?3 ORDER BY v.vid",
     [DB_CHANGES] = "SELECT v.type,r.id FROM version v CROSS JOIN resource r ON r.rid=v.rid "
                    "WHERE v.vid>?1 AND v.vid<=?2 ORDER BY v.vid LIMIT ?3",
     [DB_DATA_VERSION] = "PRAGMA data_version",

@@ -73,6 +73,7 @@ enum db_statement {
     DB_WALK_ONE_DOWN,
     DB_WALK_ONE_UP,
     DB_WALK_LATER,
+    DB_VISIT, /* versions of a type upwards, with what their resource is now */
     DB_CHANGES,
     DB_DATA_VERSION,
     DB_RESOURCE_ADD,

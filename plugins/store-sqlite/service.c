@@ -30,6 +30,7 @@ struct call {
     size_t count;
     const struct andiron_query *query;
     const struct andiron_walk *walk;
+    const struct andiron_visitor *visitor;
     struct andiron_indexing *items;
 };
 
@@ -46,6 +47,11 @@ static int call_search(struct search_place *place, struct call *call)
 static int call_walk(struct search_place *place, struct call *call)
 {
     return walk_run(place, call->walk, call->rows);
+}
+
+static int call_visit(struct search_place *place, struct call *call)
+{
+    return walk_visit(place, call->walk, call->visitor, call->rows);
 }
 
 static int call_compare(struct search_place *place, struct call *call)
@@ -199,6 +205,19 @@ static enum andiron_step store_walk(void *self, struct andiron_request *req,
     set_rows(call, ret);
     call->walk = walk;
     return answer(call, walk->limit <= WALK_ON_LOOP, then, state);
+}
+
+static enum andiron_step store_visit(void *self, struct andiron_request *req,
+                                     const struct andiron_walk *walk,
+                                     const struct andiron_visitor *visitor,
+                                     struct andiron_rows *ret, andiron_step_fn then, void *state)
+{
+    struct call *call = call_new(self, req, NULL, call_visit);
+
+    set_rows(call, ret);
+    call->walk = walk;
+    call->visitor = visitor;
+    return to_pool(call, then, state); /* a visitor may not be shown a row twice */
 }
 
 /* ---- writing -------------------------------------------------------------------------- */
@@ -461,6 +480,7 @@ const struct andiron_store service_store = {
     .restore = store_restore,
     .commit_making = store_commit_making,
     .purge = store_purge,
+    .visit = store_visit,
 };
 
 const struct andiron_health service_health = {

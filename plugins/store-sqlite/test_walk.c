@@ -166,6 +166,98 @@ static void since_and_until_are_inclusive(void **state)
     assert_int_equal(walk(k, &w).count, 0);
 }
 
+/* What visits show, "a2 b- " for a in version 2 and b deleted; stops behind `most` rows. */
+struct seen {
+    char text[512];
+    size_t count, most;
+};
+
+static bool see(void *state, const struct andiron_row *row)
+{
+    struct seen *seen = state;
+    size_t len = strlen(seen->text);
+
+    if (!row->deleted)
+        assert_true(row->body.len > 0);
+    snprintf(seen->text + len, sizeof(seen->text) - len, "%.*s/%.*s%s%.*s ", (int)row->ref.type.len,
+             row->ref.type.data, (int)row->ref.id.len, row->ref.id.data, row->deleted ? "-" : "=",
+             (int)row->body.len, row->deleted ? "" : row->body.data);
+    return ++seen->count % seen->most != 0;
+}
+
+/* All of a walk in calls that end as told; how many calls it took. */
+static int visit(struct kit *k, struct andiron_walk walk, struct seen *seen)
+{
+    struct search_place place = { .store = &k->store, .db = &k->reader->db, .arena = k->arena };
+    struct andiron_visitor visitor = { see, seen };
+    struct andiron_rows rows;
+    int calls = 0;
+
+    *seen = (struct seen){ .most = seen->most };
+    do {
+        assert_int_equal(reader_enter(k->reader), 0);
+        if (walk_visit(&place, &walk, &visitor, &rows) != 0)
+            fail_msg("visit: %s", rows.error.message);
+        reader_leave(k->reader);
+        assert_int_equal(rows.count, 0);
+        walk.cursor = rows.cursor;
+        calls++;
+    } while (walk.cursor.data != NULL);
+    return calls;
+}
+
+static void visits_show_a_type_as_it_was_at_the_horizon(void **state)
+{
+    struct kit *k = *state;
+    const char *const types[] = { "Patient", NULL };
+    struct andiron_walk w = {
+        .types = types, .limit = 2, .oldest_first = true, .latest_only = true
+    };
+    struct seen seen = { .most = 1000 };
+
+    kit_put(k, "Patient", "a", "1", NULL, 0);
+    kit_put(k, "Patient", "b", "1", NULL, 0);
+    kit_put(k, "Device", "a", "1", NULL, 0);
+    kit_put(k, "Patient", "a", "2", NULL, 0);
+    kit_put(k, "Patient", "c", "1", NULL, 0);
+    drop(k, "Patient", "b");
+    struct andiron_walk now = { .limit = 0 };
+    struct andiron_rows rows = walk(k, &now);
+    w.horizon = rows.horizon;
+    kit_put(k, "Patient", "a", "3", NULL, 0);
+    kit_put(k, "Patient", "a", "4", NULL, 0);
+    kit_put(k, "Patient", "b", "2", NULL, 0);
+    drop(k, "Patient", "c");
+    kit_put(k, "Patient", "d", "1", NULL, 0);
+    assert_int_equal(visit(k, w, &seen), 3);
+    assert_string_equal(seen.text, "Patient/a=2 Patient/c=1 Patient/b- ");
+    seen.most = 1;
+    assert_int_equal(visit(k, w, &seen), 4);
+    assert_string_equal(seen.text, "Patient/a=2 Patient/c=1 Patient/b- ");
+    w.horizon.data = NULL;
+    w.limit = 100;
+    seen.most = 1000;
+    assert_int_equal(visit(k, w, &seen), 1);
+    assert_string_equal(seen.text, "Patient/a=4 Patient/b=2 Patient/c- Patient/d=1 ");
+    const char *const nothing[] = { "Nothing", NULL };
+    w.types = nothing;
+    assert_int_equal(visit(k, w, &seen), 1);
+    assert_string_equal(seen.text, "");
+}
+
+static void visits_of_several_types_show_what_walks_do(void **state)
+{
+    struct kit *k = *state;
+    const char *const types[] = { "Patient", "Device", NULL };
+    struct andiron_walk w = { .types = types, .limit = 3, .oldest_first = true };
+    struct seen seen = { .most = 2 };
+
+    for (int i = 0; i < 5; i++)
+        kit_put(k, i % 2 != 0 ? "Device" : "Patient", "x", i % 2 != 0 ? "d" : "p", NULL, 0);
+    assert_int_equal(visit(k, w, &seen), 3);
+    assert_string_equal(seen.text, "Patient/x=p Device/x=d Patient/x=p Device/x=d Patient/x=p ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +266,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(horizon_ends_a_walk_while_writes_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(latest_only_shows_each_resource_once, setup, teardown),
         cmocka_unit_test_setup_teardown(since_and_until_are_inclusive, setup, teardown),
+        cmocka_unit_test_setup_teardown(visits_show_a_type_as_it_was_at_the_horizon, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(visits_of_several_types_show_what_walks_do, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

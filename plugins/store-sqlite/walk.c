@@ -5,6 +5,7 @@
 #include "walk.h"
 
 #include "commit.h"
+#include "common/store/body.h"
 #include "common/store/cursor.h"
 #include "lookup.h"
 #include "page.h"
@@ -27,7 +28,8 @@ struct walking {
     int64_t horizon;
     struct stream *streams;
     size_t stream_count;
-    int64_t seen; /* versions looked at */
+    int64_t seen;      /* versions looked at */
+    int64_t *row_vids; /* of the rows of a page */
 };
 
 static int fail(struct walking *w)
@@ -260,6 +262,12 @@ static int take(struct walking *w, int64_t vid, struct andiron_row *row)
     return ret;
 }
 
+static andiron_str cursor_at(struct walking *w, int64_t vid)
+{
+    struct cursor c = { .mode = CURSOR_WALK, .key = vid, .high = w->horizon };
+    return cursor_write(&w->run.store->seal, w->run.arena, &c);
+}
+
 static int walk_page(struct walking *w, struct andiron_rows *rows)
 {
     const struct andiron_walk *walk = w->walk;
@@ -277,13 +285,14 @@ static int walk_page(struct walking *w, struct andiron_rows *rows)
             at = c.key;
     }
     rows->rows = andiron_alloc(w->run.arena, (walk->limit + 1) * sizeof(rows->rows[0]));
+    w->row_vids = andiron_alloc(w->run.arena, (walk->limit + 1) * sizeof(w->row_vids[0]));
     while ((more = peek(w, at, &next)) == 1) {
         int64_t vid = next->vids[next->at];
         if (rows->count == walk->limit || w->seen++ == most) {
-            struct cursor c = { .mode = CURSOR_WALK, .key = vid, .high = w->horizon };
-            rows->cursor = cursor_write(&w->run.store->seal, w->run.arena, &c);
+            rows->cursor = cursor_at(w, vid);
             return 0;
         }
+        w->row_vids[rows->count] = vid;
         int is_row = take(w, vid, &rows->rows[rows->count]);
         if (is_row < 0)
             return -1;
@@ -294,26 +303,171 @@ static int walk_page(struct walking *w, struct andiron_rows *rows)
     return more;
 }
 
+/* ---- visits ------------------------------------------------------------------------------ */
+
+struct visit {
+    struct walking walking;
+    const struct andiron_visitor *visitor;
+    andiron_str type;
+    int64_t key; /* of the type */
+};
+
+/*
+ * Columns of DB_VISIT. Most versions are their resource's current one, which tells without a
+ * further look that they are the latest. 1: it is; 0: it is not; -1.
+ */
+static int is_latest(struct walking *w, sqlite3_stmt *s, int64_t vid)
+{
+    bool is_known = sqlite3_column_type(s, 8) != SQLITE_NULL;
+    int64_t current = sqlite3_column_int64(s, 8);
+    struct candidate c = { .vid = vid, .rid = sqlite3_column_int64(s, 1) };
+
+    if (is_known && current <= w->high)
+        return current == vid;
+    int later = has_later(w, &c);
+    return later < 0 ? -1 : !later;
+}
+
+/* 1: shown, and the visitor wants more; 2: shown, and it does not; 0: nothing to show; -1. */
+static int show(struct visit *v, sqlite3_stmt *s, int64_t vid)
+{
+    struct walking *w = &v->walking;
+    int latest = is_latest(w, s, vid);
+    struct andiron_row row = { .ref = { v->type, db_str(s, 7),
+                                        (uint64_t)sqlite3_column_int64(s, 2) },
+                               .updated = sqlite3_column_int64(s, 3),
+                               .deleted = sqlite3_column_int64(s, 4) == OP_DELETE };
+
+    if (latest != 1)
+        return latest;
+    if (!row.deleted) {
+        row.body = db_str(s, 6);
+        if (body_check(sqlite3_column_int64(s, 5), row.body, w->run.error) != 0) {
+            w->run.failed = true;
+            return -1;
+        }
+    }
+    return v->visitor->row(v->visitor->state, &row) ? 1 : 2;
+}
+
+/* Upwards through one type, each resource once: what exports ask for. One statement does it. */
+static int visit_type(struct visit *v, struct andiron_rows *rows)
+{
+    struct walking *w = &v->walking;
+    sqlite3_stmt *s = db_statement(w->run.db, DB_VISIT);
+    int64_t at = w->low;
+    size_t seen = 0;
+    int more, shown = 0;
+
+    if (s == NULL)
+        return fail(w);
+    if (w->walk->cursor.data != NULL) {
+        struct cursor c;
+        if (take_cursor(w, w->walk->cursor, CURSOR_WALK, &c) != 0)
+            return -1;
+        at = c.key > at ? c.key : at;
+    }
+    sqlite3_bind_int64(s, 1, v->key);
+    sqlite3_bind_int64(s, 2, at);
+    sqlite3_bind_int64(s, 3, w->high);
+    while ((more = db_step(w->run.db, s)) == 1) {
+        int64_t vid = sqlite3_column_int64(s, 0);
+        if (seen++ == w->walk->limit || shown == 2) {
+            rows->cursor = cursor_at(w, vid);
+            break;
+        }
+        shown = show(v, s, vid);
+        if (shown < 0)
+            break;
+    }
+    if (more == 1)
+        sqlite3_reset(s);
+    if (more < 0)
+        return fail(w);
+    return shown < 0 ? -1 : 0;
+}
+
+/* Any other walk: its rows, a page at a time. */
+static int visit_page(struct visit *v, struct andiron_rows *rows)
+{
+    struct walking *w = &v->walking;
+
+    if (open_streams(w) != 0 || walk_page(w, rows) != 0)
+        return -1;
+    for (size_t i = 0; i < rows->count; i++) {
+        if (v->visitor->row(v->visitor->state, &rows->rows[i]))
+            continue;
+        if (i + 1 < rows->count)
+            rows->cursor = cursor_at(w, w->row_vids[i + 1]);
+        break;
+    }
+    rows->count = 0;
+    rows->rows = NULL;
+    return 0;
+}
+
+static int visit_rows(struct visit *v, struct andiron_rows *rows)
+{
+    struct walking *w = &v->walking;
+    const struct andiron_walk *walk = w->walk;
+    bool is_plain = walk->types != NULL && walk->types[0] != NULL && walk->types[1] == NULL &&
+                    walk->id.data == NULL && walk->oldest_first && walk->latest_only;
+
+    if (!is_plain)
+        return visit_page(v, rows);
+    v->type = andiron_str_of(walk->types[0]);
+    if (names_find_type(w->run.store->names, w->run.db, v->type, &v->key) != 0)
+        return fail(w);
+    return v->key == 0 ? 0 : visit_type(v, rows);
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static struct walking walking_of(struct search_place *place, const struct andiron_walk *walk,
+                                 const struct andiron_query *query, struct andiron_rows *rows)
+{
+    *rows = (struct andiron_rows){ .total = -1 };
+    return (struct walking){ .run = { .place = place,
+                                      .store = place->store,
+                                      .db = place->db,
+                                      .arena = place->arena,
+                                      .query = query,
+                                      .error = &rows->error },
+                             .walk = walk };
+}
+
+static int ended(struct andiron_rows *rows, int rc)
+{
+    struct andiron_error error = rows->error;
+
+    if (rc != 0)
+        *rows = (struct andiron_rows){ .error = error, .total = -1 };
+    return rc;
+}
+
 int walk_run(struct search_place *place, const struct andiron_walk *walk, struct andiron_rows *rows)
 {
     struct andiron_query query = { .type = NULL };
-    struct walking w = { .run = { .place = place,
-                                  .store = place->store,
-                                  .db = place->db,
-                                  .arena = place->arena,
-                                  .query = &query,
-                                  .error = &rows->error },
-                         .walk = walk };
+    struct walking w = walking_of(place, walk, &query, rows);
     int rc;
 
-    *rows = (struct andiron_rows){ .total = -1 };
     run_budget(&w.run);
     rc = set_bounds(&w, rows);
     if (rc == 0 && walk->limit != 0)
         rc = open_streams(&w) != 0 ? -1 : walk_page(&w, rows);
-    if (rc == 0)
-        return 0;
-    struct andiron_error error = rows->error;
-    *rows = (struct andiron_rows){ .error = error, .total = -1 };
-    return -1;
+    return ended(rows, rc);
+}
+
+int walk_visit(struct search_place *place, const struct andiron_walk *walk,
+               const struct andiron_visitor *visitor, struct andiron_rows *rows)
+{
+    struct andiron_query query = { .type = NULL };
+    struct visit v = { .walking = walking_of(place, walk, &query, rows), .visitor = visitor };
+    int rc;
+
+    run_budget(&v.walking.run);
+    rc = set_bounds(&v.walking, rows);
+    if (rc == 0 && walk->limit != 0)
+        rc = visit_rows(&v, rows);
+    return ended(rows, rc);
 }

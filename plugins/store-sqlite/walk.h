@@ -10,4 +10,8 @@
 int walk_run(struct search_place *place, const struct andiron_walk *walk,
              struct andiron_rows *rows);
 
+/* The same for visit() of struct andiron_store. */
+int walk_visit(struct search_place *place, const struct andiron_walk *walk,
+               const struct andiron_visitor *visitor, struct andiron_rows *rows);
+
 #endif
