@@ -1,11 +1,11 @@
 # The three build rules of the tree: a plugin, a shared piece of plugins, a unit test.
 
-# andiron_test(FILE SOURCES... LINK LIBS...): one cmocka program from FILE (test_*.c), linked with core's objects.
+# andiron_test(FILE SOURCES... LINK LIBS... RUN_BY COMMAND...): one cmocka program from FILE (test_*.c), linked with core's objects.
 function(andiron_test file)
     if(NOT ANDIRON_TESTS)
         return()
     endif()
-    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;RUN_BY" ${ARGN})
     file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${file})
     string(REGEX REPLACE "[/.]" "-" name ${name})
     string(REGEX REPLACE "-c$" "" name ${name})
@@ -16,7 +16,7 @@ function(andiron_test file)
         ANDIRON_BINARY_DIR="${CMAKE_BINARY_DIR}")
     set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
-    add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    add_test(NAME ${name} COMMAND ${ARG_RUN_BY} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
@@ -36,9 +36,10 @@ function(andiron_common name)
     endforeach()
 endfunction()
 
-# andiron_plugin(NAME LINK LIBS...): NAME.so from all sources of the current folder, its tests, its NN-NAME.conf.
+# andiron_plugin(NAME LINK LIBS... TESTS_RUN_BY COMMAND...): NAME.so from all sources of the current folder, its tests (run
+# by a program that prepares something for them, if given), its NN-NAME.conf.
 function(andiron_plugin name)
-    cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "LINK;TESTS_RUN_BY" ${ARGN})
     file(GLOB sources CONFIGURE_DEPENDS *.c)
     file(GLOB tests CONFIGURE_DEPENDS test_*.c)
     if(tests)
@@ -51,7 +52,7 @@ function(andiron_plugin name)
     target_link_libraries(${name} PRIVATE andiron-flags andiron-strict ${ARG_LINK})
     set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/modules)
     foreach(test ${tests})
-        andiron_test(${test} SOURCES $<TARGET_OBJECTS:${name}-objects> LINK ${ARG_LINK})
+        andiron_test(${test} SOURCES $<TARGET_OBJECTS:${name}-objects> LINK ${ARG_LINK} RUN_BY ${ARG_TESTS_RUN_BY})
     endforeach()
     file(GLOB conf CONFIGURE_DEPENDS [0-9][0-9]-${name}.conf)
     # A component for each: packages are split by them.

@@ -53,12 +53,12 @@ export const basic = (id, secret) => {
   return 'Basic ' + plant(text);
 };
 
-// Packaged configuration of every plugin in the tree: { 'auth': ['20-auth.conf', text], ... }
-const packagedPlugins = () => {
+// Packaged configuration of every plugin in the tree (but store-postgres, unless it is asked for): { 'auth': ['20-auth.conf', text], ... }
+const packagedPlugins = (withPostgres) => {
   const found = {};
   for (const folder of fs.readdirSync(path.join(source, 'plugins'))) {
     const dir = path.join(source, 'plugins', folder);
-    if (folder === 'common' || !fs.statSync(dir).isDirectory()) continue;
+    if (folder === 'common' || (folder === 'store-postgres' && !withPostgres) || !fs.statSync(dir).isDirectory()) continue;
     for (const file of fs.readdirSync(dir)) if (/^\d\d-.*\.conf$/.test(file)) found[folder] = [file, fs.readFileSync(path.join(dir, file), 'utf8')];
   }
   return found;
@@ -69,7 +69,8 @@ const section = (name, values) => `[${name}]\n` + Object.entries(values).map(([k
 // Writes a configuration folder. options:
 //   dir       where (default: a new temporary folder)
 //   core      { section: { name: value } } added to andiron.conf
-//   plugins   { name: { directive: value } } added to that plugin's section; false leaves the plugin out; default: all of the tree
+//   plugins   { name: { directive: value } } added to that plugin's section; false leaves the plugin out; default: all of the tree;
+//             "store-postgres" with its dsn takes the place of store-sqlite
 //   init      the init bundle as an object; false: none
 //   quick     ends without waiting for idle connections (drain-grace)
 export const configure = async (options = {}) => {
@@ -92,9 +93,9 @@ export const configure = async (options = {}) => {
   for (const [name, values] of Object.entries(options.core ?? {})) core[name] = { ...core[name], ...values };
   fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
   const chosen = options.plugins ?? {};
-  for (const [name, [file, text]] of Object.entries(packagedPlugins())) {
+  for (const [name, [file, text]] of Object.entries(packagedPlugins(chosen['store-postgres']))) {
     const values = chosen[name] ?? {};
-    if (values === false) continue;
+    if (values === false || (name === 'store-sqlite' && chosen['store-postgres'])) continue;
     fs.writeFileSync(path.join(etc, 'plugins.d', file), text + Object.entries(values).map(([k, v]) => `${k} = ${v}\n`).join(''));
   }
   return { dir, etc, port, adminPort, base, fhir: base + '/fhir', adminBase: `http://127.0.0.1:${adminPort}`, control: path.join(dir, 'control.sock') };

@@ -1,0 +1,200 @@
+/*
+ * store-postgres: service store/1 over a PostgreSQL database. The table, and a worker's life.
+ */
+#include <andiron/plugin.h>
+
+#include <stdlib.h>
+
+#include "service.h"
+#include "store.h"
+
+static const struct andiron_directive directives[] = {
+    { .name = "dsn",
+      .type = ANDIRON_SECRET,
+      .offset = offsetof(struct config, dsn),
+      .fallback = NULL,
+      .help = "connection string of the primary, or @path of a file with it" },
+    { .name = "schema",
+      .type = ANDIRON_STRING,
+      .offset = offsetof(struct config, schema),
+      .fallback = "andiron",
+      .help = "schema with the tables: a to z, 0 to 9 and _; made if it is not there" },
+    { .name = "prepare",
+      .type = ANDIRON_BOOL,
+      .offset = offsetof(struct config, prepare),
+      .fallback = "yes",
+      .help = "no: works behind a pooler that gives each transaction another connection" },
+    { .name = "read-connections",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, read_connections),
+      .fallback = "2",
+      .min = 1,
+      .max = 16,
+      .help = "connections of each loop for reading" },
+    { .name = "write-connections",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, write_connections),
+      .fallback = "1",
+      .min = 1,
+      .max = 16,
+      .help = "connections of each loop for writing" },
+    { .name = "window",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, window),
+      .fallback = "16",
+      .min = 1,
+      .max = 256,
+      .help = "what may be under way on a connection at once" },
+    { .name = "queue-max",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, queue_max),
+      .fallback = "2000",
+      .min = 1,
+      .max = 1000000,
+      .help = "what may wait for a connection of a loop; beyond it requests get 503" },
+    { .name = "connect-wait",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, connect_wait),
+      .fallback = "2s",
+      .min = 10,
+      .max = 60000,
+      .help = "how long it may wait while the database is away; then requests get 503" },
+    { .name = "connect-timeout",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, connect_timeout),
+      .fallback = "2s",
+      .min = 100,
+      .max = 60000,
+      .help = "longest attempt to connect to one host" },
+    { .name = "start-timeout",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, start_timeout),
+      .fallback = "10s",
+      .min = 100,
+      .max = 600000,
+      .help = "how long the start waits for a database that is away" },
+    { .name = "statement-timeout",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, statement_timeout),
+      .fallback = "5s",
+      .min = 100,
+      .max = 600000,
+      .help = "longest statement" },
+    { .name = "idle-transaction-timeout",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, idle_transaction_timeout),
+      .fallback = "10s",
+      .min = 100,
+      .max = 600000,
+      .help = "after which the server ends a transaction that nobody goes on with" },
+    { .name = "poll-interval",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, poll_interval),
+      .fallback = "500ms",
+      .min = 10,
+      .max = 60000,
+      .help = "how often changes by other nodes are looked for, beside being told of them" },
+    { .name = "group-commit-max",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, group_commit_max),
+      .fallback = "64",
+      .min = 1,
+      .max = 1000,
+      .help = "writes of different requests that share one transaction" },
+    { .name = "scan-budget",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, scan_budget),
+      .fallback = "50000",
+      .min = 1000,
+      .max = 100000000,
+      .help = "entries a page may look at before it ends early with a next link" },
+    { .name = "scan-time",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, scan_time),
+      .fallback = "250ms",
+      .min = 10,
+      .max = 60000,
+      .help = "the same, as time" },
+    { .name = "short-list",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, short_list),
+      .fallback = "1000",
+      .min = 1,
+      .max = 10000,
+      .help = "matches up to which all are looked at, instead of following a sort index" },
+    { .name = "max-includes",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, max_includes),
+      .fallback = "1000",
+      .max = 100000,
+      .help = "included resources of one page" },
+    { .name = NULL },
+};
+
+static const struct andiron_service provides[] = {
+    { ANDIRON_STORE, &service_store },
+    { ANDIRON_HEALTH "store", &service_health },
+    { NULL, NULL },
+};
+
+static void register_metrics(struct andiron_host *host, struct store *store)
+{
+    struct metrics *m = &store->metrics;
+
+    m->commits = andiron_counter(host, "andiron_store_postgres_commits_total", NULL,
+                                 "Commits that became durable");
+    m->resources =
+        andiron_counter(host, "andiron_store_postgres_versions_total", NULL, "Versions written");
+    m->failures = andiron_counter(host, "andiron_store_postgres_refused_total", NULL,
+                                  "Writes that were refused or failed");
+    m->mismatches = andiron_counter(host, "andiron_store_postgres_mismatches_total", NULL,
+                                    "Index entries that did not fit their resource");
+    m->commit_time = andiron_histogram(host, "andiron_store_postgres_commit_seconds", NULL,
+                                       "Transactions, each of one or several commits");
+}
+
+static int init(struct andiron_host *host, const void *config, void **ret_self,
+                struct andiron_error *err)
+{
+    struct store *store = andiron_new(andiron_host_arena(host), struct store);
+
+    store->config = config;
+    store->host = host;
+    register_metrics(host, store);
+    if (store_open(store, err) != 0) {
+        store_close(store);
+        return -1;
+    }
+    *ret_self = store;
+    return 0;
+}
+
+static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
+                      struct andiron_error *err)
+{
+    struct local *local = calloc(1, sizeof(*local));
+
+    if (local == NULL)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    local->store = self;
+    local->loop = loop;
+    *ret_local = local;
+    return 0;
+}
+
+static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+{
+    (void)loop;
+    (void)self;
+    free(local);
+}
+
+static void stop(void *self)
+{
+    store_close(self);
+}
+
+ANDIRON_PLUGIN(.name = "store-postgres", .version = "0.1.0",
+               .summary = "Storage and search in a PostgreSQL database", .directives = directives,
+               .config_size = sizeof(struct config), .provides = provides, .init = init,
+               .loop_start = loop_start, .loop_stop = loop_stop, .stop = stop);

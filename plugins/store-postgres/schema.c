@@ -1,0 +1,227 @@
+/*
+ * Schema and its versions; see schema.h.
+ *
+ * Changing the schema means: raise SCHEMA_VERSION, add a row to `steps`. A step only adds, so that
+ * programs of the release before go on working beside the new ones; if that cannot be, raise
+ * SCHEMA_LEAST, and they refuse to start.
+ */
+#include "schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+/* ---- tables ------------------------------------------------------------------------ */
+
+static const char tables[] =
+    "CREATE SEQUENCE vid AS bigint CACHE 1;"
+    "CREATE SEQUENCE rid AS bigint CACHE 1;"
+    "CREATE SEQUENCE type_number AS smallint MAXVALUE 1023;"
+    "CREATE SEQUENCE param_number AS integer;"
+
+    "CREATE TABLE restype(id smallint PRIMARY KEY DEFAULT nextval('type_number'),"
+    " name text COLLATE \"C\" NOT NULL UNIQUE);"
+    "CREATE TABLE param(p integer PRIMARY KEY DEFAULT nextval('param_number'),"
+    " type smallint NOT NULL, code text COLLATE \"C\" NOT NULL, kind integer NOT NULL,"
+    " UNIQUE(type,code));"
+
+    /* st: 0 live, 1 deleted, 2 stub (referred to, never seen). */
+    "CREATE TABLE resource(rid bigint PRIMARY KEY, type smallint NOT NULL,"
+    " id text COLLATE \"C\" NOT NULL, vid bigint, ver bigint NOT NULL, st smallint NOT NULL)"
+    " WITH (fillfactor=85);"
+    "CREATE UNIQUE INDEX resource_id ON resource(type,id);"
+    "CREATE INDEX resource_tv ON resource(type,vid) WHERE st=0;"
+
+    "CREATE TABLE version(vid bigint PRIMARY KEY, rid bigint NOT NULL, ts timestamptz NOT NULL,"
+    " ver bigint NOT NULL, type smallint NOT NULL, op smallint NOT NULL, enc smallint NOT NULL,"
+    " params integer[], keys bytea, body bytea);"
+    "ALTER TABLE version ALTER body SET STORAGE MAIN;"
+    "CREATE INDEX version_rid ON version(rid,vid);"
+    "CREATE INDEX version_type ON version(type,vid);"
+    "CREATE INDEX version_ts ON version(type,ts,vid);"
+
+    "CREATE TABLE ix_token(h bigint NOT NULL, vid bigint NOT NULL, p integer NOT NULL);"
+    "CREATE INDEX ix_token_k ON ix_token(p,h,vid);"
+    "CREATE TABLE ix_ref(tgt bigint NOT NULL, vid bigint NOT NULL, p integer NOT NULL);"
+    "CREATE INDEX ix_ref_k ON ix_ref(p,tgt,vid);"
+    "CREATE TABLE ix_date(lo bigint NOT NULL, hi bigint NOT NULL, vid bigint NOT NULL,"
+    " p integer NOT NULL, cls smallint NOT NULL);"
+    "CREATE INDEX ix_date_k ON ix_date(p,cls,lo,vid,hi);"
+    "CREATE TABLE ix_num(lo float8 NOT NULL, hi float8 NOT NULL, g bigint NOT NULL,"
+    " vid bigint NOT NULL, p integer NOT NULL);"
+    "CREATE INDEX ix_num_k ON ix_num(p,g,lo,vid,hi);"
+    "CREATE TABLE ix_str(vid bigint NOT NULL, p integer NOT NULL, s text COLLATE \"C\" NOT NULL);"
+    "CREATE INDEX ix_str_k ON ix_str(p,s,vid);"
+    "CREATE TABLE ix_value(h bigint NOT NULL, p integer NOT NULL, k smallint NOT NULL,"
+    " s bytea NOT NULL, PRIMARY KEY(p,k,s));"
+
+    "CREATE TABLE claim(name text COLLATE \"C\" PRIMARY KEY, exp timestamptz NOT NULL);"
+    "CREATE INDEX claim_exp ON claim(exp);"
+
+    /* Not every server is built with lz4; its own compression does, too. */
+    "DO $$ BEGIN ALTER TABLE version ALTER body SET COMPRESSION lz4;"
+    " EXCEPTION WHEN feature_not_supported THEN NULL; END $$;";
+
+/* What makes version n + 1 of version n: row n. All of a start are one transaction. */
+static const char *const steps[SCHEMA_VERSION] = {
+    tables,
+};
+
+/* ---- talking ------------------------------------------------------------------------- */
+
+static int refused(PGconn *connection, struct andiron_error *err)
+{
+    const char *text = PQerrorMessage(connection);
+    int len = (int)strcspn(text, "\n");
+
+    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s", len, text);
+}
+
+static int run(PGconn *connection, const char *sql, struct andiron_error *err)
+{
+    PGresult *r = PQexec(connection, sql);
+    ExecStatusType status = PQresultStatus(r);
+
+    PQclear(r);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+        return 0;
+    return refused(connection, err);
+}
+
+/* The bytes of a row of meta; NULL in *ret if there is none. To be cleared. */
+static int meta(PGconn *connection, const char *name, PGresult **ret, struct andiron_error *err)
+{
+    const char *values[1] = { name };
+    PGresult *r =
+        PQexecParams(connection, "SELECT v FROM meta WHERE k=$1", 1, NULL, values, NULL, NULL, 1);
+
+    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
+        PQclear(r);
+        return refused(connection, err);
+    }
+    if (PQntuples(r) == 0) {
+        PQclear(r);
+        r = NULL;
+    }
+    *ret = r;
+    return 0;
+}
+
+static int meta_number(PGconn *connection, const char *name, int64_t *ret,
+                       struct andiron_error *err)
+{
+    PGresult *r;
+    char text[24] = "0";
+
+    if (meta(connection, name, &r, err) != 0)
+        return -1;
+    if (r != NULL && (size_t)PQgetlength(r, 0, 0) < sizeof(text))
+        (void)snprintf(text, sizeof(text), "%.*s", PQgetlength(r, 0, 0), PQgetvalue(r, 0, 0));
+    PQclear(r);
+    *ret = strtoll(text, NULL, 10);
+    return 0;
+}
+
+static int meta_set(PGconn *connection, const char *name, andiron_str value,
+                    struct andiron_error *err)
+{
+    const char *values[2] = { name, value.data };
+    const int lengths[2] = { 0, (int)value.len }, formats[2] = { 0, 1 };
+    const Oid types[2] = { 25, 17 };
+    PGresult *r = PQexecParams(connection,
+                               "INSERT INTO meta(k,v) VALUES($1,$2)"
+                               " ON CONFLICT(k) DO UPDATE SET v=excluded.v",
+                               2, types, values, lengths, formats, 1);
+    bool is_done = PQresultStatus(r) == PGRES_COMMAND_OK;
+
+    PQclear(r);
+    return is_done ? 0 : refused(connection, err);
+}
+
+static int meta_set_number(PGconn *connection, const char *name, int64_t value,
+                           struct andiron_error *err)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%lld", (long long)value);
+    return meta_set(connection, name, andiron_str_of(text), err);
+}
+
+/* ---- versions --------------------------------------------------------------------------- */
+
+/* Whether this program may work with a database of that version. */
+static int check(int64_t version, int64_t least, struct andiron_error *err)
+{
+    if (version <= SCHEMA_VERSION || least <= SCHEMA_VERSION)
+        return 0;
+    return andiron_error_set(err, ANDIRON_E_INVALID, "",
+                             "the database has schema version %lld, which programs that know "
+                             "versions from %lld on may use; this andiron knows version %d: "
+                             "install the newer andiron",
+                             (long long)version, (long long)least, SCHEMA_VERSION);
+}
+
+static int hash_key(PGconn *connection, struct store *store, struct andiron_error *err)
+{
+    PGresult *r;
+    int ret = 0;
+
+    if (meta(connection, "hash-key", &r, err) != 0)
+        return -1;
+    if (r != NULL && PQgetlength(r, 0, 0) == (int)sizeof(store->hash_key)) {
+        memcpy(store->hash_key, PQgetvalue(r, 0, 0), sizeof(store->hash_key));
+    } else if (r != NULL) {
+        ret = andiron_error_set(err, ANDIRON_E_INVALID, "",
+                                "meta.hash-key of the database is damaged; restore a backup");
+    } else if (getrandom(store->hash_key, sizeof(store->hash_key), 0) !=
+               (ssize_t)sizeof(store->hash_key)) {
+        ret = andiron_error_set(err, ANDIRON_E_INTERNAL, "", "no random numbers");
+    } else {
+        andiron_str key = { (const char *)store->hash_key, sizeof(store->hash_key) };
+        ret = meta_set(connection, "hash-key", key, err);
+    }
+    PQclear(r);
+    return ret;
+}
+
+/* In a transaction that has the lock. */
+static int upgrade(PGconn *connection, struct store *store, struct andiron_error *err)
+{
+    int64_t version, least;
+    char make[256];
+
+    /* Its name is checked where the store is opened. */
+    (void)snprintf(make, sizeof(make), "CREATE SCHEMA IF NOT EXISTS %s; SET search_path=%s,pg_temp",
+                   store->config->schema, store->config->schema);
+    if (run(connection, make, err) != 0 ||
+        run(connection,
+            "CREATE TABLE IF NOT EXISTS meta(k text COLLATE \"C\" PRIMARY KEY, v bytea NOT NULL)",
+            err) != 0 ||
+        meta_number(connection, "schema", &version, err) != 0 ||
+        meta_number(connection, "schema-least", &least, err) != 0 ||
+        check(version, least, err) != 0)
+        return -1;
+    for (int64_t v = version; v < SCHEMA_VERSION; v++) {
+        if (run(connection, steps[v], err) != 0)
+            return -1;
+    }
+    if (version < SCHEMA_VERSION &&
+        (meta_set_number(connection, "schema", SCHEMA_VERSION, err) != 0 ||
+         meta_set_number(connection, "schema-least", SCHEMA_LEAST, err) != 0))
+        return -1;
+    return hash_key(connection, store, err);
+}
+
+int schema_open(PGconn *connection, struct store *store, struct andiron_error *err)
+{
+    /* One node at a time: the others wait, and then find it done. */
+    if (run(connection,
+            "SET client_min_messages=warning; BEGIN; SELECT pg_advisory_xact_lock(1097753714, 1)",
+            err) != 0)
+        return -1;
+    if (upgrade(connection, store, err) != 0 || run(connection, "COMMIT", err) != 0) {
+        (void)run(connection, "ROLLBACK", NULL); /* the failure above is the one to tell */
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * Tables, and how a database comes to have them.
+ *
+ * What differs from the SQLite store's file: `version.keys` stays when a version is no longer the
+ * current one (setting it to NULL would copy the row), so only those of `resource.vid` count;
+ * `version.params` has the params that are present, for `:missing` in SQL; `ix_value.s` is bytea, since
+ * what is cut has a hash behind it. `version.ts` does not grow with vid: several nodes write.
+ *
+ * vid, rid, type and p come from sequences. vid is drawn inside the transaction that writes the
+ * version, after it has its transaction id (SELECT pg_current_xact_id(), nextval('vid')): that is what
+ * horizon.h relies on.
+ */
+#ifndef STORE_POSTGRES_SCHEMA_H
+#define STORE_POSTGRES_SCHEMA_H
+
+#include <libpq-fe.h>
+
+#include "store.h"
+
+/* SCHEMA_LEAST: code that knows versions from here on may run on a database of SCHEMA_VERSION. */
+enum { SCHEMA_VERSION = 1, SCHEMA_LEAST = 1 };
+
+/*
+ * Makes the tables, or brings older ones up to date, under an advisory lock; refuses a database that is
+ * too new for this program. Blocks. Leaves the connection with the store's schema as its search_path.
+ */
+ANDIRON_MUST_CHECK int schema_open(PGconn *connection, struct store *store,
+                                   struct andiron_error *err);
+
+#endif

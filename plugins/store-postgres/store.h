@@ -1,0 +1,68 @@
+/*
+ * The store of one worker: settings and what its parts share.
+ */
+#ifndef STORE_POSTGRES_STORE_H
+#define STORE_POSTGRES_STORE_H
+
+#include <stdatomic.h>
+
+#include <andiron/plugin.h>
+#include <andiron/store.h>
+
+#include "wire.h"
+
+struct config {
+    const char *dsn, *replica_dsn, *policy_dsn, *schema;
+    bool prepare;
+    int64_t read_connections, write_connections, window;
+    int64_t queue_max, connect_wait;
+    int64_t connect_timeout, statement_timeout, idle_transaction_timeout, start_timeout;
+    int64_t poll_interval;
+    int64_t replica_window; /* how long a client's writes keep its reads off replicas behind them */
+    int64_t group_commit_max;
+    int64_t scan_budget, scan_time, short_list, max_includes;
+    int64_t policy_queue;
+};
+
+struct metrics {
+    struct andiron_counter *commits, *resources, *failures, *mismatches; /* of the store */
+    struct andiron_counter *reconnects, *batches, *lost, *refused;       /* of connections */
+    struct andiron_histogram *commit_time;
+};
+
+struct wire;
+
+struct store {
+    const struct config *config;
+    struct andiron_host *host; /* for log lines; NULL in tests */
+    struct wire *wire;
+    uint8_t hash_key[16]; /* of all hashes in this database (meta.hash-key) */
+    struct metrics metrics;
+};
+
+/* What each loop has: andiron_loop_state(loop, store). */
+struct local {
+    struct store *store;
+    struct andiron_loop *loop;
+    struct wire_loop *wire;
+};
+
+static inline struct local *store_local(struct store *store, struct andiron_loop *loop)
+{
+    return andiron_loop_state(loop, store);
+}
+
+/* Logs, if there is a host. */
+void store_log(const struct store *store, enum andiron_level level, const char *event,
+               const char *fmt, ...) ANDIRON_PRINTF(4, 5);
+static inline void store_count(struct andiron_counter *counter, uint64_t by)
+{
+    if (counter != NULL)
+        andiron_count(counter, by);
+}
+
+/* Connects, brings the schema up to date, reads what is in meta. May block: at start, or in tests. */
+ANDIRON_MUST_CHECK int store_open(struct store *store, struct andiron_error *err);
+void store_close(struct store *store);
+
+#endif
