@@ -50,13 +50,16 @@ static const char tables[] =
     "CREATE TABLE ix_num(lo float8 NOT NULL, hi float8 NOT NULL, g bigint NOT NULL,"
     " vid bigint NOT NULL, p integer NOT NULL);"
     "CREATE INDEX ix_num_k ON ix_num(p,g,lo,vid,hi);"
-    "CREATE TABLE ix_str(vid bigint NOT NULL, p integer NOT NULL, s text COLLATE \"C\" NOT NULL);"
+    "CREATE TABLE ix_str(vid bigint NOT NULL, p integer NOT NULL, s bytea NOT NULL);"
     "CREATE INDEX ix_str_k ON ix_str(p,s,vid);"
     "CREATE TABLE ix_value(h bigint NOT NULL, p integer NOT NULL, k smallint NOT NULL,"
     " s bytea NOT NULL, PRIMARY KEY(p,k,s));"
 
     "CREATE TABLE claim(name text COLLATE \"C\" PRIMARY KEY, exp timestamptz NOT NULL);"
     "CREATE INDEX claim_exp ON claim(exp);"
+
+    /* Changes of restype and param, as decimal numbers; see naming.h. */
+    "INSERT INTO meta VALUES('names','0'),('names-void','0');"
 
     /* Not every server is built with lz4; its own compression does, too. */
     "DO $$ BEGIN ALTER TABLE version ALTER body SET COMPRESSION lz4;"

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "dsn.h"
 #include "schema.h"
@@ -37,6 +38,59 @@ static int check_schema(const char *name, struct andiron_error *err)
                              name);
 }
 
+/* Another key for cursors, so that their seals tell nothing of index hashes. */
+static struct hash_key seal_of(const struct hash_key *key)
+{
+    struct hash128 h = hash_of128(key, ANDIRON_STR("andiron cursor seal"));
+    return hash_key_of(h.bytes);
+}
+
+static PGresult *ask(PGconn *connection, const char *sql, struct andiron_error *err)
+{
+    PGresult *r = PQexec(connection, sql);
+
+    if (PQresultStatus(r) == PGRES_TUPLES_OK)
+        return r;
+    const char *text = PQerrorMessage(connection);
+    andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s", (int)strcspn(text, "\n"),
+                      text);
+    PQclear(r);
+    return NULL;
+}
+
+static int64_t number_at(const PGresult *r, int row, int column)
+{
+    return strtoll(PQgetvalue(r, row, column), NULL, 10);
+}
+
+/* Names as they are now; later ones come by naming.h. */
+static int load_names(struct store *store, PGconn *connection, struct andiron_error *err)
+{
+    PGresult *counts = ask(connection,
+                           "SELECT convert_from(v,'UTF8') FROM meta WHERE k IN "
+                           "('names','names-void') ORDER BY k",
+                           err);
+    PGresult *types = counts != NULL ? ask(connection, "SELECT id,name FROM restype", err) : NULL;
+    PGresult *params =
+        types != NULL ? ask(connection, "SELECT p,type,code,kind FROM param", err) : NULL;
+
+    for (int i = 0; params != NULL && i < PQntuples(types); i++)
+        names_put_type(store->names, number_at(types, i, 0),
+                       andiron_str_of(PQgetvalue(types, i, 1)));
+    for (int i = 0; params != NULL && i < PQntuples(params); i++)
+        names_put_param(store->names, number_at(params, i, 0), number_at(params, i, 1),
+                        andiron_str_of(PQgetvalue(params, i, 2)),
+                        (uint32_t)number_at(params, i, 3));
+    if (params != NULL && PQntuples(counts) == 2) {
+        atomic_store(&store->names_seen, number_at(counts, 0, 0));
+        atomic_store(&store->voids_seen, number_at(counts, 1, 0));
+    }
+    PQclear(counts);
+    PQclear(types);
+    PQclear(params);
+    return params != NULL ? 0 : -1;
+}
+
 int store_open(struct store *store, struct andiron_error *err)
 {
     struct dsn dsn;
@@ -54,7 +108,12 @@ int store_open(struct store *store, struct andiron_error *err)
                           (int)strcspn(text, "\n"), text);
         goto out;
     }
-    ret = schema_open(connection, store, err);
+    if (schema_open(connection, store, err) != 0)
+        goto out;
+    store->key = hash_key_of(store->hash_key);
+    store->seal = seal_of(&store->key);
+    store->names = names_new(&store->key);
+    ret = load_names(store, connection, err);
 out:
     PQfinish(connection);
     dsn_free(&dsn);
@@ -63,5 +122,6 @@ out:
 
 void store_close(struct store *store)
 {
-    (void)store;
+    names_free(store->names);
+    store->names = NULL;
 }

@@ -9,6 +9,7 @@
 #include <andiron/plugin.h>
 #include <andiron/store.h>
 
+#include "common/store/names.h"
 #include "wire.h"
 
 struct config {
@@ -36,7 +37,10 @@ struct store {
     const struct config *config;
     struct andiron_host *host; /* for log lines; NULL in tests */
     struct wire *wire;
-    uint8_t hash_key[16]; /* of all hashes in this database (meta.hash-key) */
+    uint8_t hash_key[16];      /* of all hashes in this database (meta.hash-key) */
+    struct hash_key key, seal; /* made of it: of index hashes; of cursors */
+    struct names *names;
+    _Atomic int64_t names_seen, voids_seen; /* naming.h; -1: not loaded yet */
     struct metrics metrics;
 };
 

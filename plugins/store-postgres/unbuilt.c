@@ -2,6 +2,7 @@
  * What of the service is still to come; each function goes to a file of its own.
  */
 #include "horizon.h"
+#include "search.h"
 #include "service.h"
 
 static enum andiron_step refuse(struct andiron_request *req, struct andiron_error *ret,
@@ -114,4 +115,14 @@ enum andiron_step horizon_find(struct store *store, struct andiron_request *req,
     (void)store;
     *ret_vid = 0;
     return refuse(req, ret_error, "know its horizon", then, state);
+}
+
+void search_start(const struct search_place *place, const struct andiron_query *query,
+                  struct andiron_rows *rows, void (*done)(void *arg), void *arg)
+{
+    (void)place;
+    (void)query;
+    andiron_error_set(&rows->error, ANDIRON_E_NOT_IMPLEMENTED, "",
+                      "store-postgres does not search yet");
+    done(arg);
 }
