@@ -1,87 +1,36 @@
 /*
- * Fetching key sets: libcurl's multi interface, driven by the loop.
- *
- * Guards against server-side request forgery: the URL is checked again, its name is resolved
- * once, every address is checked, and curl gets exactly those addresses. Runs on one loop; what
- * loops share is in setcache.c.
+ * Fetching key sets: one exchange (transfer.c) for all that wait for the same URL. Runs on one
+ * loop; what loops share is in setcache.c.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <arpa/inet.h>
-#include <curl/curl.h>
-#include <event2/event.h>
 
 #include "common/jose/jwk.h"
 #include "jwks.h"
-#include "resolve.h"
+#include "transfer.h"
 
 struct fetcher {
     struct jwks *jwks;
-    struct andiron_loop *loop;
-    struct event_base *base;
-    CURLM *multi;
-    struct event *timer;
-    struct resolver resolver;
-    struct transfer *transfers;
+    struct transfers *sets, *posts;
     struct fetch_wait *fetched; /* requests that began fetches and live */
 };
+
+struct transfers *fetcher_posts(struct fetcher *fetcher)
+{
+    return fetcher->posts;
+}
 
 struct fetch_wait **fetcher_fetched(struct fetcher *fetcher)
 {
     return &fetcher->fetched;
 }
 
-struct transfer {
-    struct transfer *next;
-    struct fetcher *fetcher;
-    struct url url; /* its path is a view into text */
-    bool is_listed;
-    bool is_refused; /* by limits of ours: nothing that the URL is to blame for */
-    struct event *deadline;
-    struct resolution *resolution;
-    CURL *easy;
-    struct curl_slist *headers, *pins;
-    int64_t began_ms, lifetime_ms, age_ms;
-    const char *failure; /* what our own callbacks found wrong */
-    char *body;
-    size_t len, room;
-    size_t text_len;
-    char text[]; /* the URL, NUL-terminated */
+/* ---- key sets ----------------------------------------------------------------------- */
+
+struct fetching {
+    struct jwks *jwks;
+    size_t len;
+    char url[];
 };
-
-int64_t jwks_clock(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* ---- ending ----------------------------------------------------------------------- */
-
-static void transfer_free(struct transfer *t)
-{
-    struct transfer **at = &t->fetcher->transfers;
-    while (*at != t)
-        at = &(*at)->next;
-    *at = t->next;
-    if (t->resolution != NULL)
-        resolve_cancel(t->resolution);
-    if (t->easy != NULL) {
-        (void)curl_multi_remove_handle(t->fetcher->multi, t->easy); /* it is ours: cannot fail */
-        curl_easy_cleanup(t->easy);
-    }
-    curl_slist_free_all(t->headers);
-    curl_slist_free_all(t->pins);
-    if (t->deadline != NULL)
-        event_free(t->deadline);
-    free(t->body);
-    atomic_fetch_sub(&t->fetcher->jwks->fetching, 1);
-    free(t);
-}
 
 static void wake(struct set_waiter *waiters)
 {
@@ -93,385 +42,78 @@ static void wake(struct set_waiter *waiters)
 }
 
 /* Whether what came is a key set that may be kept. */
-static const char *check_set(const struct transfer *t)
+static const char *check_set(const struct jwks *jwks, andiron_str body)
 {
     struct andiron_arena *arena = andiron_arena_new(0);
     struct andiron_error err = { .code = ANDIRON_OK };
     andiron_json root;
     const char *fault = NULL;
 
-    if (andiron_json_parse(arena, (andiron_str){ t->body != NULL ? t->body : "", t->len }, &root,
-                           &err) != 0)
+    if (andiron_json_parse(arena, body, &root, &err) != 0)
         fault = "the answer is not JSON";
-    else if (jose_set_check(jose_set_keys(root), (size_t)t->fetcher->jwks->config->max_keys,
-                            &err) != 0)
+    else if (jose_set_check(jose_set_keys(root), (size_t)jwks->config->max_keys, &err) != 0)
         fault = "the answer is not a set of public keys within `max-keys`";
     andiron_arena_free(arena);
     return fault;
 }
 
-/* failure: a literal, or text of curl; NULL if all went well. */
-static void transfer_end(struct transfer *t, const char *failure)
+static void set_ended(void *arg, const struct transfer_end *end)
 {
-    struct jwks *jwks = t->fetcher->jwks;
-    int64_t now = jwks_clock(), lifetime = t->lifetime_ms;
-    struct keyset *set = NULL;
+    struct fetching *f = arg;
+    struct jwks *jwks = f->jwks;
 
-    if (failure == NULL)
-        failure = check_set(t);
-    if (failure == NULL) {
-        set = keyset_new((andiron_str){ t->body, t->len });
-        if (lifetime > 0)
-            lifetime = lifetime > t->age_ms ? lifetime - t->age_ms : 0;
-        andiron_count(jwks->fetched, 1);
-    } else {
-        andiron_count(jwks->failed, 1);
-        andiron_log(jwks->host, ANDIRON_LOG_WARN, "jwks.fetch.failed",
-                    "key set at %s://%s:%u cannot be fetched: %s", t->url.https ? "https" : "http",
-                    t->url.host, (unsigned)t->url.port, failure);
+    if (end == NULL) { /* the loop ends */
+        free(f);
+        return;
     }
-    andiron_observe(jwks->fetch_time, (now - t->began_ms) * 1000);
-    struct set_waiter *waiters = setcache_done(jwks->sets, (andiron_str){ t->text, t->text_len },
-                                               set, lifetime, !t->is_refused, now);
+    const char *failure = end->failure != NULL ? end->failure : check_set(jwks, end->body);
+    struct keyset *set = failure == NULL ? keyset_new(end->body) : NULL;
+
+    andiron_count(failure == NULL ? jwks->fetched : jwks->failed, 1);
+    if (failure != NULL)
+        andiron_log(jwks->host, ANDIRON_LOG_WARN, "jwks.fetch.failed",
+                    "key set at %s://%s:%u cannot be fetched: %s",
+                    end->url->https ? "https" : "http", end->url->host, (unsigned)end->url->port,
+                    failure);
+    andiron_observe(jwks->fetch_time, end->took_ms * 1000);
+    struct set_waiter *waiters =
+        setcache_done(jwks->sets, (andiron_str){ f->url, f->len }, set, end->lifetime_ms,
+                      !end->is_refused, jwks_clock());
     keyset_drop(set);
-    transfer_free(t);
+    free(f);
     wake(waiters);
 }
 
-static void transfer_refuse(struct transfer *t, const char *reason)
+void fetcher_start(struct fetcher *fetcher, andiron_str url)
 {
-    t->is_refused = true;
-    transfer_end(t, reason);
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    transfer_end(arg, "no answer within `timeout`");
-}
-
-/* ---- what curl calls ------------------------------------------------------------------ */
-
-static size_t take_body(char *data, size_t size, size_t count, void *arg)
-{
-    struct transfer *t = arg;
-    size_t len = size * count, max = (size_t)t->fetcher->jwks->config->max_size;
-
-    if (len > max - t->len) {
-        t->failure = "the answer is larger than `max-size`";
-        return 0;
-    }
-    if (len > t->room - t->len) {
-        size_t room = t->room * 2 > t->len + len ? t->room * 2 : t->len + len + 4096;
-        char *body = realloc(t->body, room);
-        if (body == NULL)
-            return 0;
-        t->body = body;
-        t->room = room;
-    }
-    memcpy(t->body + t->len, data, len);
-    t->len += len;
-    return len;
-}
-
-static bool is_field(andiron_str line, const char *name, andiron_str *ret_value)
-{
-    size_t len = strlen(name);
-    if (line.len <= len || strncasecmp(line.data, name, len) != 0 || line.data[len] != ':')
-        return false;
-    line.data += len + 1;
-    line.len -= len + 1;
-    while (line.len != 0 && (line.data[0] == ' ' || line.data[0] == '\t')) {
-        line.data++;
-        line.len--;
-    }
-    while (line.len != 0 && strchr(" \t\r\n", line.data[line.len - 1]) != NULL)
-        line.len--;
-    *ret_value = line;
-    return true;
-}
-
-static int64_t seconds_ms(andiron_str digits)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < digits.len && digits.data[i] >= '0' && digits.data[i] <= '9'; i++)
-        if (n < 1000000000)
-            n = n * 10 + (digits.data[i] - '0');
-    return n * 1000;
-}
-
-static size_t take_header(char *data, size_t size, size_t count, void *arg)
-{
-    struct transfer *t = arg;
-    andiron_str line = { data, size * count }, value;
-
-    if (is_field(line, "cache-control", &value)) {
-        t->lifetime_ms = setcache_lifetime(value, t->lifetime_ms);
-    } else if (is_field(line, "age", &value)) {
-        t->age_ms = seconds_ms(value);
-    } else if (is_field(line, "content-encoding", &value) &&
-               !(value.len == 8 && strncasecmp(value.data, "identity", 8) == 0)) {
-        t->failure = "the answer has a content coding";
-        return 0;
-    }
-    return line.len;
-}
-
-/* The last guard: whatever curl is about to connect to must have passed the check. */
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct transfer *t = arg;
-    (void)purpose;
-    if (!t->is_listed && !url_address_is_public(&address->addr)) {
-        t->failure = "it has an address of an inner network";
-        return CURL_SOCKET_BAD;
-    }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-/* ---- the transfer ------------------------------------------------------------------------ */
-
-/* Options that a value of ours can make fail are none; a failure here is no memory. */
-static bool set_options(struct transfer *t)
-{
-    const struct config *config = t->fetcher->jwks->config;
-    CURL *easy = t->easy;
-    CURLcode bad = CURLE_OK;
-
-#define SET(option, value) bad |= curl_easy_setopt(easy, option, value)
-    SET(CURLOPT_URL, &t->text[0]);
-    SET(CURLOPT_PRIVATE, t);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    SET(CURLOPT_PROTOCOLS_STR, t->url.https ? "https" : "http");
-#else
-    SET(CURLOPT_PROTOCOLS, (long)(t->url.https ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
-#endif
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_PROXY, ""); /* whatever the environment says: a proxy would resolve by itself */
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_HTTPHEADER, t->headers);
-    SET(CURLOPT_USERAGENT, "andiron");
-    SET(CURLOPT_RESOLVE, t->pins);
-    SET(CURLOPT_TIMEOUT_MS, (long)config->timeout);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_timeout);
-    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    SET(CURLOPT_SSL_VERIFYPEER, 1L);
-    SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (config->ca_file[0] != '\0')
-        SET(CURLOPT_CAINFO, config->ca_file);
-    SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, t);
-    SET(CURLOPT_HEADERFUNCTION, take_header);
-    SET(CURLOPT_HEADERDATA, t);
-    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, t);
-#undef SET
-    return bad == CURLE_OK;
-}
-
-static void connect_now(struct transfer *t)
-{
-    t->headers = curl_slist_append(NULL, "Accept: application/json");
-    t->easy = curl_easy_init();
-    if (t->headers == NULL || t->easy == NULL || !set_options(t) ||
-        curl_multi_add_handle(t->fetcher->multi, t->easy) != CURLM_OK)
-        transfer_end(t, "the transfer cannot be started");
-}
-
-/*
- * "+host:port:address,address" for CURLOPT_RESOLVE; a reason if one is not allowed. The '+' lets
- * curl forget it in a minute, else the multi handle would keep every name for ever.
- */
-static const char *pin_addresses(struct transfer *t, const struct addrinfo *list)
-{
-    enum { MAX_ADDRESSES = 8 };
-    char pin[1 + URL_HOST_MAX + 16 + MAX_ADDRESSES * (INET6_ADDRSTRLEN + 3)];
-    int len = snprintf(pin, sizeof(pin), "+%s:%u:", t->url.host, (unsigned)t->url.port);
-    int count = 0;
-
-    for (; list != NULL; list = list->ai_next) {
-        char text[INET6_ADDRSTRLEN];
-        bool v6 = list->ai_family == AF_INET6;
-        if (!v6 && list->ai_family != AF_INET)
-            continue;
-        if (!t->is_listed && !url_address_is_public(list->ai_addr))
-            return "it has an address of an inner network; `allow` may list its origin";
-        if (count == MAX_ADDRESSES || getnameinfo(list->ai_addr, list->ai_addrlen, text,
-                                                  sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
-            continue;
-        len += snprintf(pin + len, sizeof(pin) - (size_t)len, v6 ? "%s[%s]" : "%s%s",
-                        count > 0 ? "," : "", text);
-        count++;
-    }
-    if (count == 0)
-        return "its name has no address";
-    t->pins = curl_slist_append(NULL, pin);
-    return t->pins != NULL ? NULL : "no memory";
-}
-
-static void resolved(void *arg, int status, const struct addrinfo *list)
-{
-    struct transfer *t = arg;
-
-    t->resolution = NULL;
-    if (status != 0) {
-        transfer_end(t, gai_strerror(status));
-        return;
-    }
-    const char *refused = pin_addresses(t, list);
-    if (refused != NULL)
-        transfer_end(t, refused);
-    else
-        connect_now(t);
-}
-
-static void begin(struct transfer *t)
-{
-    struct fetcher *f = t->fetcher;
-
-    if (t->url.address.ss_family != AF_UNSPEC) {
-        connect_now(t); /* jwks_allowed() has looked at the address */
-        return;
-    }
-    t->resolution = resolve_start(&f->resolver, t->url.host, t->url.port, resolved, t);
-    if (t->resolution == NULL)
-        transfer_refuse(t, "too many names are being looked up already");
-}
-
-/* From the loop, so that whoever asked is parked before the fetch can end. */
-static void on_start(evutil_socket_t fd, short what, void *arg)
-{
-    struct transfer *t = arg;
-    const struct config *config = t->fetcher->jwks->config;
-    struct timeval timeout = { .tv_sec = config->timeout / 1000,
-                               .tv_usec = config->timeout % 1000 * 1000 };
-    struct andiron_error err;
-
-    (void)fd;
-    (void)what;
-    event_free(t->deadline);
-    t->deadline = event_new(t->fetcher->base, -1, 0, on_deadline, t);
-    if (t->deadline == NULL || event_add(t->deadline, &timeout) != 0)
-        transfer_end(t, "no memory for a timer");
-    else if (url_parse((andiron_str){ t->text, t->text_len }, &t->url, &err) != 0 ||
-             jwks_allowed(t->fetcher->jwks, &t->url, &err) != 0)
-        transfer_end(t, err.message);
-    else if (atomic_load(&t->fetcher->jwks->fetching) > (unsigned)config->max_fetches)
-        transfer_refuse(t, "`max-fetches` fetches are under way already");
-    else {
-        t->is_listed = jwks_is_listed(t->fetcher->jwks, &t->url);
-        begin(t);
-    }
-}
-
-void fetcher_start(struct fetcher *f, andiron_str url)
-{
-    struct transfer *t = calloc(1, sizeof(*t) + url.len + 1);
-    if (t == NULL)
+    static const char *const headers[] = { "Accept: application/json", NULL };
+    struct fetching *f = malloc(sizeof(*f) + url.len);
+    if (f == NULL)
         abort(); /* as everywhere: out of memory ends the worker */
-    atomic_fetch_add(&f->jwks->fetching, 1);
-    t->fetcher = f;
-    t->began_ms = jwks_clock();
-    t->lifetime_ms = -1;
-    memcpy(t->text, url.data, url.len);
-    t->text_len = url.len;
-    t->next = f->transfers;
-    f->transfers = t;
-    t->deadline = event_new(f->base, -1, 0, on_start, t);
-    if (t->deadline == NULL)
-        abort();
-    event_active(t->deadline, EV_TIMEOUT, 0);
+    f->jwks = fetcher->jwks;
+    f->len = url.len;
+    memcpy(f->url, url.data, url.len);
+    const struct transfer_ask ask = { .url = url,
+                                      .headers = headers,
+                                      .under_way = &f->jwks->fetching,
+                                      .max = (unsigned)f->jwks->config->max_fetches };
+    transfer_start(fetcher->sets, &ask, set_ended, f);
 }
 
-/* ---- libcurl and the loop ---------------------------------------------------------------- */
-
-static void reap(struct fetcher *f)
-{
-    CURLMsg *message;
-    int left;
-
-    while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
-        struct transfer *t = NULL;
-        long status = 0;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode result = message->data.result;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-        if (t->failure != NULL)
-            transfer_end(t, t->failure);
-        else if (result != CURLE_OK)
-            transfer_end(t, curl_easy_strerror(result));
-        else
-            transfer_end(t, status == 200 ? NULL : "the answer's status is not 200");
-    }
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    struct fetcher *f = arg;
-    int running;
-    (void)curl_multi_socket_action(f->multi, fd,
-                                   (what & EV_READ ? CURL_CSELECT_IN : 0) |
-                                       (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
-                                   &running);
-    reap(f);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct fetcher *f = arg;
-    int running;
-    (void)fd;
-    (void)what;
-    (void)curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    reap(f);
-}
-
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *assigned)
-{
-    struct fetcher *f = arg;
-    (void)easy;
-    if (assigned != NULL)
-        event_free(assigned);
-    struct event *event = NULL;
-    if (what != CURL_POLL_REMOVE) {
-        short kind = (short)(EV_PERSIST | (what & CURL_POLL_IN ? EV_READ : 0) |
-                             (what & CURL_POLL_OUT ? EV_WRITE : 0));
-        event = event_new(f->base, fd, kind, on_socket, f);
-        if (event == NULL || event_add(event, NULL) != 0)
-            return -1;
-    }
-    (void)curl_multi_assign(f->multi, fd, event);
-    return 0;
-}
-
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct fetcher *f = arg;
-    struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
-    (void)multi;
-    return timeout_ms < 0 ? event_del(f->timer) : event_add(f->timer, &timeout);
-}
+/* ---- life ------------------------------------------------------------------------------ */
 
 struct fetcher *fetcher_new(struct jwks *jwks, struct andiron_loop *loop, struct andiron_error *err)
 {
     struct fetcher *f = calloc(1, sizeof(*f));
     if (f == NULL)
         abort();
-    *f = (struct fetcher){ .jwks = jwks, .loop = loop, .base = andiron_loop_base(loop) };
-    f->resolver = (struct resolver){ .loop = loop, .max = (unsigned)jwks->config->max_fetches };
-    f->timer = event_new(f->base, -1, 0, on_timer, f);
-    f->multi = curl_multi_init();
-    if (f->timer == NULL || f->multi == NULL ||
-        curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, watch_socket) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, set_timer) != CURLM_OK ||
-        curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f) != CURLM_OK) {
+    f->jwks = jwks;
+    f->sets = transfers_new(jwks, loop, (unsigned)jwks->config->max_fetches, err);
+    /* Apart, so that servers of the one kind keep no look-ups from the other. */
+    if (f->sets != NULL)
+        f->posts = transfers_new(jwks, loop, (unsigned)jwks->config->max_posts, err);
+    if (f->posts == NULL) {
         fetcher_free(f);
-        (void)andiron_error_set(err, ANDIRON_E_INTERNAL, "", "libcurl cannot be set up");
         return NULL;
     }
     return f;
@@ -481,14 +123,9 @@ void fetcher_free(struct fetcher *f)
 {
     if (f == NULL)
         return;
-    while (f->transfers != NULL)
-        transfer_free(f->transfers);
+    transfers_free(f->sets);
+    transfers_free(f->posts);
     for (struct fetch_wait *w = f->fetched; w != NULL; w = w->next)
         w->home = NULL; /* requests that a drain cut off */
-    resolver_stop(&f->resolver);
-    if (f->multi != NULL)
-        (void)curl_multi_cleanup(f->multi);
-    if (f->timer != NULL)
-        event_free(f->timer);
     free(f);
 }

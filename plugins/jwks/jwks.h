@@ -5,6 +5,7 @@
 #define JWKS_JWKS_H
 
 #include <andiron/auth.h>
+#include <andiron/outbound.h>
 #include <andiron/plugin.h>
 #include <andiron/store.h>
 
@@ -17,7 +18,7 @@ struct config {
     int64_t key_bits;
     const char *const *allow;
     int64_t timeout, connect_timeout, cache, min_refresh, retry, max_age; /* ms */
-    int64_t max_size, max_keys, max_fetches, max_sets;
+    int64_t max_size, max_keys, max_fetches, max_posts, max_sets;
     const char *ca_file;
     const char *seal_key; /* "": private parts are files */
 };
@@ -52,9 +53,9 @@ struct jwks {
     struct url *allow;
     size_t allow_count;
     struct setcache *sets;
-    atomic_uint fetching;
+    atomic_uint fetching, posting;
 
-    struct andiron_counter *fetched, *failed, *cached;
+    struct andiron_counter *fetched, *failed, *cached, *posted, *unposted;
     struct andiron_histogram *fetch_time;
 };
 
@@ -99,6 +100,12 @@ struct fetcher *fetcher_new(struct jwks *jwks, struct andiron_loop *loop,
 void fetcher_free(struct fetcher *fetcher);
 /* Begins to fetch; waiters in jwks->sets are woken when it ends. On the fetcher's loop. */
 void fetcher_start(struct fetcher *fetcher, andiron_str url);
+
+struct fetcher *jwks_fetcher(struct jwks *jwks, struct andiron_request *req);
+/* For POSTs of outbound/1: outbound.c. */
+struct transfers;
+struct transfers *fetcher_posts(struct fetcher *fetcher);
+extern const struct andiron_outbound jwks_outbound;
 
 /* A waiter of jwks->sets that is a request. */
 struct fetch_wait {

@@ -76,6 +76,13 @@ static const struct andiron_directive directives[] = {
       .min = 1,
       .max = 1024,
       .help = "most fetches at a time" },
+    { .name = "max-posts",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, max_posts),
+      .fallback = "64",
+      .min = 1,
+      .max = 1024,
+      .help = "most questions to introspection endpoints of others at a time" },
     { .name = "max-sets",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, max_sets),
@@ -124,6 +131,10 @@ static void count_in(struct jwks *jwks)
     jwks->fetched = andiron_counter(jwks->host, name, "result=\"ok\"", help);
     jwks->failed = andiron_counter(jwks->host, name, "result=\"error\"", help);
     jwks->cached = andiron_counter(jwks->host, name, "result=\"cached\"", help);
+    jwks->posted = andiron_counter(jwks->host, "andiron_jwks_posts_total", "result=\"ok\"",
+                                   "Questions to introspection endpoints of others, by result");
+    jwks->unposted = andiron_counter(jwks->host, "andiron_jwks_posts_total", "result=\"error\"",
+                                     "Questions to introspection endpoints of others, by result");
     jwks->fetch_time = andiron_histogram(jwks->host, "andiron_jwks_fetch_seconds", NULL,
                                          "Time to fetch a client's key set");
 }
@@ -337,6 +348,7 @@ static const struct andiron_discovery discovery = { .size = sizeof(discovery),
                                                     .smart_configuration = smart_configuration };
 
 static const struct andiron_service provides[] = { { ANDIRON_KEYS, &jwks_keys },
+                                                   { ANDIRON_OUTBOUND, &jwks_outbound },
                                                    { ANDIRON_HEALTH "jwks", &health },
                                                    { ANDIRON_DISCOVERY "jwks", &discovery },
                                                    { NULL, NULL } };

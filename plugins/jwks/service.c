@@ -369,7 +369,7 @@ static bool has_fetched(const struct fetch_wait *list, const struct andiron_requ
     return false;
 }
 
-static struct fetcher *loop_fetcher(struct jwks *jwks, struct andiron_request *req)
+struct fetcher *jwks_fetcher(struct jwks *jwks, struct andiron_request *req)
 {
     return andiron_loop_state(andiron_request_loop(req), jwks);
 }
@@ -390,7 +390,7 @@ static enum andiron_step fetch(void *self, struct andiron_request *req, andiron_
     *ret_error = (struct andiron_error){ .code = ANDIRON_OK };
     if (is_own(jwks, req, url))
         return jwks_when_loaded(jwks, req, own_loaded, w);
-    struct fetch_wait **fetched_here = fetcher_fetched(loop_fetcher(jwks, req));
+    struct fetch_wait **fetched_here = fetcher_fetched(jwks_fetcher(jwks, req));
     if (renew && has_fetched(*fetched_here, req, url, ret_set))
         return andiron_ready(req, then, state);
     andiron_at_release(andiron_request_arena(req), release_waiter, w);
@@ -409,7 +409,7 @@ static enum andiron_step fetch(void *self, struct andiron_request *req, andiron_
         w->home = fetched_here;
         w->next = *fetched_here;
         *fetched_here = w;
-        fetcher_start(loop_fetcher(jwks, req), url);
+        fetcher_start(jwks_fetcher(jwks, req), url);
         break;
     default: /* SETCACHE_JOINED */
         break;
