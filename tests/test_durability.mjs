@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { configure, start, call, sanitized, sleep, indexAgrees } from './lib/server.mjs';
+import { configure, start, call, fresh, sanitized, sleep, indexAgrees } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const slow = sanitized ? 4 : 1;
@@ -277,7 +277,7 @@ test('a full disk: writes are refused and change nothing, all else goes on, and 
   // And after a kill, everything that was acknowledged is there.
   killAll(server);
   await restart(box);
-  for (const id of ['first', 'later', 't0', 't19', ...stored]) assert.equal((await call('GET', `${box.server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
+  for (const id of ['first', 'later', 't0', 't19', ...stored]) assert.equal((await fresh('GET', `${box.server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
 });
 
 test('a damaged row is a fault, never something else', async (t) => {

@@ -217,8 +217,7 @@ describe('TokenIntrospector', () => {
     const weak = keyPair('RS256', 'w', { bits: 1024 }).jwk;
     const rows = [
       [{ jwt }, 'TokenIntrospector.type'],
-      [{ type: 'opaque', introspection_endpoint: { url: 'https://x.example' } }, 'TokenIntrospector.introspection_endpoint'],
-      [{ type: 'opaque' }, 'TokenIntrospector.type'],
+      [{ type: 'other' }, 'TokenIntrospector.type'],
       [{ type: 'jwt' }, 'TokenIntrospector.jwt.iss'],
       [{ type: 'jwt', jwt: { keys: [ec.jwk] } }, 'TokenIntrospector.jwt.iss'],
       [{ type: 'jwt', jwt: { ...jwt, iss: server.base } }, 'TokenIntrospector.jwt.iss'],

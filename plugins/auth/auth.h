@@ -10,6 +10,7 @@
 #include <nettle/hmac.h>
 
 #include <andiron/auth.h>
+#include <andiron/outbound.h>
 #include <andiron/plugin.h>
 #include <andiron/resource.h>
 #include <andiron/store.h>
@@ -21,9 +22,9 @@ struct config {
     int64_t max_assertion;                           /* bytes */
     int64_t max_assertion_life, clock_skew, max_ttl; /* ms */
     int64_t secret_cache;                            /* ms */
-    int64_t secret_rounds, max_hashing, max_clients, max_tokens;
+    int64_t secret_rounds, max_hashing, max_clients, max_tokens, max_introspections;
     int64_t max_failures, failure_pairs;
-    int64_t failure_window, keep_sessions; /* ms */
+    int64_t failure_window, keep_sessions, refused_tokens; /* ms */
     bool assertion_aud_issuer, null_refresh;
 };
 
@@ -38,13 +39,15 @@ enum {
     MAX_ASSERTION_ALGS = 16,
     AUTH_ENDPOINTS = 3,
     AUTH_RESULTS = 11,
-    AUTH_DUMMIES = 5
+    AUTH_DUMMIES = 5,
+    AUTH_ADDRESS = 64
 };
 
 struct auth {
     const struct config *config;
     struct andiron_host *host;
     struct andiron_service_ref store, keys, scopes; /* scopes: table NULL without smart */
+    struct andiron_service_ref outbound;            /* table NULL: nobody can be asked */
 
     const struct jose_alg *algs[MAX_ASSERTION_ALGS]; /* for assertions; NULL-terminated */
     struct hmac_sha256_ctx mac;                      /* keyed for this process; copied for use */
@@ -70,12 +73,14 @@ struct auth {
 struct client_cache;
 struct token_cache;
 struct issuers;
+struct opaque;
 
 struct auth_loop {
     struct auth *auth;
     struct client_cache *clients;
     struct token_cache *tokens;
     struct issuers *issuers; /* NULL: not read yet */
+    struct opaque *opaque;   /* NULL: nobody has been asked yet; opaque.c */
 };
 
 static inline struct auth_loop *auth_loop_of(struct auth *auth, struct andiron_request *req)
@@ -100,6 +105,16 @@ static inline atomic_uint *auth_client_epoch(struct auth *auth, andiron_str id)
 static inline atomic_uint *auth_session_epoch(struct auth *auth, andiron_str id)
 {
     return &auth->session_epochs[auth_hash(auth, id) % SESSION_EPOCHS];
+}
+
+/* The peer's address as text with its end, to compare it with others. */
+static inline void auth_address(const struct andiron_request *req, char out[AUTH_ADDRESS])
+{
+    andiron_str address = andiron_request_remote(req);
+    size_t len = address.len < AUTH_ADDRESS ? address.len : AUTH_ADDRESS - 1;
+    if (len != 0)
+        memcpy(out, address.data, len);
+    out[len] = '\0';
 }
 
 /* ---- parts -------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /*
- * Foreign tokens, step by step: issuer, header, key, signature, claims, user.
+ * Foreign tokens, step by step: issuer, header, key, signature, claims, user. Those that are no
+ * JWT come to their claims by way of opaque.c.
  *
  * A good one goes into the loop's cache as our own do, for cache_ttl at most; its entry ends
  * when any TokenIntrospector or User changes.
@@ -12,39 +13,24 @@
 #include "assertion.h"
 #include "bearer.h"
 #include "client.h"
-#include "common/jose/jws.h"
-#include "issuers.h"
 #include "keys.h"
+#include "lookup.h"
+#include "opaque.h"
 #include "secret.h"
 #include "tokens.h"
 
 enum { TOKEN_MAX = 16 * 1024, SCOPES_MAX = 1024 };
 
-struct foreign {
-    struct auth *auth;
-    andiron_str text;
-    struct jose_jws jws;
-    struct issuers *issuers;
-    struct issuer *issuer;
-    unsigned epoch;
-
-    const struct jose_alg *alg;
-    andiron_str kid, set; /* set absent: the issuer's own keys */
-    bool renewed, is_valid;
-    const struct jose_key *key;
-    double exp_s;
-
-    struct andiron_ref ref; /* of the User */
-    struct andiron_rows rows;
-    andiron_json user;
-    struct andiron_error error;
-    andiron_step_fn then;
-    void *state;
-};
-
-static enum andiron_step refuse(struct andiron_request *req)
+enum andiron_step foreign_refuse(struct andiron_request *req, struct foreign *f,
+                                 enum andiron_code code, const char *description)
 {
-    return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the token is not valid here");
+    opaque_refused(req, f);
+    return bearer_refuse(req, code, description);
+}
+
+static enum andiron_step refuse(struct andiron_request *req, struct foreign *f)
+{
+    return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the token is not valid here");
 }
 
 static bool has(andiron_json object, const char *name)
@@ -141,7 +127,8 @@ static enum andiron_step admit(struct andiron_request *req, struct foreign *f)
     andiron_str claims = andiron_json_raw(f->jws.claims), user = andiron_json_raw(f->user);
     struct token *token = token_new(f->text, claims.len * 3 + user.len * 3 + 1024);
     andiron_usec now = andiron_now(), ttl = f->issuer->ttl_ms * 1000;
-    double ends = (f->exp_s + (double)f->auth->config->clock_skew / 1e3) * 1e6;
+    double ends = f->exp_s != 0 ? (f->exp_s + (double)f->auth->config->clock_skew / 1e3) * 1e6
+                                : (double)(now + ttl);
 
     token->session_epoch = f->epoch;
     token->session_epoch_now = &f->auth->issuer_epoch;
@@ -151,7 +138,7 @@ static enum andiron_step admit(struct andiron_request *req, struct foreign *f)
         .size = sizeof(token->principal),
         .kind = ANDIRON_USER,
         .jwt = keep(token->arena, claims),
-        .expires = f->exp_s < 4e9 ? (andiron_usec)(f->exp_s * 1e6) : 0,
+        .expires = f->exp_s != 0 && f->exp_s < 4e9 ? (andiron_usec)(f->exp_s * 1e6) : 0,
     };
     if (user.len != 0) {
         token->principal.user = keep_user(token->arena, f->user);
@@ -159,11 +146,12 @@ static enum andiron_step admit(struct andiron_request *req, struct foreign *f)
     }
     if (scope_principal(f, token) != 0) {
         token_drop(token);
-        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
+        return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the token's scopes cannot be judged");
     }
     token_insert(auth_loop_of(f->auth, req)->tokens, token);
     token_use(token, req);
     token_drop(token);
+    opaque_admitted(f);
     return f->then(req, f->state);
 }
 
@@ -183,7 +171,7 @@ static enum andiron_step user_read(struct andiron_request *req, void *state)
     andiron_json active = andiron_json_get(f->user, "active");
     if (andiron_json_true(andiron_json_get(f->user, "inactive")) ||
         (andiron_json_type(active) == ANDIRON_JSON_BOOL && !andiron_json_true(active))) /* AU-6 */
-        return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the user is not active");
+        return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the user is not active");
     return admit(req, f);
 }
 
@@ -225,19 +213,20 @@ static bool is_for_us(const struct auth *auth, andiron_json aud)
     return false;
 }
 
-/* Dates that are there must be numbers; exp must be there. */
-static enum andiron_step check_claims(struct andiron_request *req, struct foreign *f)
+/* Dates that are there must be numbers; exp must be there, unless an endpoint tells of the token. */
+enum andiron_step foreign_claims(struct andiron_request *req, struct foreign *f)
 {
     andiron_json claims = f->jws.claims;
     double now = (double)andiron_now() / 1e6, skew = (double)f->auth->config->clock_skew / 1e3;
+    bool is_endless = f->lead != NULL && !has(claims, "exp");
 
-    f->exp_s = assertion_date(andiron_json_get(claims, "exp"));
+    f->exp_s = is_endless ? 0 : assertion_date(andiron_json_get(claims, "exp"));
     if (isnan(f->exp_s) || !is_for_us(f->auth, andiron_json_get(claims, "aud")) ||
         (has(claims, "nbf") && !(assertion_date(andiron_json_get(claims, "nbf")) <= now + skew)) ||
         (has(claims, "iat") && !(assertion_date(andiron_json_get(claims, "iat")) <= now + skew)))
-        return refuse(req);
-    if (f->exp_s <= now - skew)
-        return bearer_refuse(req, ANDIRON_E_EXPIRED, "the token has expired");
+        return refuse(req, f);
+    if (!is_endless && f->exp_s <= now - skew)
+        return foreign_refuse(req, f, ANDIRON_E_EXPIRED, "the token has expired");
     return find_user(req, f);
 }
 
@@ -246,7 +235,7 @@ static enum andiron_step check_claims(struct andiron_request *req, struct foreig
 static enum andiron_step verified(struct andiron_request *req, void *state)
 {
     struct foreign *f = state;
-    return f->is_valid ? check_claims(req, f) : refuse(req);
+    return f->is_valid ? foreign_claims(req, f) : refuse(req, f);
 }
 
 static void verify_now(void *state)
@@ -273,7 +262,7 @@ static enum andiron_step find_key(struct andiron_request *req, struct foreign *f
     if (count != 0)
         andiron_at_release(andiron_request_arena(req), drop_keys, keys);
     if (count != 1)
-        return refuse(req);
+        return refuse(req, f);
     if (jose_verify_is_slow(f->key, f->alg))
         return andiron_offload(req, verify_now, verified, f);
     verify_now(f);
@@ -285,8 +274,8 @@ static enum andiron_step set_fetched(struct andiron_request *req, void *state)
     struct foreign *f = state;
 
     if (f->error.code != ANDIRON_OK)
-        return bearer_refuse(req, ANDIRON_E_CREDENTIALS,
-                             "the keys of the token's issuer are not available");
+        return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS,
+                              "the keys of the token's issuer are not available");
     return find_key(req, f);
 }
 
@@ -332,13 +321,13 @@ static enum andiron_step check_header(struct andiron_request *req, struct foreig
     andiron_str alg = andiron_json_str(andiron_json_get(header, "alg"));
 
     if (has(header, "crit") || has(header, "b64") || has(header, "zip") || !is_access_token(header))
-        return refuse(req);
+        return refuse(req, f);
     if (f->issuer->secret.data != NULL)
-        return andiron_str_eq(alg, ANDIRON_STR("HS256")) ? check_mac(req, f) : refuse(req);
+        return andiron_str_eq(alg, ANDIRON_STR("HS256")) ? check_mac(req, f) : refuse(req, f);
     f->alg = jose_alg_find(alg);
     f->kid = andiron_json_str(andiron_json_get(header, "kid"));
     if (f->alg == NULL || f->kid.len == 0)
-        return refuse(req);
+        return refuse(req, f);
     return f->issuer->jwks_uri.data != NULL ? fetch_set(req, f, false) : find_key(req, f);
 }
 
@@ -349,12 +338,14 @@ static enum andiron_step issuers_known(struct andiron_request *req, void *state)
 
     if (f->error.code != ANDIRON_OK)
         return andiron_fail_with(req, &f->error);
+    f->epoch = f->issuers->epoch;
+    if (f->jws.signature.data == NULL)
+        return opaque_ask(req, f);
     /* Ours is judged by our keys alone, whatever somebody may have stored. */
     if (iss.len == 0 || andiron_str_eq(iss, andiron_request_base(req)))
-        return refuse(req);
+        return refuse(req, f);
     f->issuer = issuers_find(f->issuers, iss);
-    f->epoch = f->issuers->epoch;
-    return f->issuer != NULL ? check_header(req, f) : refuse(req);
+    return f->issuer != NULL ? check_header(req, f) : refuse(req, f);
 }
 
 enum andiron_step auth_foreign(struct andiron_request *req, struct auth *auth, andiron_str text,
@@ -366,7 +357,10 @@ enum andiron_step auth_foreign(struct andiron_request *req, struct auth *auth, a
     f->text = text;
     f->then = then;
     f->state = state;
-    if (jose_jws_split(andiron_request_arena(req), text, TOKEN_MAX, &f->jws, &f->error) != 0)
-        return refuse(req);
+    if (!lookup_is_token(text))
+        return refuse(req, f);
+    if (lookup_is_jws(text) &&
+        jose_jws_split(andiron_request_arena(req), text, TOKEN_MAX, &f->jws, &f->error) != 0)
+        return refuse(req, f);
     return issuers_now(auth, req, &f->issuers, &f->error, issuers_known, f);
 }

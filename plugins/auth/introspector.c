@@ -9,15 +9,25 @@
 #include "common/jose/jwk.h"
 
 struct element {
-    char name[20];
+    char name[24];
     enum andiron_json_type type;
 };
 
 static const struct element members[] = {
-    { "resourceType", ANDIRON_JSON_STRING }, { "id", ANDIRON_JSON_STRING },
-    { "meta", ANDIRON_JSON_OBJECT },         { "type", ANDIRON_JSON_STRING },
-    { "jwks_uri", ANDIRON_JSON_STRING },     { "jwt", ANDIRON_JSON_OBJECT },
-    { "cache_ttl", ANDIRON_JSON_NUMBER },    { "description", ANDIRON_JSON_STRING },
+    { "resourceType", ANDIRON_JSON_STRING },
+    { "id", ANDIRON_JSON_STRING },
+    { "meta", ANDIRON_JSON_OBJECT },
+    { "type", ANDIRON_JSON_STRING },
+    { "jwks_uri", ANDIRON_JSON_STRING },
+    { "jwt", ANDIRON_JSON_OBJECT },
+    { "cache_ttl", ANDIRON_JSON_NUMBER },
+    { "description", ANDIRON_JSON_STRING },
+    { "introspection_endpoint", ANDIRON_JSON_OBJECT },
+};
+
+static const struct element endpoint_members[] = {
+    { "url", ANDIRON_JSON_STRING },
+    { "authorization", ANDIRON_JSON_MISSING }, /* a string, or null to remove it */
 };
 
 static const struct element jwt_members[] = {
@@ -95,12 +105,23 @@ static int check_keys(struct andiron_arena *arena, andiron_json jwt, struct andi
     return 0;
 }
 
+static bool is_opaque(andiron_json resource)
+{
+    return andiron_str_eq(andiron_json_str(andiron_json_get(resource, "type")),
+                          ANDIRON_STR("opaque"));
+}
+
 /* Exactly one place where keys are: else it would depend on us which one counts. */
 static int check_source(andiron_json resource, bool has_secret, struct andiron_error *err)
 {
     andiron_json jwt = andiron_json_get(resource, "jwt");
     int sources = has(resource, "jwks_uri") + has(jwt, "keys") + has_secret;
 
+    if (is_opaque(resource))
+        return sources == 0
+                   ? 0
+                   : andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "TokenIntrospector.type",
+                                       "is opaque: jwks_uri, jwt.keys and jwt.secret are for jwt");
     if (sources != 1)
         return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE, "TokenIntrospector.jwt",
                                  "needs exactly one of jwks_uri, jwt.keys and jwt.secret");
@@ -122,10 +143,10 @@ static int check_issuer(andiron_json resource, const struct introspector_checks 
     andiron_str type = andiron_json_str(andiron_json_get(resource, "type"));
     andiron_str iss = andiron_json_str(andiron_json_path(resource, "jwt.iss"));
 
-    if (!andiron_str_eq(type, ANDIRON_STR("jwt")))
+    if (!is_opaque(resource) && !andiron_str_eq(type, ANDIRON_STR("jwt")))
         return andiron_error_set(err, ANDIRON_E_VALUE, "TokenIntrospector.type",
-                                 "must be jwt; opaque tokens of others are not supported");
-    if (iss.len == 0)
+                                 "must be jwt or opaque");
+    if (iss.len == 0 && (!is_opaque(resource) || has(andiron_json_get(resource, "jwt"), "iss")))
         return andiron_error_set(err, ANDIRON_E_REQUIRED, "TokenIntrospector.jwt.iss",
                                  "is required: the iss of the tokens");
     if (checks->own_issuer.len != 0 && andiron_str_eq(iss, checks->own_issuer))
@@ -142,6 +163,47 @@ static int check_ttl(andiron_json resource, struct andiron_error *err)
         return andiron_error_set(err, ANDIRON_E_VALUE, "TokenIntrospector.cache_ttl",
                                  "must be a whole number of seconds from 1 to %d",
                                  INTROSPECTOR_MAX_TTL_S);
+    return 0;
+}
+
+/* What curl would send as it stands: no other line may hide in it. */
+static bool is_field_value(andiron_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < ' ' || text.data[i] > '~')
+            return false;
+    return text.len != 0 && text.len <= INTROSPECTOR_MAX_AUTHORIZATION;
+}
+
+static int check_endpoint(andiron_json resource, const struct introspector_checks *checks,
+                          struct andiron_error *err)
+{
+    andiron_json endpoint = andiron_json_get(resource, "introspection_endpoint");
+    andiron_json authorization = andiron_json_get(endpoint, "authorization");
+    struct andiron_error inner;
+
+    if (is_opaque(resource) != has(resource, "introspection_endpoint"))
+        return andiron_error_set(err, ANDIRON_E_BUSINESS_RULE,
+                                 "TokenIntrospector.introspection_endpoint",
+                                 "belongs to type opaque, which needs it");
+    if (!is_opaque(resource))
+        return 0;
+    if (andiron_json_str(andiron_json_get(endpoint, "url")).len == 0)
+        return andiron_error_set(err, ANDIRON_E_REQUIRED,
+                                 "TokenIntrospector.introspection_endpoint.url", "is required");
+    if (checks->endpoint != NULL &&
+        checks->endpoint(checks->self, andiron_json_str(andiron_json_get(endpoint, "url")),
+                         &inner) != 0)
+        return andiron_error_set(err, ANDIRON_E_VALUE,
+                                 "TokenIntrospector.introspection_endpoint.url", "%s",
+                                 inner.message);
+    if (has(endpoint, "authorization") && andiron_json_type(authorization) != ANDIRON_JSON_NULL &&
+        !is_field_value(andiron_json_str(authorization)))
+        return andiron_error_set(err, ANDIRON_E_VALUE,
+                                 "TokenIntrospector.introspection_endpoint.authorization",
+                                 "must be the value of an Authorization header, such as 'Basic "
+                                 "...', of 1 to %d visible characters and blanks",
+                                 INTROSPECTOR_MAX_AUTHORIZATION);
     return 0;
 }
 
@@ -165,21 +227,34 @@ int introspector_validate(struct andiron_arena *arena, andiron_json resource, bo
 
     if (check_members(resource, "TokenIntrospector", members, COUNT(members), err) != 0 ||
         check_members(jwt, "TokenIntrospector.jwt", jwt_members, COUNT(jwt_members), err) != 0 ||
+        check_members(andiron_json_get(resource, "introspection_endpoint"),
+                      "TokenIntrospector.introspection_endpoint", endpoint_members,
+                      COUNT(endpoint_members), err) != 0 ||
         check_issuer(resource, checks, err) != 0 || check_source(resource, has_secret, err) != 0 ||
-        check_ttl(resource, err) != 0 || check_uri(resource, checks, err) != 0)
+        check_endpoint(resource, checks, err) != 0 || check_ttl(resource, err) != 0 ||
+        check_uri(resource, checks, err) != 0)
         return -1;
     return check_keys(arena, jwt, err);
 }
 
-static void put_jwt(struct andiron_json_writer *w, andiron_json jwt, andiron_str secret)
+/* What is kept secret: of jwt its secret, of introspection_endpoint its authorization. */
+static const char *secret_of(andiron_str member)
 {
-    struct andiron_json_iter it = { .of = jwt };
+    return andiron_str_eq(member, ANDIRON_STR("jwt"))                      ? "secret"
+           : andiron_str_eq(member, ANDIRON_STR("introspection_endpoint")) ? "authorization"
+                                                                           : NULL;
+}
 
-    andiron_json_put_object(w, "jwt");
+static void put_with(struct andiron_json_writer *w, const struct andiron_json_iter *member,
+                     const char *name, andiron_str secret)
+{
+    struct andiron_json_iter it = { .of = member->value };
+
+    andiron_json_put_object(w, strcmp(name, "secret") == 0 ? "jwt" : "introspection_endpoint");
     while (andiron_json_next(&it))
-        if (!andiron_str_eq(it.name, ANDIRON_STR("secret")))
+        if (!andiron_str_eq(it.name, andiron_str_of(name)))
             andiron_json_put_member(w, it.name, it.value);
-    andiron_json_put_str(w, "secret", secret);
+    andiron_json_put_str(w, name, secret);
     andiron_json_put_end(w);
 }
 
@@ -188,13 +263,16 @@ andiron_str introspector_text(struct andiron_arena *arena, andiron_json resource
 {
     struct andiron_json_writer *w = andiron_json_write(arena, INTROSPECTOR_MAX_BYTES);
     struct andiron_json_iter it = { .of = resource };
+    const andiron_str none = { NULL, 0 };
 
     andiron_json_put_object(w, NULL);
     while (andiron_json_next(&it)) {
-        if (andiron_str_eq(it.name, ANDIRON_STR("jwt")))
-            put_jwt(w, it.value, secret);
-        else
+        const char *name = secret_of(it.name);
+        if (name == NULL)
             andiron_json_put_member(w, it.name, it.value);
+        else /* an opaque one may have a jwt, which has no secret */
+            put_with(w, &it, name,
+                     is_opaque(resource) == (strcmp(name, "authorization") == 0) ? secret : none);
     }
     andiron_json_put_end(w);
     return andiron_json_written(w);
@@ -209,22 +287,52 @@ static int check_jwks_uri(void *self, andiron_str url, struct andiron_error *err
     return keys->allowed(auth->keys.self, url, err);
 }
 
+static int check_endpoint_url(void *self, andiron_str url, struct andiron_error *err)
+{
+    struct auth *auth = self;
+    const struct andiron_outbound *outbound = auth->outbound.table;
+    return outbound != NULL
+               ? outbound->allowed(auth->outbound.self, url, err)
+               : andiron_error_set(err, ANDIRON_E_VALUE, "", "cannot be asked: no plugin does");
+}
+
+/*
+ * Not sent again, it is kept, unless other keys take its place, or it would go to another server
+ * than the one that it was entered for.
+ */
+static andiron_str secret_kept(andiron_json resource, andiron_json before)
+{
+    andiron_json now = andiron_json_path(resource, "introspection_endpoint.url");
+    andiron_json old = andiron_json_path(before, "introspection_endpoint.url");
+
+    if (is_opaque(resource))
+        return andiron_str_eq(andiron_json_str(now), andiron_json_str(old))
+                   ? andiron_json_str(
+                         andiron_json_path(before, "introspection_endpoint.authorization"))
+                   : (andiron_str){ NULL, 0 };
+    return has(resource, "jwks_uri") || has(andiron_json_get(resource, "jwt"), "keys")
+               ? (andiron_str){ NULL, 0 }
+               : andiron_json_str(andiron_json_path(before, "jwt.secret"));
+}
+
 static int accept(void *self, struct andiron_request *req, andiron_json resource,
                   andiron_json before, andiron_str *ret_text, struct andiron_error *err)
 {
     struct auth *auth = self;
     struct andiron_arena *arena = andiron_request_arena(req);
-    andiron_json given = andiron_json_path(resource, "jwt.secret");
+    andiron_json given = andiron_json_path(
+        resource, is_opaque(resource) ? "introspection_endpoint.authorization" : "jwt.secret");
     const struct introspector_checks checks = { .self = auth,
                                                 .jwks_uri = check_jwks_uri,
+                                                .endpoint = check_endpoint_url,
                                                 .own_issuer = auth->issuer };
-    bool has_other = has(resource, "jwks_uri") || has(andiron_json_get(resource, "jwt"), "keys");
     andiron_str secret = andiron_json_str(given);
 
-    /* Not sent again, it is kept, unless other keys take its place. */
-    if (andiron_json_type(given) == ANDIRON_JSON_MISSING && !has_other)
-        secret = andiron_json_str(andiron_json_path(before, "jwt.secret"));
-    if (introspector_validate(arena, resource, secret.data != NULL, &checks, err) != 0)
+    if (andiron_json_type(given) == ANDIRON_JSON_MISSING)
+        secret = secret_kept(resource, before);
+    bool has_secret = is_opaque(resource) ? has(andiron_json_get(resource, "jwt"), "secret")
+                                          : secret.data != NULL;
+    if (introspector_validate(arena, resource, has_secret, &checks, err) != 0)
         return -1;
     *ret_text = introspector_text(arena, resource, secret);
     return ret_text->data != NULL

@@ -10,14 +10,16 @@ enum {
     INTROSPECTOR_MAX_BYTES = 256 * 1024,
     INTROSPECTOR_MIN_SECRET = 32, /* RFC 7518 section 3.2: as long as the hash */
     INTROSPECTOR_MAX_KEYS = 64,
+    INTROSPECTOR_MAX_AUTHORIZATION = 4096,
     INTROSPECTOR_TTL_S = 300,
     INTROSPECTOR_MAX_TTL_S = 86400
 };
 
-/* What validation asks of others; jwks_uri may be NULL. own_issuer absent: not known yet. */
+/* What validation asks of others; both functions may be NULL. own_issuer absent: not known yet. */
 struct introspector_checks {
     void *self;
     int (*jwks_uri)(void *self, andiron_str url, struct andiron_error *err);
+    int (*endpoint)(void *self, andiron_str url, struct andiron_error *err);
     andiron_str own_issuer;
 };
 

@@ -26,12 +26,30 @@ void issuers_drop(struct issuers *issuers)
     andiron_arena_free(issuers->arena);
 }
 
+static bool is_for_jwts_of(const struct issuer *issuer, andiron_str iss)
+{
+    return issuer->endpoint.data == NULL && andiron_str_eq(issuer->iss, iss);
+}
+
 struct issuer *issuers_find(struct issuers *issuers, andiron_str iss)
 {
     for (size_t i = 0; i < issuers->count; i++)
-        if (andiron_str_eq(issuers->list[i].iss, iss))
+        if (is_for_jwts_of(&issuers->list[i], iss))
             return issuers->list[i].is_ambiguous ? NULL : &issuers->list[i];
     return NULL;
+}
+
+bool issuers_has(const struct issuers *issuers, andiron_str iss)
+{
+    for (size_t i = 0; i < issuers->count; i++)
+        if (is_for_jwts_of(&issuers->list[i], iss))
+            return true;
+    return false;
+}
+
+bool issuers_has_endpoint(const struct issuers *issuers)
+{
+    return issuers->endpoints != 0;
 }
 
 static void note_ambiguous(const struct reading *r, struct issuers *issuers)
@@ -39,7 +57,7 @@ static void note_ambiguous(const struct reading *r, struct issuers *issuers)
     struct issuer *last = &issuers->list[issuers->count - 1];
 
     for (size_t i = 0; i + 1 < issuers->count; i++) {
-        if (!andiron_str_eq(issuers->list[i].iss, last->iss))
+        if (!is_for_jwts_of(&issuers->list[i], last->iss))
             continue;
         issuers->list[i].is_ambiguous = last->is_ambiguous = true;
         andiron_log(r->auth->host, ANDIRON_LOG_ERROR, "auth.introspector.ambiguous",
@@ -71,12 +89,25 @@ static void add_row(const struct reading *r, struct issuers *issuers, const stru
         .jwks_uri = andiron_json_str(andiron_json_get(root, "jwks_uri")),
         .keys = andiron_json_path(root, "jwt.keys"),
         .secret = andiron_json_str(andiron_json_path(root, "jwt.secret")),
+        .endpoint = andiron_json_str(andiron_json_path(root, "introspection_endpoint.url")),
+        .authorization =
+            andiron_json_str(andiron_json_path(root, "introspection_endpoint.authorization")),
         .ttl_ms = andiron_json_int(andiron_json_get(root, "cache_ttl"), INTROSPECTOR_TTL_S) * 1000,
     };
-    if (issuer->iss.len == 0)
+    if (issuer->endpoint.data == NULL && issuer->iss.len == 0)
         return;
+    if (issuer->endpoint.data != NULL && issuers->endpoints == ENDPOINTS_MAX) {
+        andiron_log(r->auth->host, ANDIRON_LOG_ERROR, "auth.introspector.many",
+                    "there are more than %d TokenIntrospectors of type opaque; "
+                    "TokenIntrospector/%.*s does not count",
+                    ENDPOINTS_MAX, (int)issuer->id.len, issuer->id.data);
+        return;
+    }
     issuers->count++;
-    note_ambiguous(r, issuers);
+    if (issuer->endpoint.data != NULL)
+        issuers->endpoints++;
+    else
+        note_ambiguous(r, issuers);
 }
 
 static void drop(void *issuers)

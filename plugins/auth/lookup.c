@@ -149,7 +149,7 @@ static enum andiron_step find_opaque(struct andiron_request *req, struct lookup 
 
 /* ---- the way in --------------------------------------------------------------------------- */
 
-static bool is_compact_jws(andiron_str text)
+bool lookup_is_jws(andiron_str text)
 {
     size_t dots = 0;
     for (size_t i = 0; i < text.len; i++)
@@ -158,7 +158,7 @@ static bool is_compact_jws(andiron_str text)
 }
 
 /* b64token of RFC 6750 section 2.1 */
-static bool is_token_text(andiron_str text)
+bool lookup_is_token(andiron_str text)
 {
     for (size_t i = 0; i < text.len; i++)
         if (text.data[i] <= ' ' || text.data[i] > '~' || text.data[i] == '"')
@@ -172,9 +172,9 @@ enum andiron_step lookup_token(struct auth *auth, struct andiron_request *req, a
     const struct andiron_keys *keys = auth->keys.table;
 
     *l = (struct lookup){ .auth = auth, .text = text, .then = then, .state = state };
-    if (!is_token_text(text))
+    if (!lookup_is_token(text))
         return end(req, l, LOOKUP_UNKNOWN);
-    if (!is_compact_jws(text))
+    if (!lookup_is_jws(text))
         return find_opaque(req, l);
     return keys->verify(auth->keys.self, req, text, &l->claims, &l->error, verified, l);
 }

@@ -43,4 +43,8 @@ struct lookup {
 enum andiron_step lookup_token(struct auth *auth, struct andiron_request *req, andiron_str text,
                                struct lookup *ret, andiron_step_fn then, void *state);
 
+/* Whether text may be a token at all (RFC 6750 section 2.1); whether it has three parts. */
+bool lookup_is_token(andiron_str text);
+bool lookup_is_jws(andiron_str text);
+
 #endif

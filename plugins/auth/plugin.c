@@ -10,6 +10,7 @@
 #include "common/jose/sign.h"
 #include "introspector.h"
 #include "issuers.h"
+#include "opaque.h"
 #include "secret.h"
 #include "sweep.h"
 #include "throttle.h"
@@ -109,6 +110,21 @@ static const struct andiron_directive directives[] = {
       .min = 16,
       .max = 65536,
       .help = "most verified tokens kept in memory, for each loop" },
+    { .name = "max-introspections",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(max_introspections),
+      .fallback = "32",
+      .min = 1,
+      .max = 1024,
+      .help = "most unknown tokens about which introspection endpoints are asked at a time, for "
+              "each loop" },
+    { .name = "refused-tokens",
+      .type = ANDIRON_DURATION,
+      .offset = IN_CONFIG(refused_tokens),
+      .fallback = "5s",
+      .min = 0,
+      .max = 3600000,
+      .help = "how long nobody is asked again about a token that was refused" },
     { .name = "max-failures",
       .type = ANDIRON_INT,
       .offset = IN_CONFIG(max_failures),
@@ -343,10 +359,11 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     struct auth *auth = self;
     struct andiron_loop *loop = andiron_host_loop(host, 0);
 
-    /* Two needs, which are there, and one that may be missing. */
+    /* Two needs, which are there, and others that may be missing. */
     (void)andiron_service_find(host, ANDIRON_STORE, NULL, &auth->store, NULL);
     (void)andiron_service_find(host, ANDIRON_KEYS, NULL, &auth->keys, NULL);
     (void)andiron_service_find(host, ANDIRON_SCOPES, NULL, &auth->scopes, NULL);
+    (void)andiron_service_find(host, ANDIRON_OUTBOUND, NULL, &auth->outbound, NULL);
     struct andiron_service_ref cors;
     auth->has_cors = andiron_service_find(host, ANDIRON_DISCOVERY "cors", NULL, &cors, NULL);
     watch_keys(auth);
@@ -384,6 +401,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *state)
     sweep_stop(local->auth->sweep, loop);
     token_cache_free(local->tokens);
     issuers_drop(local->issuers);
+    opaque_free(local->opaque);
     client_cache_free(local->clients);
     free(local);
 }
@@ -403,7 +421,8 @@ static const struct andiron_service provides[] = {
     { NULL, NULL }
 };
 static const char *const needs[] = { ANDIRON_STORE, ANDIRON_KEYS, NULL };
-static const char *const uses[] = { ANDIRON_SCOPES, ANDIRON_DISCOVERY "cors", NULL };
+static const char *const uses[] = { ANDIRON_SCOPES, ANDIRON_OUTBOUND, ANDIRON_DISCOVERY "cors",
+                                    NULL };
 enum { OAUTH = ANDIRON_ROUTE_PUBLIC | ANDIRON_ROUTE_OAUTH };
 static const struct andiron_route routes[] = {
     { "POST", "/auth/token", auth_token, "Token", OAUTH, NULL },

@@ -12,7 +12,7 @@
  */
 #include "prove.h"
 
-enum { SHARES = 4, ADDRESS_TEXT = 64 };
+enum { SHARES = 4 };
 
 static void mac_of(const struct auth *auth, andiron_str id, andiron_str plain,
                    uint8_t out[SHA256_DIGEST_SIZE])
@@ -50,7 +50,7 @@ struct proving {
     struct secret secret;
     andiron_str plain;
     uint8_t mac[SHA256_DIGEST_SIZE]; /* of id and plain */
-    char address[ADDRESS_TEXT];
+    char address[AUTH_ADDRESS];
     bool is_right;
     enum proof *ret_proof;
     andiron_step_fn then;
@@ -147,10 +147,7 @@ enum andiron_step secret_prove(struct auth *auth, struct andiron_request *req, a
                            .ret_proof = ret_proof,
                            .then = then,
                            .state = state };
-    andiron_str address = andiron_request_remote(req);
-    if (address.len != 0)
-        memcpy(p->address, address.data,
-               address.len < ADDRESS_TEXT ? address.len : ADDRESS_TEXT - 1);
+    auth_address(req, p->address);
     mac_of(auth, id, plain, p->mac);
     if (p->client != NULL)
         p->secret = p->client->secret;

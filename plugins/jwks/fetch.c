@@ -76,9 +76,8 @@ static void set_ended(void *arg, const struct transfer_end *end)
                     end->url->https ? "https" : "http", end->url->host, (unsigned)end->url->port,
                     failure);
     andiron_observe(jwks->fetch_time, end->took_ms * 1000);
-    struct set_waiter *waiters =
-        setcache_done(jwks->sets, (andiron_str){ f->url, f->len }, set, end->lifetime_ms,
-                      !end->is_refused, jwks_clock());
+    struct set_waiter *waiters = setcache_done(jwks->sets, (andiron_str){ f->url, f->len }, set,
+                                               end->lifetime_ms, !end->is_refused, jwks_clock());
     keyset_drop(set);
     free(f);
     wake(waiters);

@@ -22,8 +22,8 @@ static void posted(void *arg, const struct transfer_end *end)
         return; /* the loop ends, and the request with it */
     andiron_count(end->failure == NULL ? p->jwks->posted : p->jwks->unposted, 1);
     if (end->failure == NULL) {
-        p->ret->body = (andiron_str){ andiron_copy(andiron_request_arena(p->req), end->body),
-                                      end->body.len };
+        p->ret->body =
+            (andiron_str){ andiron_copy(andiron_request_arena(p->req), end->body), end->body.len };
     } else {
         (void)andiron_error_set(&p->ret->error,
                                 end->is_refused ? ANDIRON_E_THROTTLED : ANDIRON_E_UNAVAILABLE, "",
@@ -71,9 +71,8 @@ static enum andiron_step post(void *self, struct andiron_request *req,
     headers[count++] = andiron_printf(arena, "Content-Type: %s", post->content_type);
     headers[count++] = "Expect:"; /* curl would ask before it sends a large body */
     if (post->authorization.data != NULL)
-        headers[count++] =
-            andiron_printf(arena, "Authorization: %.*s", (int)post->authorization.len,
-                           post->authorization.data);
+        headers[count++] = andiron_printf(arena, "Authorization: %.*s",
+                                          (int)post->authorization.len, post->authorization.data);
     headers[count] = NULL;
     const struct transfer_ask ask = { .url = post->url,
                                       .headers = headers,

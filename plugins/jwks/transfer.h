@@ -26,9 +26,10 @@ struct transfer_ask {
 };
 
 struct transfer_end {
-    const char *failure; /* what was wrong, without the URL; NULL: status 200, and all of the body */
-    bool is_refused;     /* by limits of ours: nothing that the URL is to blame for */
-    andiron_str body;    /* for the call */
+    const char
+        *failure;     /* what was wrong, without the URL; NULL: status 200, and all of the body */
+    bool is_refused;  /* by limits of ours: nothing that the URL is to blame for */
+    andiron_str body; /* for the call */
     int64_t lifetime_ms; /* as setcache_lifetime(), Age taken off */
     int64_t took_ms;
     const struct url *url;
