@@ -213,7 +213,7 @@ int cli_getopt(int argc, char **argv, const struct option *options)
     } else if (optopt != 0) {
         wrong = "takes no value for";
     } else {
-        while (options[count].name != NULL && count < NAMES_MAX) {
+        while (count < NAMES_MAX && options[count].name != NULL) {
             names[count] = options[count].name;
             count++;
         }

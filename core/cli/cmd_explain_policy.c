@@ -3,6 +3,7 @@
  *
  * Exit status: 0 match, 1 no match, 2 policy rejected, 64 usage, 78 module not loadable.
  */
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,7 @@ static int read_json(struct andiron_arena *arena, const char *name, const char *
 {
     andiron_str text = andiron_str_of(value);
     struct andiron_error err;
+    assert(value != NULL);
     if (value[0] == '@') {
         struct buffer file;
         int status = remote_read_file(value + 1, JSON_MAX, &file);
@@ -79,6 +81,7 @@ static int compile_and_ask(struct andiron_arena *arena, const struct andiron_ser
     void *compiled = NULL;
     andiron_str reason = { NULL, 0 };
 
+    assert(table != NULL);
     if (table->compile != NULL &&
         table->compile(engine->self, arena, policy, &compiled, &err) != 0) {
         if (w->json)

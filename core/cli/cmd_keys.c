@@ -1,6 +1,7 @@
 /*
  * andiron keys list, rotate, retire: the keys that sign access tokens, over the control socket.
  */
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -117,6 +118,7 @@ static const char *target_of(struct andiron_arena *arena, const struct order *or
 
 static int run(struct andiron_arena *arena, const struct order *order)
 {
+    assert(order->action != NULL);
     bool is_list = strcmp(order->action, "list") == 0;
     andiron_str pem = { NULL, 0 }, body;
     andiron_json answer;

@@ -239,14 +239,15 @@ static int read_json(struct tested *t, const char *name, const char *value, andi
 static int test_module(struct tested *t)
 {
     struct probe probe = { .overrides = cli_invocation()->overrides };
-    char dir[] = "/tmp/andiron-test-plugin-XXXXXX", path[PATH_MAX];
+    char dir[] = "/tmp/andiron-test-plugin-XXXXXX", resolved[PATH_MAX];
     int status = read_json(t, "policy", t->policy, &probe.policy);
     if (status == 0)
         status = read_json(t, "request", t->request, &probe.request);
     if (status != 0)
         return status;
-    if (realpath(t->module, path) == NULL)
+    if (realpath(t->module, resolved) == NULL)
         return cli_fail(EXIT_CONFIG, NULL, "cannot open %s: %s", t->module, strerror(errno));
+    const char *path = andiron_printf(t->arena, "%s", resolved);
     t->module = probe.module = path;
     if (make_folder(t, dir) != 0)
         return cli_fail(EXIT_NO_OUTPUT, NULL, "cannot write %s: %s", dir, strerror(errno));

@@ -101,7 +101,7 @@ int control_send(struct andiron_arena *arena, const char *method, const char *ta
 int control_reload(void)
 {
     struct andiron_arena *arena = arena_new();
-    andiron_json answer;
+    andiron_json answer = { 0 };
     andiron_str body;
     long http = 0;
 

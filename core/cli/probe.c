@@ -256,6 +256,7 @@ static int compile_policy(const struct state *s, andiron_str text, struct compil
 static void release_policy(const struct state *s, struct compiled *c, bool is_good)
 {
     const struct andiron_policy_engine *table = s->engine.table;
+    /* cppcheck-suppress uninitvar ; a good one was compiled */
     if (is_good && c->compiled != NULL &&
         table->size > offsetof(struct andiron_policy_engine, release) && table->release != NULL)
         table->release(s->engine.self, c->compiled);

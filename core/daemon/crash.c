@@ -33,7 +33,9 @@ struct words {
 
 static void say(struct words *w, const char *word)
 {
-    for (size_t i = 0; word[i] != '\0' && i < WORD_MAX && w->len < sizeof(w->text); i++)
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond ; ends at the word's end */
+    for (size_t i = 0; i < WORD_MAX && word[i] != '\0' && w->len < sizeof(w->text); i++)
+        /* cppcheck-suppress arrayIndexOutOfBounds ; likewise */
         w->text[w->len++] = word[i];
 }
 

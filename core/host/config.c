@@ -103,7 +103,7 @@ static void read_one(const struct config_sources *src, const char *label, struct
     const char *path = config_path(ini->arena, src->dir, label);
     struct andiron_error err;
     struct stat st;
-    andiron_str text;
+    andiron_str text = { NULL, 0 };
 
     if (config_file(ini->arena, path, CONFIG_FILE_MAX, &text, &err) == 0)
         ini_read(ini, label, text, problems);

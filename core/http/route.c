@@ -7,6 +7,8 @@
  */
 #include "http/route.h"
 
+#include <assert.h>
+
 #include "base/arena.h"
 
 enum { SIDES = ROUTE_SIDE_CONTROL + 1, ROUTE_MAX_SEGMENTS = 16 };
@@ -168,6 +170,7 @@ static int add_route(struct route_table *table, const struct http_route *route,
     entry->route = route;
     entry->sides = route_sides(route->route->flags);
     entry->names = names;
+    assert(node != NULL);
     node->shared = node->shared || (route->route->flags & ANDIRON_ROUTE_SHARED) != 0;
     for (tail = &node->entries; *tail != NULL; tail = &(*tail)->next)
         if (((*tail)->sides & entry->sides) != 0 && andiron_str_eq((*tail)->method, entry->method))

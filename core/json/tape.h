@@ -104,7 +104,8 @@ static inline bool node_is_named(const char *text, const struct json_node *name,
 {
     if ((name->info & NODE_ESCAPED) != 0)
         return andiron_str_eq(node_str(text, name), wanted);
-    return name->len == wanted.len && memcmp(text + name->at, wanted.data, wanted.len) == 0;
+    return name->len == wanted.len &&
+           (name->len == 0 || memcmp(text + name->at, wanted.data, wanted.len) == 0);
 }
 
 #endif

@@ -105,7 +105,7 @@ void refusal_put_caller(struct andiron_json_writer *w, struct andiron_request *r
     if (p->scopes == NULL)
         return;
     andiron_json_put_array(w, "scopes");
-    for (size_t i = 0; p->scopes[i] != NULL && i < SCOPES_MAX; i++)
+    for (size_t i = 0; i < SCOPES_MAX && p->scopes[i] != NULL; i++)
         andiron_json_put_str(w, NULL, andiron_str_of(p->scopes[i]));
     andiron_json_put_end(w);
 }

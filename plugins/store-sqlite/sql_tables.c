@@ -293,7 +293,7 @@ static int add_tables(struct sql_tables *t)
         if (module == NULL)
             return -1;
         *module = (struct module){ t, type };
-        for (size_t i = 0; name[i] != '\0' && i < sizeof(lower) - 1; i++)
+        for (size_t i = 0; i < sizeof(lower) - 1 && name[i] != '\0'; i++)
             lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 'a' - 'A') : name[i];
         /* Frees the module also where it fails. */
         if (sqlite3_create_module_v2(t->handle, lower, &methods, module, free) != SQLITE_OK)

@@ -5,6 +5,7 @@
  */
 #include "expression.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "elements.h"
@@ -193,6 +194,7 @@ static int add_values(struct building *b, struct node *root, enum fhir_param_kin
     }
     if (count > 0)
         return 0;
+    assert(paths->first != NULL);
     return andiron_error_set(
         b->err, ANDIRON_E_UNPROCESSABLE, "", "it leads to a %s, which a %s parameter cannot search",
         fhir_structure_name(paths->first->structure), fhir_param_kind_name(kind));
@@ -424,6 +426,7 @@ static uint8_t flatten_edges(struct building *b, const struct node *node, uint16
                                                 .node = flatten(b, e->to),
                                                 .length = (uint8_t)e->member.len };
     }
+    /* cppcheck-suppress uninitvar ; the first count of them are set */
     qsort(rows, count, sizeof(rows[0]), by_length);
     *ret_first = (uint16_t)b->edges.count;
     for (uint8_t i = 0; i < count; i++)

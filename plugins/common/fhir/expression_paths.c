@@ -245,7 +245,7 @@ static int member_paths(struct fhir_resolving *r, const struct fhir_tree *tree, 
     for (const struct fhir_path *path = of.first; path != NULL; path = path->next)
         if (children(r, path, tree->text, ret) != 0)
             return -1;
-    if (of.count > 0 && ret->count == before)
+    if (of.first != NULL && ret->count == before)
         return fail(r, "%s has no element \"%.*s\"", fhir_structure_name(of.first->structure),
                     SHOWN(tree->text));
     return 0;

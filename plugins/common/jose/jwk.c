@@ -80,8 +80,8 @@ static int check_rsa(const uint8_t *n, size_t n_len, const uint8_t *e, size_t e_
 
 static int read_rsa(andiron_json jwk, struct jose_key *key, struct andiron_error *err)
 {
-    uint8_t n[MAX_NUMBER], e[MAX_EXPONENT];
-    size_t n_len, e_len;
+    uint8_t n[MAX_NUMBER] = { 0 }, e[MAX_EXPONENT] = { 0 };
+    size_t n_len = 0, e_len = 0;
 
     if (read_bytes(jwk, "n", n, sizeof(n), &n_len, err) != 0 ||
         read_bytes(jwk, "e", e, sizeof(e), &e_len, err) != 0 ||
@@ -108,7 +108,7 @@ static int read_curve(andiron_json jwk, enum jose_kty kty, struct jose_key *key,
 {
     const struct curve *curve = curve_named(andiron_json_str(andiron_json_get(jwk, "crv")), kty);
     uint8_t x[MAX_NUMBER], y[MAX_NUMBER];
-    size_t x_len, y_len = 0;
+    size_t x_len = 0, y_len = 0;
 
     if (curve == NULL)
         return andiron_error_set(err, ANDIRON_E_VALUE, "crv", "must be %s",
