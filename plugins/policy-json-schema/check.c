@@ -228,12 +228,17 @@ static bool check_length(struct run *r, const struct rule *rule, const struct va
     return right || fails(r, rule);
 }
 
+static bool go_on(void *budget)
+{
+    return policy_budget_look(budget);
+}
+
 /* An expression that gives up leaves no verdict. */
 static bool matches(struct run *r, const struct pattern *pattern, andiron_str text)
 {
-    if (!spend(r, POLICY_BUDGET_LOOK / 64))
+    if (!spend(r, POLICY_BUDGET_REGEX))
         return false;
-    enum pattern_result result = pattern_find(pattern, r->c->regex, text);
+    enum pattern_result result = pattern_find(pattern, r->c->regex, text, go_on, &r->budget);
     r->budget.is_spent |= result == PATTERN_LIMIT;
     return result == PATTERN_MATCH;
 }

@@ -8,7 +8,7 @@
 #include <andiron/policy.h>
 
 #include "check.h"
-#include "common/pattern/limits.h"
+#include "common/pattern/judge.h"
 #include "tests.h"
 
 struct config {
@@ -18,6 +18,7 @@ struct config {
 struct engine {
     struct andiron_host *host;
     const struct config *config;
+    struct policy_lane *lane;
 };
 
 static const struct andiron_directive directives[] = { POLICY_LIMIT_DIRECTIVES(struct config),
@@ -30,6 +31,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     struct engine *engine = andiron_new(andiron_host_arena(host), struct engine);
     engine->host = host;
     engine->config = config;
+    engine->lane = policy_lane_new(host, &engine->config->limits);
     *ret_self = engine;
     return 0;
 }
@@ -79,15 +81,17 @@ static andiron_json input_of_call(void *arg, const char *path)
     return andiron_policy_input(arg, path);
 }
 
-static enum andiron_verdict judge(const struct engine *engine,
-                                  const struct schema_document *document,
-                                  struct andiron_policy_call *call, struct pattern_matcher *regex)
+static enum andiron_verdict judge(const void *self, const void *compiled,
+                                  struct andiron_policy_call *call, struct pattern_matcher *regex,
+                                  int64_t limit_us)
 {
+    const struct schema_document *document = compiled;
     char place[POLICY_PLACE_TEXT], reason[CHECK_REASON_MAX];
     struct check c; /* check_request() sets the rest */
+    (void)self;
     c.schema = document->root;
     c.regex = regex;
-    c.limit_us = engine->config->limits.time_limit * 1000;
+    c.limit_us = limit_us;
     c.input = input_of_call;
     c.arg = call;
     switch (check_request(&c)) {
@@ -110,10 +114,7 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
                                      struct andiron_policy_call *call)
 {
     const struct engine *engine = self;
-    struct pattern_matcher *regex = policy_matcher_take(&engine->config->limits, call, self);
-    enum andiron_verdict verdict = judge(engine, compiled, call, regex);
-    policy_matcher_give(call, regex);
-    return verdict;
+    return policy_lane_judge(engine->lane, engine, compiled, call, judge);
 }
 
 static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)

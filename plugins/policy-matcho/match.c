@@ -197,14 +197,19 @@ static bool run_array(struct run *r, const struct op *op, const struct value *v)
     return true;
 }
 
+static bool go_on(void *budget)
+{
+    return policy_budget_look(budget);
+}
+
 static bool run_regex(struct run *r, const struct op *op, const struct value *v)
 {
     andiron_str text = text_of(v);
     if (text.data == NULL)
         return differs(r, op, v);
-    if (!spend(r, POLICY_BUDGET_LOOK))
+    if (!spend(r, POLICY_BUDGET_REGEX))
         return differs(r, op, v);
-    switch (pattern_find(op->regex, r->m->regex, text)) {
+    switch (pattern_find(op->regex, r->m->regex, text, go_on, &r->budget)) {
     case PATTERN_MATCH:
         return true;
     case PATTERN_LIMIT:

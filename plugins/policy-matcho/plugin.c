@@ -7,7 +7,7 @@
  */
 #include <andiron/policy.h>
 
-#include "common/pattern/limits.h"
+#include "common/pattern/judge.h"
 #include "match.h"
 #include "tests.h"
 #include "trial.h"
@@ -20,6 +20,7 @@ struct config {
 struct matcho {
     struct andiron_host *host;
     const struct config *config;
+    struct policy_lane *lane;
     andiron_str fhir_base; /* "https://host/fhir/"; absent if base-url is not set */
 };
 
@@ -42,6 +43,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     const char *base = andiron_host_setting(host, "http.base-url");
     matcho->host = host;
     matcho->config = config;
+    matcho->lane = policy_lane_new(host, &matcho->config->limits);
     if (base != NULL && base[0] != '\0') {
         size_t len = strlen(base);
         while (len > 0 && base[len - 1] == '/')
@@ -119,15 +121,17 @@ static enum andiron_verdict give_up(struct andiron_policy_call *call, const stru
                                 path[0] == '\0' ? "the request" : "", path);
 }
 
-static enum andiron_verdict judge(const struct matcho *matcho, const struct program *program,
-                                  struct andiron_policy_call *call, struct pattern_matcher *regex)
+static enum andiron_verdict judge(const void *self, const void *compiled,
+                                  struct andiron_policy_call *call, struct pattern_matcher *regex,
+                                  int64_t limit_us)
 {
+    const struct matcho *matcho = self;
     struct match m; /* match_request() sets the rest */
-    m.program = program;
+    m.program = compiled;
     m.regex = regex;
     m.fhir_base = matcho->fhir_base;
     m.null_equal = matcho->config->null_equal;
-    m.limit_us = matcho->config->limits.time_limit * 1000;
+    m.limit_us = limit_us;
     m.input = input_of_call;
     m.arg = call;
     switch (match_request(&m)) {
@@ -145,10 +149,7 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
                                      struct andiron_policy_call *call)
 {
     const struct matcho *matcho = self;
-    struct pattern_matcher *regex = policy_matcher_take(&matcho->config->limits, call, self);
-    enum andiron_verdict verdict = judge(matcho, compiled, call, regex);
-    policy_matcher_give(call, regex);
-    return verdict;
+    return policy_lane_judge(matcho->lane, matcho, compiled, call, judge);
 }
 
 static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)

@@ -42,12 +42,4 @@ struct policy_limits {
 /* For loop_start() and loop_stop(): the loop's state is its matcher. */
 struct pattern_matcher *policy_matcher_new(const struct policy_limits *limits);
 
-/*
- * The matcher for a call: the loop's or, under `andiron explain-policy`, which has no loop, a new
- * one. To be given back.
- */
-struct pattern_matcher *policy_matcher_take(const struct policy_limits *limits,
-                                            struct andiron_policy_call *call, const void *self);
-void policy_matcher_give(struct andiron_policy_call *call, struct pattern_matcher *matcher);
-
 #endif

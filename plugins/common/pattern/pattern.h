@@ -35,17 +35,23 @@ ANDIRON_MUST_CHECK int pattern_compile(struct andiron_arena *arena, andiron_str 
                                        struct andiron_error *err);
 
 /*
- * steps: how much backtracking one match may do; subject_max: bytes of the longest subject that
- * is looked through. To be freed by its owner.
+ * steps: how much backtracking one match may do, about; subject_max: bytes of the longest subject
+ * that is looked through. To be freed by its owner.
  */
 struct pattern_matcher *pattern_matcher_new(uint32_t steps, size_t subject_max);
 void pattern_matcher_free(struct pattern_matcher *matcher);
+
+/*
+ * Asked every few microseconds of a match that may take long; false ends it (PATTERN_LIMIT). Not
+ * every step counts as one, so this alone is what limits time.
+ */
+typedef bool (*pattern_go_on_fn)(void *arg);
 
 /*
  * Whether the expression is found anywhere in subject, which must be valid UTF-8, as strings of
  * parsed JSON are. "$" is the very end, not before a last newline.
  */
 enum pattern_result pattern_find(const struct pattern *pattern, struct pattern_matcher *matcher,
-                                 andiron_str subject);
+                                 andiron_str subject, pattern_go_on_fn go_on, void *arg);
 
 #endif

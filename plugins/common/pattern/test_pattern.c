@@ -30,12 +30,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+static bool always(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
 static enum pattern_result find(const char *text, const char *subject, unsigned flags)
 {
     const struct pattern *pattern;
     struct andiron_error err;
     assert_int_equal(pattern_compile(arena, andiron_str_of(text), flags, &pattern, &err), 0);
-    return pattern_find(pattern, matcher, andiron_str_of(subject));
+    return pattern_find(pattern, matcher, andiron_str_of(subject), always, NULL);
 }
 
 static void both_ways_of_matching_agree(void **state)
@@ -79,6 +85,36 @@ static void long_subjects_do_not_overflow_the_stack_of_machine_code(void **state
     assert_int_equal(find("a", subject, 0), PATTERN_LIMIT);
 }
 
+static bool some_times(void *left)
+{
+    return (*(unsigned *)left)-- > 0;
+}
+
+/* Each takes seconds if only PCRE2's own limits hold: none of these loops counts its steps. */
+static void matches_that_may_take_long_end_when_they_are_told_to(void **state)
+{
+    static const char *const texts[] = {
+        "(?:a|b)++[0-9]",          "(a(?=a)|a)++[0-9]", "(?:(?=(?:a|b)++)a)++[0-9]",
+        "(?>a|b)*+(?>a|b)*+[0-9]", "^(a+)+$",           ".?.?[a-z]+[0-9]",
+    };
+    size_t len = 20000;
+    char *subject = andiron_alloc(arena, len + 1);
+    (void)state;
+    memset(subject, 'a', len - 1);
+    subject[len - 1] = '!';
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        for (unsigned flags = 0; flags <= PATTERN_NO_COMPILER; flags += PATTERN_NO_COMPILER) {
+            const struct pattern *pattern;
+            struct andiron_error err;
+            unsigned left = 10;
+            assert_int_equal(
+                pattern_compile(arena, andiron_str_of(texts[i]), flags, &pattern, &err), 0);
+            assert_int_equal(
+                pattern_find(pattern, matcher, (andiron_str){ subject, len }, some_times, &left),
+                PATTERN_LIMIT);
+        }
+}
+
 static void bad_expressions_are_refused_with_their_place(void **state)
 {
     const struct pattern *pattern;
@@ -105,6 +141,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_ways_of_matching_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_subjects_do_not_overflow_the_stack_of_machine_code,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(matches_that_may_take_long_end_when_they_are_told_to,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_expressions_are_refused_with_their_place, set_up,
                                         tear_down),

@@ -6,7 +6,10 @@
 
 #include <andiron/base.h>
 
-enum { POLICY_BUDGET_LOOK = 4096 /* steps between looks at the clock */ };
+enum {
+    POLICY_BUDGET_LOOK = 4096,                     /* steps between looks at the clock */
+    POLICY_BUDGET_REGEX = POLICY_BUDGET_LOOK / 64, /* steps of an expression that is not watched */
+};
 
 /* Of one evaluation, on one thread. */
 struct policy_budget {
