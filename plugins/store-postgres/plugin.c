@@ -14,6 +14,16 @@ static const struct andiron_directive directives[] = {
       .offset = offsetof(struct config, dsn),
       .fallback = NULL,
       .help = "connection string of the primary, or @path of a file with it" },
+    { .name = "replica-dsn",
+      .type = ANDIRON_SECRET,
+      .offset = offsetof(struct config, replica_dsn),
+      .fallback = "",
+      .help = "the same of replicas, which reads may use; empty: none" },
+    { .name = "policy-dsn",
+      .type = ANDIRON_SECRET,
+      .offset = offsetof(struct config, policy_dsn),
+      .fallback = "",
+      .help = "the same of a role for SQL of policies; empty: made of dsn" },
     { .name = "schema",
       .type = ANDIRON_STRING,
       .offset = offsetof(struct config, schema),
@@ -137,6 +147,22 @@ static const struct andiron_service provides[] = {
     { NULL, NULL },
 };
 
+static double ready(void *self)
+{
+    struct wire_figures f = wire_figures(((struct store *)self)->wire);
+    return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE]);
+}
+
+static double waiting(void *self)
+{
+    return (double)wire_figures(((struct store *)self)->wire).waiting;
+}
+
+static double under_way(void *self)
+{
+    return (double)wire_figures(((struct store *)self)->wire).under_way;
+}
+
 static void register_metrics(struct andiron_host *host, struct store *store)
 {
     struct metrics *m = &store->metrics;
@@ -149,6 +175,20 @@ static void register_metrics(struct andiron_host *host, struct store *store)
                                   "Writes that were refused or failed");
     m->mismatches = andiron_counter(host, "andiron_store_postgres_mismatches_total", NULL,
                                     "Index entries that did not fit their resource");
+    m->reconnects = andiron_counter(host, "andiron_store_postgres_connects_total", NULL,
+                                    "Connections made to the database");
+    m->lost = andiron_counter(host, "andiron_store_postgres_lost_total", NULL,
+                              "Connections to the database that were lost");
+    m->batches = andiron_counter(host, "andiron_store_postgres_batches_total", NULL,
+                                 "Batches of statements answered by the database");
+    m->refused = andiron_counter(host, "andiron_store_postgres_unsent_total", NULL,
+                                 "Batches refused as no connection was there in time");
+    andiron_gauge(host, "andiron_store_postgres_connections", NULL, "Connections that are up",
+                  ready, store);
+    andiron_gauge(host, "andiron_store_postgres_waiting", NULL,
+                  "Batches that wait for a connection", waiting, store);
+    andiron_gauge(host, "andiron_store_postgres_under_way", NULL,
+                  "Batches that the database works on", under_way, store);
     m->commit_time = andiron_histogram(host, "andiron_store_postgres_commit_seconds", NULL,
                                        "Transactions, each of one or several commits");
 }
@@ -178,6 +218,11 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     local->store = self;
     local->loop = loop;
+    local->wire = wire_loop_new(local->store->wire, loop, err);
+    if (local->wire == NULL) {
+        free(local);
+        return -1;
+    }
     *ret_local = local;
     return 0;
 }
@@ -186,6 +231,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *local)
 {
     (void)loop;
     (void)self;
+    wire_loop_free(((struct local *)local)->wire);
     free(local);
 }
 

@@ -6,8 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "dsn.h"
+#include "connection.h"
 #include "schema.h"
 
 void store_log(const struct store *store, enum andiron_level level, const char *event,
@@ -91,32 +92,35 @@ static int load_names(struct store *store, PGconn *connection, struct andiron_er
     return params != NULL ? 0 : -1;
 }
 
+/* Waits for a database that is away: nodes and database may start together. */
+static PGconn *connect_first(struct store *store, struct andiron_error *err)
+{
+    int64_t end = connection_clock() + store->config->start_timeout;
+    PGconn *connection;
+
+    while ((connection = wire_connect(store->wire, err)) == NULL && connection_clock() < end)
+        (void)usleep(200000);
+    return connection;
+}
+
 int store_open(struct store *store, struct andiron_error *err)
 {
-    struct dsn dsn;
-    int ret = -1;
-
-    if (check_schema(store->config->schema, err) != 0 ||
-        dsn_parse(&dsn, store->config->dsn, "store-postgres.dsn", err) != 0)
+    if (check_schema(store->config->schema, err) != 0)
         return -1;
-    dsn_default(&dsn, "application_name", "andiron");
-    dsn_default(&dsn, "connect_timeout", "5");
-    PGconn *connection = PQconnectdbParams(dsn.keywords, dsn.values, 0);
-    if (PQstatus(connection) != CONNECTION_OK) {
-        const char *text = PQerrorMessage(connection);
-        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s",
-                          (int)strcspn(text, "\n"), text);
-        goto out;
+    store->wire = wire_new(store, err);
+    if (store->wire == NULL)
+        return -1;
+    PGconn *connection = connect_first(store, err);
+    if (connection == NULL)
+        return -1;
+    int ret = schema_open(connection, store, err);
+    if (ret == 0) {
+        store->key = hash_key_of(store->hash_key);
+        store->seal = seal_of(&store->key);
+        store->names = names_new(&store->key);
+        ret = load_names(store, connection, err);
     }
-    if (schema_open(connection, store, err) != 0)
-        goto out;
-    store->key = hash_key_of(store->hash_key);
-    store->seal = seal_of(&store->key);
-    store->names = names_new(&store->key);
-    ret = load_names(store, connection, err);
-out:
     PQfinish(connection);
-    dsn_free(&dsn);
     return ret;
 }
 
@@ -124,4 +128,6 @@ void store_close(struct store *store)
 {
     names_free(store->names);
     store->names = NULL;
+    wire_free(store->wire);
+    store->wire = NULL;
 }

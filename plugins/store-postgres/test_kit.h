@@ -30,6 +30,8 @@ struct kit {
 static inline struct config kit_config(void)
 {
     return (struct config){ .schema = "andiron",
+                            .replica_dsn = "",
+                            .policy_dsn = "",
                             .prepare = true,
                             .read_connections = 2,
                             .write_connections = 1,

@@ -81,24 +81,22 @@ struct wire_reply {
     enum wire_outcome outcome;
     size_t statement; /* FAILED: which */
     char sqlstate[6]; /* FAILED: "23505"; else "" */
-    struct andiron_error
-        error; /* fit for clients: no SQL, no names of the database; code OK if OUTCOME_OK */
+    uint64_t lsn;     /* after wire_finish(), where there are replicas; else 0 */
+    /* Fit for clients: no SQL, no names of the database. Its code is OK if the outcome is. */
+    struct andiron_error error;
 };
 
-struct wire_statement; /* wire_batch.h */
-struct wire_connection;
+struct wire_statement; /* batch.h */
+struct wire_work;
 
 struct wire_batch {
     struct wire_reply reply;
     struct andiron_arena *arena;
 
     /* Private, from here on. */
-    struct wire_batch *next;
     struct wire_statement *first, *last, **by_number;
     size_t count;
-    bool in_snapshot, is_retried;
-    int64_t deadline_ms;
-    struct wire_work *work;
+    bool in_snapshot;
 };
 
 /* An empty batch in arena, which must live until the batch is done. */
@@ -185,7 +183,6 @@ struct wire_lease {
     struct andiron_error error; /* code OK: it is there; else UNSENT's */
 
     /* Private, from here on. */
-    struct wire_lease *next;
     struct wire_work *work;
 };
 
@@ -222,10 +219,26 @@ void wire_abandon(struct wire_lease *lease);
 /* ---- of the process --------------------------------------------------------------------- */
 
 struct store;
+struct wire;
+struct dsn;
 
-/* Closes what loops have; loop_start() and loop_stop() of the plugin. */
-struct wire_loop *wire_loop_new(struct store *store, struct andiron_loop *loop,
+/* Takes the connection strings apart, looks their hosts up. Blocks. NULL: err. */
+struct wire *wire_new(struct store *store, struct andiron_error *err);
+void wire_free(struct wire *wire); /* NULL is allowed */
+
+/* Connections of a loop, and their end: whatever is still under way is lost. On its thread. */
+struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
                                 struct andiron_error *err);
-void wire_loop_free(struct wire_loop *loop);
+void wire_loop_free(struct wire_loop *loop); /* NULL is allowed */
+
+/* A connection to the primary in the hands of the caller, for the start. Blocks. NULL: err. */
+struct pg_conn *wire_connect(struct wire *wire, struct andiron_error *err);
+
+/* Connections that are up, batches that wait and batches under way, of all loops. Any thread. */
+struct wire_figures {
+    int64_t ready[2], wanted[2]; /* by enum wire_pool */
+    int64_t waiting, under_way;
+};
+struct wire_figures wire_figures(struct wire *wire);
 
 #endif

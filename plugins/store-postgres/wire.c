@@ -1,0 +1,712 @@
+/*
+ * Pools of a loop: what waits for a connection, and what the connections are at; see wire.h.
+ */
+#include "wire.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "batch.h"
+#include "connection.h"
+
+enum { LOOK_MS = 100, GRACE_MS = 1000 /* beyond what the server allows a statement */ };
+
+/* A batch on its way, or a lease: in the arena of either. */
+struct wire_work {
+    struct wire_work *next;
+    struct pool *pool;
+    struct wire_batch *batch; /* NULL: a lease that waits, or between two batches */
+    void (*done)(void *arg, struct wire_batch *b);
+    void (*granted)(void *arg, struct wire_lease *lease);
+    void *arg;
+    int64_t since_ms;
+    bool is_retried;
+
+    /* Of a lease. */
+    struct wire_lease *lease;
+    struct connection *connection; /* NULL: waits, or is over */
+    enum wire_isolation isolation;
+    bool is_begun, is_finishing;
+};
+
+struct pool {
+    struct wire_loop *loop;
+    enum wire_pool kind;
+    struct connection_settings settings;
+    struct seat {
+        struct connection *connection;
+        struct wire_work *lease; /* that has it for itself */
+        bool is_up;
+    } * seats;
+    size_t seat_count;
+    struct wire_work *first, **last; /* that wait */
+    size_t waiting;
+};
+
+struct wire_loop {
+    struct wire *wire;
+    struct andiron_loop *loop;
+    struct pool pools[2];
+    struct event *later, *look;
+    struct wire_work *over, **over_last; /* to be told of, not from inside a call */
+    bool is_looking, is_ending;
+};
+
+struct wire {
+    struct store *store;
+    struct dsn dsn;
+    struct hosts *hosts;
+    char begin[512];
+    char connect_timeout[24];
+    _Atomic int64_t ready[2], wanted[2], waiting, under_way;
+};
+
+static const struct wire_sql begin_committed = { .name = "begin",
+                                                 .text = "BEGIN ISOLATION LEVEL READ COMMITTED" };
+static const struct wire_sql begin_repeatable = {
+    .name = "begin_snapshot", .text = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+};
+static const struct wire_sql commit = { .name = "commit", .text = "COMMIT" };
+
+/* ---- ends of works --------------------------------------------------------------------- */
+
+static void tell(struct wire_work *w)
+{
+    struct wire_batch *b = w->batch;
+
+    if (b == NULL) {
+        w->granted(w->arg, w->lease);
+        return;
+    }
+    if (b->reply.outcome == WIRE_OK)
+        batch_done(b);
+    w->batch = NULL; /* a lease may send the next one from inside done() */
+    w->done(w->arg, b);
+}
+
+static void tell_later(struct wire_work *w)
+{
+    struct wire_loop *loop = w->pool->loop;
+    struct timeval now = { 0, 0 };
+
+    w->next = NULL;
+    *loop->over_last = w;
+    loop->over_last = &w->next;
+    if (event_add(loop->later, &now) != 0)
+        abort(); /* out of memory */
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+    struct wire_loop *loop = arg;
+    struct wire_work *w = loop->over;
+
+    (void)fd;
+    (void)what;
+    loop->over = NULL;
+    loop->over_last = &loop->over;
+    while (w != NULL) {
+        struct wire_work *next = w->next; /* w may be used again */
+        tell(w);
+        w = next;
+    }
+}
+
+static void set_error(struct wire_work *w, enum wire_outcome outcome, enum andiron_code code,
+                      const char *message)
+{
+    if (w->batch == NULL) {
+        andiron_error_set(&w->lease->error, code, "", "%s", message);
+        return;
+    }
+    w->batch->reply = (struct wire_reply){ .outcome = outcome };
+    andiron_error_set(&w->batch->reply.error, code, "", "%s", message);
+}
+
+static const char away[] = "the database is away; try again later";
+
+/* ---- queue -------------------------------------------------------------------------------- */
+
+static void push(struct wire_work *w, bool in_front)
+{
+    struct pool *p = w->pool;
+
+    if (in_front) {
+        w->next = p->first;
+        p->first = w;
+    } else {
+        w->next = NULL;
+        *p->last = w;
+    }
+    if (w->next == NULL)
+        p->last = &w->next;
+    p->waiting++;
+    p->loop->wire->waiting++;
+}
+
+static struct wire_work *shift(struct pool *p)
+{
+    struct wire_work *w = p->first;
+
+    p->first = w->next;
+    if (p->first == NULL)
+        p->last = &p->first;
+    p->waiting--;
+    p->loop->wire->waiting--;
+    return w;
+}
+
+/* The connection with the least to do; NULL: none has room. */
+static struct seat *free_seat(struct pool *p)
+{
+    struct seat *best = NULL;
+
+    for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
+        if (s->lease != NULL || !connection_has_room(s->connection))
+            continue;
+        if (best == NULL || connection_load(s->connection) < connection_load(best->connection))
+            best = s;
+    }
+    return best;
+}
+
+static void send_batch(struct wire_work *w, struct connection *c, struct around around)
+{
+    w->pool->loop->wire->under_way++;
+    connection_send(c, w, w->batch, around);
+}
+
+static void send_alone(struct wire_work *w, struct connection *c)
+{
+    struct around around = { .begin = w->batch->in_snapshot ? &begin_repeatable : NULL };
+
+    send_batch(w, c, around);
+    /* In a unit of its own, so that what follows on the connection is outside whatever happens. */
+    if (w->batch != NULL && w->batch->in_snapshot)
+        connection_rollback(c);
+}
+
+static void pump(struct pool *p)
+{
+    struct seat *s;
+
+    while (p->first != NULL && (s = free_seat(p)) != NULL) {
+        struct wire_work *w = shift(p);
+        if (w->batch != NULL) {
+            send_alone(w, s->connection);
+            continue;
+        }
+        s->lease = w;
+        w->connection = s->connection;
+        tell_later(w);
+    }
+}
+
+/* How long the pool has had no connection; 0: it has one. */
+static int64_t away_ms(const struct pool *p, int64_t now)
+{
+    int64_t least = INT64_MAX;
+
+    for (const struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
+        int64_t since = connection_down_since(s->connection);
+        if (connection_is_ready(s->connection) || since == 0)
+            return 0;
+        if (now - since < least)
+            least = now - since;
+    }
+    return least;
+}
+
+static void keep_looking(struct wire_loop *loop)
+{
+    struct timeval wait = { .tv_usec = LOOK_MS * 1000 };
+
+    if (loop->is_looking)
+        return;
+    loop->is_looking = true;
+    if (event_add(loop->look, &wait) != 0)
+        abort(); /* out of memory */
+}
+
+static void submit(struct wire_work *w)
+{
+    struct pool *p = w->pool;
+    const struct config *config = p->loop->wire->store->config;
+
+    w->since_ms = connection_clock();
+    if (p->loop->is_ending || away_ms(p, w->since_ms) > config->connect_wait) {
+        set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE, away);
+    } else if (p->waiting >= (size_t)config->queue_max) {
+        set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
+                  "too much waits for the database; try again later");
+    } else {
+        push(w, false);
+        pump(p);
+        keep_looking(p->loop);
+        return;
+    }
+    store_count(p->loop->wire->store->metrics.refused, 1);
+    tell_later(w);
+}
+
+/* Fails what has waited too long. */
+static void expire(struct pool *p, int64_t now)
+{
+    const struct config *config = p->loop->wire->store->config;
+
+    while (p->first != NULL && now - p->first->since_ms > config->connect_wait) {
+        struct wire_work *w = shift(p);
+        set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
+                  away_ms(p, now) > 0 ? away : "the database is too busy; try again later");
+        store_count(p->loop->wire->store->metrics.refused, 1);
+        tell_later(w);
+    }
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct wire_loop *loop = arg;
+    int64_t now = connection_clock();
+    bool is_busy = false;
+
+    (void)fd;
+    (void)what;
+    loop->is_looking = false;
+    for (struct pool *p = loop->pools; p < loop->pools + 2; p++) {
+        expire(p, now);
+        is_busy = is_busy || p->first != NULL;
+        for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
+            connection_look(s->connection, now);
+            is_busy = is_busy || connection_load(s->connection) > 0;
+        }
+    }
+    if (is_busy)
+        keep_looking(loop);
+}
+
+/* ---- what connections tell ------------------------------------------------------------------ */
+
+static struct seat *seat_of(struct pool *p, const struct connection *c)
+{
+    for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
+        if (s->connection == c)
+            return s;
+    }
+    return NULL;
+}
+
+static void count_up(struct pool *p, struct seat *s, bool is_up)
+{
+    if (s == NULL || s->is_up == is_up)
+        return;
+    s->is_up = is_up;
+    p->loop->wire->ready[p->kind] += is_up ? 1 : -1;
+}
+
+static void on_free(void *arg, struct connection *c)
+{
+    count_up(arg, seat_of(arg, c), true);
+    pump(arg);
+}
+
+/* The transaction is over: the connection is for others again. */
+static void end_lease(struct wire_work *w, bool roll_back)
+{
+    struct connection *c = w->connection;
+    struct seat *s = c != NULL ? seat_of(w->pool, c) : NULL;
+
+    w->connection = NULL;
+    if (s == NULL)
+        return;
+    s->lease = NULL;
+    if (roll_back && w->is_begun)
+        connection_rollback(c);
+    pump(w->pool);
+}
+
+static void on_done(void *arg, struct wire_work *w)
+{
+    struct pool *p = arg;
+    bool failed = w->batch->reply.outcome != WIRE_OK;
+
+    p->loop->wire->under_way--;
+    if (w->lease != NULL && (failed || w->is_finishing))
+        end_lease(w, failed);
+    tell(w);
+}
+
+static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
+{
+    struct pool *p = arg;
+    bool writes_alone = w->lease == NULL && p->kind == WIRE_WRITE;
+
+    p->loop->wire->under_way--;
+    if (w->lease == NULL && p->kind == WIRE_READ && !w->is_retried && !p->loop->is_ending) {
+        w->is_retried = true;
+        batch_reset(w->batch);
+        push(w, true);
+        keep_looking(p->loop);
+        return;
+    }
+    is_unknown = p->kind == WIRE_WRITE && (is_unknown || writes_alone);
+    set_error(w, is_unknown ? WIRE_UNKNOWN : WIRE_LOST, ANDIRON_E_UNAVAILABLE,
+              is_unknown
+                  ? "the database went away while it was writing; whether it has is not known"
+                  : away);
+    w->connection = NULL;
+    tell_later(w);
+}
+
+static void on_down(void *arg, struct connection *c)
+{
+    struct pool *p = arg;
+    struct seat *s = seat_of(p, c);
+
+    count_up(p, s, false);
+    if (s == NULL)
+        return;
+    if (s->lease != NULL)
+        s->lease->connection = NULL; /* its next batch is told so */
+    s->lease = NULL;
+    pump(p);
+}
+
+/* ---- batches ------------------------------------------------------------------------------------ */
+
+static struct wire_work *work_new(struct wire_loop *loop, enum wire_pool pool,
+                                  struct andiron_arena *arena)
+{
+    struct wire_work *w = andiron_new(arena, struct wire_work);
+
+    w->pool = &loop->pools[pool];
+    return w;
+}
+
+void wire_send(struct wire_loop *loop, enum wire_pool pool, struct wire_batch *b,
+               void (*done)(void *arg, struct wire_batch *b), void *arg)
+{
+    struct wire_work *w = work_new(loop, pool, b->arena);
+
+    assert(b->last == NULL || b->last->count == wire_sql_params(b->last->sql));
+    w->batch = b;
+    w->done = done;
+    w->arg = arg;
+    submit(w);
+}
+
+static void resume(void *arg, struct wire_batch *b)
+{
+    (void)b;
+    andiron_resume(arg);
+}
+
+enum andiron_step wire_ask(struct wire_loop *loop, enum wire_pool pool, struct andiron_request *req,
+                           struct wire_batch *b, andiron_step_fn then, void *state)
+{
+    enum andiron_step step = andiron_wait(req, then, state);
+
+    wire_send(loop, pool, b, resume, req);
+    return step;
+}
+
+/* ---- leases --------------------------------------------------------------------------------------- */
+
+static void forget(void *arg)
+{
+    wire_abandon(arg);
+}
+
+struct wire_lease *wire_lease(struct wire_loop *loop, enum wire_pool pool,
+                              enum wire_isolation isolation, struct andiron_arena *arena,
+                              void (*granted)(void *arg, struct wire_lease *lease), void *arg)
+{
+    struct wire_lease *lease = andiron_new(arena, struct wire_lease);
+    struct wire_work *w = work_new(loop, pool, arena);
+
+    lease->work = w;
+    w->lease = lease;
+    w->isolation = isolation;
+    w->granted = granted;
+    w->arg = arg;
+    andiron_at_release(arena, forget, lease);
+    submit(w);
+    return lease;
+}
+
+static void resume_leased(void *arg, struct wire_lease *lease)
+{
+    (void)lease;
+    andiron_resume(arg);
+}
+
+enum andiron_step wire_lease_ask(struct wire_loop *loop, enum wire_pool pool,
+                                 enum wire_isolation isolation, struct andiron_request *req,
+                                 struct wire_lease **ret, andiron_step_fn then, void *state)
+{
+    enum andiron_step step = andiron_wait(req, then, state);
+
+    *ret = wire_lease(loop, pool, isolation, andiron_request_arena(req), resume_leased, req);
+    return step;
+}
+
+static void lease_send(struct wire_lease *lease, struct wire_batch *b, bool finish,
+                       void (*done)(void *arg, struct wire_batch *b), void *arg)
+{
+    struct wire_work *w = lease->work;
+    struct around around = { .begin = NULL };
+
+    assert(w->batch == NULL && !b->in_snapshot);
+    assert(b->last == NULL || b->last->count == wire_sql_params(b->last->sql));
+    w->batch = b;
+    w->done = done;
+    w->arg = arg;
+    w->is_finishing = finish;
+    if (w->connection == NULL) {
+        set_error(w, WIRE_LOST, ANDIRON_E_UNAVAILABLE, away);
+        tell_later(w);
+        return;
+    }
+    if (!w->is_begun)
+        around.begin = w->isolation == WIRE_REPEATABLE ? &begin_repeatable : &begin_committed;
+    if (finish) {
+        around.commit = &commit;
+        around.wants_lsn = w->pool->kind == WIRE_WRITE &&
+                           w->pool->loop->wire->store->config->replica_dsn[0] != '\0';
+    }
+    w->is_begun = true;
+    send_batch(w, w->connection, around);
+    keep_looking(w->pool->loop);
+}
+
+void wire_lease_send(struct wire_lease *lease, struct wire_batch *b,
+                     void (*done)(void *arg, struct wire_batch *b), void *arg)
+{
+    lease_send(lease, b, false, done, arg);
+}
+
+enum andiron_step wire_lease_go(struct wire_lease *lease, struct andiron_request *req,
+                                struct wire_batch *b, andiron_step_fn then, void *state)
+{
+    enum andiron_step step = andiron_wait(req, then, state);
+
+    lease_send(lease, b, false, resume, req);
+    return step;
+}
+
+void wire_finish(struct wire_lease *lease, struct wire_batch *b,
+                 void (*done)(void *arg, struct wire_batch *b), void *arg)
+{
+    lease_send(lease, b, true, done, arg);
+}
+
+enum andiron_step wire_finish_go(struct wire_lease *lease, struct andiron_request *req,
+                                 struct wire_batch *b, andiron_step_fn then, void *state)
+{
+    enum andiron_step step = andiron_wait(req, then, state);
+
+    lease_send(lease, b, true, resume, req);
+    return step;
+}
+
+void wire_abandon(struct wire_lease *lease)
+{
+    if (lease == NULL || lease->work->connection == NULL)
+        return;
+    assert(lease->work->batch == NULL);
+    end_lease(lease->work, true);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind, int64_t count)
+{
+    struct wire *wire = loop->wire;
+    const struct config *config = wire->store->config;
+    struct connection_owner owner = {
+        .free = on_free, .done = on_done, .lost = on_lost, .down = on_down, .arg = p
+    };
+
+    *p = (struct pool){ .loop = loop, .kind = kind, .last = &p->first };
+    p->settings = (struct connection_settings){
+        .store = wire->store,
+        .dsn = &wire->dsn,
+        .hosts = wire->hosts,
+        .begin = wire->begin,
+        .writes = kind == WIRE_WRITE,
+        .keep_prepared = config->prepare,
+        .connect_timeout = config->connect_timeout,
+        .answer_timeout = config->statement_timeout + GRACE_MS,
+        .window = (size_t)config->window,
+    };
+    p->seats = calloc((size_t)count, sizeof(p->seats[0]));
+    if (p->seats == NULL)
+        return -1;
+    for (; p->seat_count < (size_t)count; p->seat_count++) {
+        struct connection *c = connection_new(&p->settings, andiron_loop_base(loop->loop), &owner);
+        if (c == NULL)
+            return -1;
+        p->seats[p->seat_count].connection = c;
+        wire->wanted[kind]++;
+    }
+    return 0;
+}
+
+struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
+                                struct andiron_error *err)
+{
+    const struct config *config = wire->store->config;
+    struct wire_loop *ret = calloc(1, sizeof(*ret));
+
+    if (ret == NULL)
+        goto fail;
+    ret->wire = wire;
+    ret->loop = loop;
+    ret->over_last = &ret->over;
+    ret->later = event_new(andiron_loop_base(loop), -1, 0, on_later, ret);
+    ret->look = event_new(andiron_loop_base(loop), -1, 0, on_look, ret);
+    if (ret->later != NULL && ret->look != NULL &&
+        pool_open(&ret->pools[WIRE_READ], ret, WIRE_READ, config->read_connections) == 0 &&
+        pool_open(&ret->pools[WIRE_WRITE], ret, WIRE_WRITE, config->write_connections) == 0)
+        return ret;
+fail:
+    wire_loop_free(ret);
+    andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    return NULL;
+}
+
+static void pool_close(struct pool *p)
+{
+    int64_t now = INT64_MAX;
+
+    for (size_t i = 0; i < p->seat_count; i++) {
+        struct seat *s = &p->seats[i];
+        struct connection *c = s->connection;
+        count_up(p, s, false);
+        if (s->lease != NULL)
+            s->lease->connection = NULL;
+        s->lease = NULL;
+        connection_free(c); /* tells what is lost */
+        p->loop->wire->wanted[p->kind]--;
+    }
+    p->seat_count = 0;
+    if (p->first != NULL)
+        expire(p, now);
+    free(p->seats);
+}
+
+void wire_loop_free(struct wire_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    loop->is_ending = true;
+    for (struct pool *p = loop->pools; p < loop->pools + 2; p++) {
+        if (p->loop != NULL)
+            pool_close(p);
+    }
+    while (loop->over != NULL)
+        on_later(-1, 0, loop);
+    if (loop->later != NULL)
+        event_free(loop->later);
+    if (loop->look != NULL)
+        event_free(loop->look);
+    free(loop);
+}
+
+static void make_begin(struct wire *wire)
+{
+    const struct config *config = wire->store->config;
+
+    /* Of the session; or, where a pooler may give each transaction another, of the transaction. */
+    (void)snprintf(wire->begin, sizeof(wire->begin),
+                   "SELECT set_config('search_path','%s,pg_temp',%s),set_config('jit','off',%s),"
+                   "set_config('random_page_cost','1.1',%s),"
+                   "set_config('statement_timeout','%lld',%s),"
+                   "set_config('idle_in_transaction_session_timeout','%lld',%s)",
+                   config->schema, config->prepare ? "false" : "true",
+                   config->prepare ? "false" : "true", config->prepare ? "false" : "true",
+                   (long long)config->statement_timeout, config->prepare ? "false" : "true",
+                   (long long)config->idle_transaction_timeout, config->prepare ? "false" : "true");
+}
+
+struct wire *wire_new(struct store *store, struct andiron_error *err)
+{
+    struct wire *wire = calloc(1, sizeof(*wire));
+
+    if (wire == NULL) {
+        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+        return NULL;
+    }
+    wire->store = store;
+    if (dsn_parse(&wire->dsn, store->config->dsn, "store-postgres.dsn", err) != 0)
+        goto fail;
+    (void)snprintf(wire->connect_timeout, sizeof(wire->connect_timeout), "%lld",
+                   (long long)(store->config->connect_timeout + 1999) / 1000);
+    dsn_default(&wire->dsn, "application_name", "andiron");
+    dsn_default(&wire->dsn, "keepalives_idle", "5");
+    dsn_default(&wire->dsn, "keepalives_interval", "1");
+    dsn_default(&wire->dsn, "keepalives_count", "4");
+    dsn_default(&wire->dsn, "tcp_user_timeout", "6000");
+    dsn_default(&wire->dsn, "gssencmode", "disable"); /* looks for tickets in files */
+    dsn_set(&wire->dsn, "client_encoding", "UTF8");
+    dsn_set(&wire->dsn, "connect_timeout", wire->connect_timeout);
+    wire->hosts = hosts_new(&wire->dsn, "read-write", err);
+    if (wire->hosts == NULL)
+        goto fail;
+    hosts_look_up(wire->hosts);
+    make_begin(wire);
+    return wire;
+
+fail:
+    wire_free(wire);
+    return NULL;
+}
+
+void wire_free(struct wire *wire)
+{
+    if (wire == NULL)
+        return;
+    hosts_free(wire->hosts);
+    dsn_free(&wire->dsn);
+    free(wire);
+}
+
+PGconn *wire_connect(struct wire *wire, struct andiron_error *err)
+{
+    struct host host;
+    bool is_last = false;
+
+    for (unsigned attempt = 0; !is_last; attempt++) {
+        struct dsn dsn = wire->dsn;
+        hosts_at(wire->hosts, attempt, &host, &is_last);
+        dsn_set(&dsn, "host", host.name);
+        dsn_set(&dsn, "hostaddr", host.address);
+        dsn_set(&dsn, "port", host.port);
+        dsn_set(&dsn, "target_session_attrs", host.attributes);
+        if (!host.is_known) {
+            andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                              "database: no address is known for host %.200s", host.name);
+            continue;
+        }
+        PGconn *pg = PQconnectdbParams(dsn.keywords, dsn.values, 0);
+        if (PQstatus(pg) == CONNECTION_OK)
+            return pg;
+        const char *text = PQerrorMessage(pg);
+        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s",
+                          (int)strcspn(text, "\n"), text);
+        PQfinish(pg);
+    }
+    return NULL;
+}
+
+struct wire_figures wire_figures(struct wire *wire)
+{
+    return (struct wire_figures){
+        .ready = { wire->ready[WIRE_READ], wire->ready[WIRE_WRITE] },
+        .wanted = { wire->wanted[WIRE_READ], wire->wanted[WIRE_WRITE] },
+        .waiting = wire->waiting,
+        .under_way = wire->under_way,
+    };
+}
