@@ -3,7 +3,7 @@ import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { start, call, source } from './lib/server.mjs';
+import { start, call, source, sleep } from './lib/server.mjs';
 
 const examples = path.join(process.env.NPM_MODULES ?? path.join(source, 'tests/node_modules'), 'hl7.fhir.r4.examples');
 const skip = fs.existsSync(examples) ? false : 'NPM_MODULES has no hl7.fhir.r4.examples';
@@ -12,7 +12,14 @@ let server, admin, rest, sample;
 before(async () => {
   server = await start({ core: { log: { 'access-log': 'off' } } });
   admin = server.admin;
-  const { json } = await call('GET', `${server.fhir}/metadata`);
+  const own = { resourceType: 'SearchParameter', id: 'made', url: 'http://example.org/made', name: 'made', status: 'active', description: 'x', code: 'made', base: ['Patient', 'Group'], type: 'reference', target: ['Patient'], expression: "extension('http://example.org/made').value.ofType(Reference)" };
+  assert.equal((await call('PUT', `${server.fhir}/SearchParameter/made`, own, admin)).status, 201);
+  let json;
+  for (const end = Date.now() + 60000; ; await sleep(100)) { // listed when its index is ready
+    ({ json } = await call('GET', `${server.fhir}/metadata`));
+    if (json.rest[0].resource.find((r) => r.type === 'Group').searchParam.some((p) => p.name === 'made')) break;
+    assert.ok(Date.now() < end, 'never ready');
+  }
   assert.deepEqual([json.kind, json.fhirVersion, json.rest.length], ['instance', '4.0.1', 1]);
   [rest] = json.rest;
   sample = new Map();
@@ -77,7 +84,7 @@ test('every interaction of every type works, and every conditional one', { skip 
 test('every search parameter answers under strict handling, and is refused a name near to it', async () => {
   const value = { token: 'http://s|x', string: 'x', reference: 'Patient/x', date: '2020', number: '1', quantity: '1', uri: 'http://x', special: '1|1|1|km' };
   const wrong = [];
-  let count = 0;
+  let count = 0, made = 0;
   const ask = async (type, query) => {
     const r = await fhir('GET', `${type}?${query}&_count=1`, undefined, { prefer: 'handling=strict' });
     count++;
@@ -85,12 +92,14 @@ test('every search parameter answers under strict handling, and is refused a nam
   };
   for (const { type, searchParam } of rest.resource)
     for (const p of searchParam) {
-      assert.match(p.definition, /^http:\/\/hl7\.org\/fhir\/SearchParameter\//);
+      assert.match(p.definition, p.name === 'made' ? /^http:\/\/example\.org\/made$/ : /^http:\/\/hl7\.org\/fhir\/SearchParameter\//);
+      if (p.name === 'made') made++;
       if (p.type !== 'composite') await ask(type, `${p.name}=${encodeURIComponent(value[p.type])}`);
       else await ask(type, `${p.name}:missing=true`);
     }
   assert.deepEqual(wrong, []);
   assert.ok(count > 1500, `${count}`);
+  assert.equal(made, 2);
   assert.equal((await fhir('GET', 'Patient?familly=x', undefined, { prefer: 'handling=strict' })).status, 400);
 });
 

@@ -3,7 +3,8 @@
  * and search parameters, from routes with a definition, and from what other plugins say
  * of themselves (discovery/1).
  *
- * What depends on no request, some hundred kilobytes, is made once on the pool and kept.
+ * What depends on no request, some hundred kilobytes, is made on the pool and kept, until there
+ * are other search parameters.
  */
 #include <stdatomic.h>
 
@@ -15,6 +16,8 @@
 
 struct capabilities {
     struct andiron_arena *arena;
+    atomic_size_t uses;
+    uint64_t generation;    /* of search parameters */
     andiron_str resources;  /* content of rest.resource */
     andiron_str operations; /* content of rest.operation */
 };
@@ -22,7 +25,64 @@ struct capabilities {
 struct describing {
     struct fhir *fhir;
     struct wanted wanted;
+    struct capabilities *made;
 };
+
+/* ---- what is kept -------------------------------------------------------------------------- */
+
+static bool has_parameters(const struct fhir *fhir)
+{
+    size_t end = offsetof(struct andiron_search, generation) + sizeof(fhir->search->generation);
+    return fhir->search->size >= end && fhir->search->generation != NULL;
+}
+
+static uint64_t generation_of(const struct fhir *fhir)
+{
+    return has_parameters(fhir) ? fhir->search->generation(fhir->search_self) : 0;
+}
+
+static void drop(void *arg)
+{
+    struct capabilities *c = arg;
+    if (c != NULL && atomic_fetch_sub(&c->uses, 1) == 1)
+        andiron_arena_free(c->arena);
+}
+
+/* Those of now, for as long as the arena lives; NULL: they are still to be made. */
+static struct capabilities *current(struct fhir *fhir, struct andiron_arena *arena)
+{
+    uint64_t generation = generation_of(fhir);
+
+    (void)pthread_mutex_lock(&fhir->capabilities_lock);
+    struct capabilities *c = fhir->capabilities;
+    if (c != NULL && c->generation != generation)
+        c = NULL;
+    if (c != NULL)
+        (void)atomic_fetch_add(&c->uses, 1);
+    (void)pthread_mutex_unlock(&fhir->capabilities_lock);
+    if (c != NULL)
+        andiron_at_release(arena, drop, c);
+    return c;
+}
+
+/* Takes over one reference, the kept one. */
+static void keep(struct fhir *fhir, struct capabilities *made)
+{
+    (void)pthread_mutex_lock(&fhir->capabilities_lock);
+    struct capabilities *old = fhir->capabilities;
+    fhir->capabilities = made;
+    (void)pthread_mutex_unlock(&fhir->capabilities_lock);
+    drop(old);
+}
+
+/* Parameters that stored SearchParameters define, of one type. */
+static bool next_parameter(const struct fhir *fhir, struct andiron_arena *arena, int type,
+                           size_t *pos, struct andiron_search_parameter *ret)
+{
+    return has_parameters(fhir) && fhir->search->parameter != NULL &&
+           fhir->search->parameter(fhir->search_self, arena, andiron_str_of(fhir_type_name(type)),
+                                   pos, ret);
+}
 
 /* ---- rest.resource ------------------------------------------------------------------------ */
 
@@ -47,8 +107,10 @@ static void put_member(struct text *t, const char *name, const char *value)
     TEXT_LIT(t, "\"");
 }
 
-static void put_params(struct text *t, int type)
+static void put_params(struct text *t, const struct fhir *fhir, struct andiron_arena *arena,
+                       int type)
 {
+    struct andiron_search_parameter further;
     struct fhir_param param;
 
     TEXT_LIT(t, ",\"searchParam\":[");
@@ -63,23 +125,46 @@ static void put_params(struct text *t, int type)
         put_lit(t, fhir_param_kind_name(param.kind));
         TEXT_LIT(t, "\"}");
     }
+    for (size_t pos = 0; next_parameter(fhir, arena, type, &pos, &further);) {
+        next_item(t, mark);
+        TEXT_LIT(t, "{\"name\":\"");
+        put_lit(t, further.code);
+        if (further.url[0] != '\0') {
+            TEXT_LIT(t, "\",\"definition\":");
+            text_json(t, andiron_str_of(further.url));
+            TEXT_LIT(t, ",\"type\":\"");
+        } else {
+            TEXT_LIT(t, "\",\"type\":\"");
+        }
+        put_lit(t, further.type);
+        TEXT_LIT(t, "\"}");
+    }
     TEXT_LIT(t, "]");
 }
 
-static void put_includes(struct text *t, int type)
+static void put_include(struct text *t, int type, const char *code)
 {
+    TEXT_LIT(t, ",\"");
+    put_lit(t, fhir_type_name(type));
+    TEXT_LIT(t, ":");
+    put_lit(t, code);
+    TEXT_LIT(t, "\"");
+}
+
+static void put_includes(struct text *t, const struct fhir *fhir, struct andiron_arena *arena,
+                         int type)
+{
+    struct andiron_search_parameter further;
     struct fhir_param param;
 
     TEXT_LIT(t, ",\"searchInclude\":[\"*\"");
     for (size_t pos = 0; fhir_param_next(type, &pos, &param);) {
-        if (param.kind != FHIR_PARAM_REFERENCE)
-            continue;
-        TEXT_LIT(t, ",\"");
-        put_lit(t, fhir_type_name(type));
-        TEXT_LIT(t, ":");
-        put_lit(t, param.code);
-        TEXT_LIT(t, "\"");
+        if (param.kind == FHIR_PARAM_REFERENCE)
+            put_include(t, type, param.code);
     }
+    for (size_t pos = 0; next_parameter(fhir, arena, type, &pos, &further);)
+        if (strcmp(further.type, fhir_param_kind_name(FHIR_PARAM_REFERENCE)) == 0)
+            put_include(t, type, further.code);
     TEXT_LIT(t, "]");
 }
 
@@ -93,8 +178,23 @@ static void note_reverse(struct text *list, int source, const char *code)
     TEXT_LIT(list, "\"");
 }
 
+static void note_further(struct text *lists, const struct fhir *fhir, struct andiron_arena *arena,
+                         int source)
+{
+    struct andiron_search_parameter further;
+
+    for (size_t pos = 0; next_parameter(fhir, arena, source, &pos, &further);) {
+        if (strcmp(further.type, fhir_param_kind_name(FHIR_PARAM_REFERENCE)) != 0)
+            continue;
+        for (const char *const *target = further.targets; *target != NULL; target++)
+            note_reverse(&lists[fhir_type(andiron_str_of(*target))], source, further.code);
+        for (int i = 0; *further.targets == NULL && i < FHIR_TYPE_COUNT; i++)
+            note_reverse(&lists[i], source, further.code);
+    }
+}
+
 /* For each type the parameters of others that may refer to it. */
-static struct text *reverse_includes(struct andiron_arena *arena)
+static struct text *reverse_includes(const struct fhir *fhir, struct andiron_arena *arena)
 {
     struct text *lists = andiron_alloc(arena, FHIR_TYPE_COUNT * sizeof(lists[0]));
     struct fhir_param param;
@@ -110,6 +210,7 @@ static struct text *reverse_includes(struct andiron_arena *arena)
             for (int i = 0; param.target_count == 0 && i < FHIR_TYPE_COUNT; i++)
                 note_reverse(&lists[i], source, param.code);
         }
+        note_further(lists, fhir, arena, source);
     }
     return lists;
 }
@@ -193,8 +294,8 @@ static void put_everything(struct text *t, const char *type, size_t mark)
     TEXT_LIT(t, "-everything\"}");
 }
 
-static void put_resource(struct text *t, const struct fhir *fhir, int type,
-                         const struct text *reverse)
+static void put_resource(struct text *t, const struct fhir *fhir, struct andiron_arena *arena,
+                         int type, const struct text *reverse)
 {
     const char *name = fhir_type_name(type);
 
@@ -218,13 +319,13 @@ static void put_resource(struct text *t, const struct fhir *fhir, int type,
         TEXT_LIT(t, ",\"referencePolicy\":[\"literal\",\"enforced\"]");
     else
         TEXT_LIT(t, ",\"referencePolicy\":[\"literal\"]");
-    put_includes(t, type);
+    put_includes(t, fhir, arena, type);
     if (reverse->len > 0) {
         TEXT_LIT(t, ",\"searchRevInclude\":[");
         text_str(t, text_view(reverse));
         TEXT_LIT(t, "]");
     }
-    put_params(t, type);
+    put_params(t, fhir, arena, type);
     size_t mark = t->len;
     TEXT_LIT(t, ",\"operation\":[");
     size_t empty = t->len;
@@ -243,25 +344,27 @@ static void make(void *state)
     struct describing *d = state;
     struct andiron_arena *scratch = andiron_arena_new(0), *kept = andiron_arena_new(0);
     struct capabilities *made = andiron_new(kept, struct capabilities);
-    struct text *reverse = reverse_includes(scratch);
+    uint64_t generation = generation_of(d->fhir); /* before: what comes later is made again */
+    struct text *reverse = reverse_includes(d->fhir, scratch);
     struct text t;
 
     text_init(&t, scratch, 1 << 20);
     for (int type = 0; type < FHIR_TYPE_COUNT; type++) {
         next_item(&t, 0);
-        put_resource(&t, d->fhir, type, &reverse[type]);
+        put_resource(&t, d->fhir, scratch, type, &reverse[type]);
     }
     made->arena = kept;
+    made->generation = generation;
+    atomic_init(&made->uses, 2); /* what is kept, and this request */
     made->resources = (andiron_str){ andiron_copy(kept, text_view(&t)), t.len };
     t.len = 0;
     put_operations(&t, d->fhir, (andiron_str){ NULL, 0 });
     made->operations = (andiron_str){ andiron_copy(kept, text_view(&t)), t.len };
     andiron_arena_free(scratch);
 
-    /* Published here, not in the continuation, which is not called if the client leaves. */
-    struct capabilities *none = NULL;
-    if (!atomic_compare_exchange_strong(&d->fhir->capabilities, &none, made))
-        andiron_arena_free(kept); /* another loop was as quick, and says the same */
+    /* Kept here, not in the continuation, which is not called if the client leaves. */
+    keep(d->fhir, made);
+    d->made = made;
 }
 
 /* ---- what other plugins say ------------------------------------------------------------------ */
@@ -362,9 +465,9 @@ static void put_head(struct text *t, struct andiron_request *req, const struct f
              "\"application/fhir+json\"],\"rest\":[{\"mode\":\"server\"");
 }
 
-static enum andiron_step describe(struct andiron_request *req, struct describing *d)
+static enum andiron_step describe(struct andiron_request *req, struct describing *d,
+                                  const struct capabilities *c)
 {
-    const struct capabilities *c = atomic_load(&d->fhir->capabilities);
     struct parts parts = { .count = 0 };
     struct text t;
 
@@ -393,7 +496,14 @@ static enum andiron_step describe(struct andiron_request *req, struct describing
 
 static enum andiron_step made(struct andiron_request *req, void *state)
 {
-    return describe(req, state);
+    struct describing *d = state;
+    return describe(req, d, d->made);
+}
+
+static void release(void *arg)
+{
+    const struct describing *d = arg;
+    drop(d->made);
 }
 
 enum andiron_step fhir_capabilities(struct andiron_request *req, void *self)
@@ -403,14 +513,14 @@ enum andiron_step fhir_capabilities(struct andiron_request *req, void *self)
     d->fhir = self;
     if (negotiate(req, &d->wanted) != 0)
         return ANDIRON_DONE;
-    if (atomic_load(&d->fhir->capabilities) == NULL)
-        return andiron_offload(req, make, made, d);
-    return describe(req, d);
+    const struct capabilities *c = current(d->fhir, andiron_request_arena(req));
+    if (c != NULL)
+        return describe(req, d, c);
+    andiron_at_release(andiron_request_arena(req), release, d);
+    return andiron_offload(req, make, made, d);
 }
 
 void fhir_capabilities_free(struct fhir *fhir)
 {
-    struct capabilities *c = atomic_exchange(&fhir->capabilities, NULL);
-    if (c != NULL)
-        andiron_arena_free(c->arena);
+    keep(fhir, NULL);
 }

@@ -12,6 +12,7 @@
 #include <andiron/plugin.h>
 #include <andiron/search.h>
 #include <andiron/store.h>
+#include <pthread.h>
 
 #include "types.h"
 
@@ -46,8 +47,9 @@ struct fhir {
     struct types *types;
     andiron_str created_at_url; /* absent: creation times are not shown below /fhir */
     andiron_usec started;
-    struct interactions *interactions;           /* metrics */
-    _Atomic(struct capabilities *) capabilities; /* made at the first request for them */
+    struct interactions *interactions; /* metrics */
+    pthread_mutex_t capabilities_lock;
+    struct capabilities *capabilities; /* guarded by the lock; made when they are asked for */
 };
 
 /* Below which base a request came in: what the answer looks like (seed-semantics B-2 to B-5). */

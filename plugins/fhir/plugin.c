@@ -162,6 +162,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     fhir->config = config;
     fhir->host = host;
     fhir->started = andiron_now();
+    (void)pthread_mutex_init(&fhir->capabilities_lock, NULL); /* cannot fail for a default mutex */
     fhir->interactions = interactions_new(host);
     fhir->created_at_url = andiron_str_of(fhir->config->created_at_url);
     *ret_self = fhir;

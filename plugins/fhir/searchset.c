@@ -127,10 +127,11 @@ static bool put_outcome(struct text *t, struct andiron_request *req, const struc
     if (!first_entry)
         TEXT_LIT(t, ",");
     for (size_t i = 0; ignored != NULL && ignored[i] != NULL; i++)
-        put_issue(t, &first, "warning", "not-supported",
-                  andiron_str_of(andiron_printf(andiron_request_arena(req),
-                                                "parameter '%s' is not known and was ignored",
-                                                ignored[i])));
+        put_issue(
+            t, &first, "warning", "not-supported",
+            andiron_str_of(andiron_printf(
+                andiron_request_arena(req),
+                "parameter '%s' is not known, or not ready yet, and was ignored", ignored[i])));
     if (set->suppressed || set->rows->suppressed)
         put_issue(t, &first, "information", "suppressed",
                   ANDIRON_STR("resources that this request may not see were not included"));

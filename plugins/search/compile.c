@@ -127,7 +127,7 @@ static int several_types(struct compiling *c, const struct pairs *pairs, struct 
     struct list names = { NULL };
     bool is_given = false;
 
-    *ret = (struct search_type){ .r4 = -1, .several = several };
+    *ret = (struct search_type){ .model = c->model, .r4 = -1, .several = several };
     for (size_t i = 0; i < pairs->count; i++) {
         andiron_str rest = pairs->list[i].value, name;
         if (!is_type_param(pairs->list[i].name))

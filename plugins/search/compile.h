@@ -126,8 +126,12 @@ int criterion(struct compiling *c, const struct search_type *type, andiron_str n
 int values_filter(struct compiling *c, const struct operand *o, andiron_str values,
                   const struct andiron_filter **ret);
 
-/* Says that a type has no such parameter, and what may have been meant. */
-int unknown_param(struct compiling *c, const struct search_type *type, andiron_str code);
+/*
+ * A parameter that can be searched. -1: the type has none of that code, and what may have been
+ * meant; or its index is not complete yet. Lenient handling passes over either.
+ */
+int compile_param(struct compiling *c, const struct search_type *type, andiron_str code,
+                  struct fhir_param *ret);
 
 /* ---- values.c ---- */
 

@@ -234,7 +234,7 @@ static int chain_to(struct compiling *c, const struct fhir_param *param,
     const struct andiron_filter *around = filter_around(c, ANDIRON_FILTER_CHAIN, inner);
     struct andiron_filter *chain = filter_new(c, ANDIRON_FILTER_CHAIN);
     *chain = *around;
-    chain->term.param = param->code;
+    chain->term.param = param->term;
     chain->term.kind = ANDIRON_TERM_REFERENCE;
     chain->type = target->name;
     add_type(c, target->name);
@@ -262,7 +262,8 @@ static int chain_to_any(struct compiling *c, const struct search_type *type,
 {
     struct list any = { NULL };
     for (size_t i = 0; i < param->target_count; i++) {
-        struct search_type target = { .name = fhir_type_name(param->targets[i]),
+        struct search_type target = { .model = c->model,
+                                      .name = fhir_type_name(param->targets[i]),
                                       .r4 = param->targets[i] };
         const struct andiron_filter *one;
         if (!may_have(&target, name))
@@ -270,8 +271,8 @@ static int chain_to_any(struct compiling *c, const struct search_type *type,
         c->is_unknown = false;
         if (chain_to(c, param, &target, name, value, depth, &one) == 0)
             list_add(c, &any, one);
-        else if (!c->is_unknown)
-            return -1;
+        else if (!c->is_unknown || c->err->code == ANDIRON_E_UNAVAILABLE)
+            return -1; /* one that is being built: the others are not all that there is */
     }
     c->is_unknown = false;
     if (param->target_count == 0)
@@ -334,8 +335,8 @@ static int has(struct compiling *c, const struct search_type *type, andiron_str 
         return too_deep(c);
     if (!model_type(c->model, source_name, &source))
         return compile_unknown(c, "_has: there is no resource type \"%.*s\"", SHOWN(source_name));
-    if (!model_param(&source, param_name, &param))
-        return unknown_param(c, &source, param_name);
+    if (compile_param(c, &source, param_name, &param) != 0)
+        return -1;
     if (param.kind != FHIR_PARAM_REFERENCE)
         return compile_unknown(c, "_has: %s of %s is a %s parameter, not a reference", param.code,
                                source.name, fhir_param_kind_name(param.kind));
@@ -347,7 +348,7 @@ static int has(struct compiling *c, const struct search_type *type, andiron_str 
         return -1;
     struct andiron_filter *f = filter_new(c, ANDIRON_FILTER_HAS);
     *f = *filter_around(c, ANDIRON_FILTER_HAS, inner);
-    f->term.param = param.code;
+    f->term.param = param.term;
     f->term.kind = ANDIRON_TERM_REFERENCE;
     f->type = source.name;
     add_type(c, source.name);
@@ -386,7 +387,7 @@ static int in_list(struct compiling *c, const struct search_type *type, andiron_
 
 /* ---- one criterion ----------------------------------------------------------- */
 
-int unknown_param(struct compiling *c, const struct search_type *type, andiron_str code)
+static int unknown_param(struct compiling *c, const struct search_type *type, andiron_str code)
 {
     static const char *const unsupported[] = { "_text", "_content", "_filter", "_query" };
     struct text_nearest nearest = { .wrong = code };
@@ -403,6 +404,19 @@ int unknown_param(struct compiling *c, const struct search_type *type, andiron_s
         return compile_unknown(c, "%s has no search parameter \"%.*s\"; did you mean \"%s\"?", of,
                                SHOWN(code), nearest.best);
     return compile_unknown(c, "%s has no search parameter \"%.*s\"", of, SHOWN(code));
+}
+
+int compile_param(struct compiling *c, const struct search_type *type, andiron_str code,
+                  struct fhir_param *ret)
+{
+    if (!model_param(type, code, ret))
+        return unknown_param(c, type, code);
+    if (ret->building == NULL)
+        return 0;
+    c->is_unknown = true;
+    return andiron_error_set(c->err, ANDIRON_E_UNAVAILABLE, "",
+                             "the search parameter \"%s\" is being built, %d %%: try again later",
+                             ret->code, ret->building->percent);
 }
 
 int criterion(struct compiling *c, const struct search_type *type, andiron_str name,
@@ -422,8 +436,8 @@ int criterion(struct compiling *c, const struct search_type *type, andiron_str n
     while (end < name.len && name.data[end] != ':' && name.data[end] != '.')
         end++;
     andiron_str code = { name.data, end };
-    if (!model_param(type, code, &param))
-        return unknown_param(c, type, code);
+    if (compile_param(c, type, code, &param) != 0)
+        return -1;
 
     andiron_str rest = { name.data + end, name.len - end };
     andiron_str modifier = { NULL, 0 };
@@ -436,7 +450,7 @@ int criterion(struct compiling *c, const struct search_type *type, andiron_str n
     if (rest.len > 0)
         return chain(c, type, &param, modifier, (andiron_str){ rest.data + 1, rest.len - 1 }, value,
                      depth, ret);
-    struct operand o = { .type = type, .param = &param, .name = param.code };
+    struct operand o = { .type = type, .param = &param, .name = param.term };
     if (modifier.data != NULL && set_modifier(c, &o, modifier) != 0)
         return -1;
     return values_filter(c, &o, value, ret);

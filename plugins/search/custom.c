@@ -14,6 +14,7 @@ enum { CODE_MAX = 64, PATHS_MAX = 16384 };
 
 struct reading {
     struct andiron_arena *arena;
+    const char *term; /* or NULL */
     andiron_json resource;
     struct custom *custom;
     struct fhir_expression expression; /* the same for all bases */
@@ -33,6 +34,15 @@ static bool has_prefix(andiron_str s, const char *prefix)
 }
 
 /* ---- R4's own ------------------------------------------------------------------ */
+
+/* Whether an R4 parameter's definition has that URL. */
+static bool is_defined_by(const struct fhir_param *param, andiron_str url)
+{
+    size_t prefix = sizeof(FHIR_PARAM_URL) - 1;
+    return has_prefix(url, FHIR_PARAM_URL) &&
+           andiron_str_eq((andiron_str){ url.data + prefix, url.len - prefix },
+                          andiron_str_of(param->id));
+}
 
 /* The parameter that a canonical URL of R4 defines, of whichever type. */
 static bool official(andiron_str url, struct fhir_param *ret)
@@ -74,6 +84,9 @@ static int read_code(struct reading *r)
                                  "'_', which only parameters of FHIR itself do",
                                  CODE_MAX);
     r->custom->code = andiron_copy(r->arena, code);
+    r->custom->term = r->term != NULL ? r->term : r->custom->code;
+    r->custom->words = andiron_printf(r->arena, "%s#word", r->custom->term);
+    r->custom->url = andiron_copy(r->arena, text_of(r, "url"));
     return 0;
 }
 
@@ -121,6 +134,8 @@ static int read_part(struct reading *r, andiron_json component, size_t i)
                        "SearchParameter.component[%zu].definition", i);
         return -1;
     }
+    r->custom->parts[i] = part;
+    r->custom->part_count = i + 1;
     r->expression.parts[i].kind = part.kind;
     r->expression.parts[i].text = andiron_json_str(andiron_json_get(component, "expression"));
     return 0;
@@ -132,7 +147,7 @@ static int read_expression(struct reading *r)
     bool is_composite = r->custom->kind == FHIR_PARAM_COMPOSITE;
     struct andiron_json_iter it = { .of = components };
 
-    r->expression = (struct fhir_expression){ .code = r->custom->code,
+    r->expression = (struct fhir_expression){ .code = r->custom->term,
                                               .kind = r->custom->kind,
                                               .text = text_of(r, "expression") };
     if (r->expression.text.data == NULL)
@@ -253,15 +268,35 @@ static int read_targets(struct reading *r)
     return 0;
 }
 
-int custom_read(struct andiron_arena *arena, andiron_json resource, const struct custom **ret,
-                struct andiron_error *err)
+/*
+ * Whether it narrows what R4 defines, under the same code: "the same meaning, and the
+ * functionality should be a proper subset" (SearchParameter.derivedFrom). R4's own does it all.
+ */
+static bool is_derived(const struct reading *r)
 {
-    struct reading r = { .arena = arena, .resource = resource, .err = err };
+    struct andiron_json_iter it = { .of = andiron_json_get(r->resource, "base") };
+    andiron_str from = text_of(r, "derivedFrom"), code = text_of(r, "code");
+    bool is_any = false;
+
+    while (andiron_json_type(it.of) == ANDIRON_JSON_ARRAY && andiron_json_next(&it)) {
+        struct fhir_param own;
+        int type = fhir_type(andiron_json_str(it.value));
+        if (type < 0 || !fhir_param_find(type, code, &own) || !is_defined_by(&own, from))
+            return false;
+        is_any = true;
+    }
+    return is_any;
+}
+
+int custom_read(struct andiron_arena *arena, andiron_json resource, const char *term,
+                const struct custom **ret, struct andiron_error *err)
+{
+    struct reading r = { .arena = arena, .term = term, .resource = resource, .err = err };
     struct fhir_param own;
 
     *ret = NULL;
     if (!andiron_str_eq(text_of(&r, "status"), ANDIRON_STR("active")) ||
-        official(text_of(&r, "url"), &own))
+        official(text_of(&r, "url"), &own) || is_derived(&r))
         return 0;
     r.custom = andiron_new(arena, struct custom);
     if (read_code(&r) != 0 || read_kind(&r) != 0 || read_expression(&r) != 0 ||
@@ -269,4 +304,31 @@ int custom_read(struct andiron_arena *arena, andiron_json resource, const struct
         return -1;
     *ret = r.custom;
     return 0;
+}
+
+/* ---- meaning ----------------------------------------------------------------------- */
+
+/* To be raised where the same definition makes other index terms than before. */
+#define EDITION "1"
+
+/* FNV-1a; a NUL behind each. */
+static uint64_t mix(uint64_t hash, andiron_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (uint8_t)text.data[i]) * UINT64_C(0x100000001b3);
+    return hash * UINT64_C(0x100000001b3);
+}
+
+void custom_meaning(andiron_json resource, char ret[CUSTOM_MEANING + 1])
+{
+    static const char *const members[] = { "code", "type", "base", "expression", "component" };
+    uint64_t hash[2] = { UINT64_C(0xcbf29ce484222325), UINT64_C(0x9ae16a3b2f90404f) };
+
+    for (int i = 0; i < 2; i++) {
+        hash[i] = mix(hash[i], ANDIRON_STR(EDITION));
+        for (size_t m = 0; m < sizeof(members) / sizeof(members[0]); m++)
+            hash[i] = mix(hash[i], andiron_json_raw(andiron_json_get(resource, members[m])));
+    }
+    (void)snprintf(ret, CUSTOM_MEANING + 1, "%016llx%016llx", (unsigned long long)hash[0],
+                   (unsigned long long)hash[1]);
 }

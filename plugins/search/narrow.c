@@ -176,7 +176,8 @@ int narrow(struct compiling *c, const struct search_type *type, enum andiron_acc
     struct list any = { NULL };
     bool is_narrowed = false;
     for (size_t i = 0; i < type->several_count; i++) {
-        struct search_type one = { .name = fhir_type_name(type->several[i]),
+        struct search_type one = { .model = c->model,
+                                   .name = fhir_type_name(type->several[i]),
                                    .r4 = type->several[i] };
         const struct andiron_filter *f;
         if (narrow_one(c, &one, access, &f) != 0)

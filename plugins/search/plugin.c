@@ -5,6 +5,7 @@
 #include <andiron/resource.h>
 #include <andiron/search.h>
 
+#include "builder.h"
 #include "common/fhir/types.h"
 #include "compile.h"
 #include "custom.h"
@@ -15,7 +16,7 @@
 
 struct config {
     struct search_limits limits;
-    int64_t max_terms;
+    int64_t max_terms, max_custom, index_pause;
     bool token_text;
 };
 
@@ -98,6 +99,20 @@ static const struct andiron_directive directives[] = {
       .min = 100,
       .max = 10000000,
       .help = "index terms of one resource; one with more is refused" },
+    { .name = "max-custom",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, max_custom),
+      .fallback = "200",
+      .min = 0,
+      .max = 10000,
+      .help = "active SearchParameters beside those of R4; each has an index of its own" },
+    { .name = "index-pause",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, index_pause),
+      .fallback = "5ms",
+      .min = 0,
+      .max = 60000,
+      .help = "pause after each slice of the background work on a new search parameter" },
     { .name = "token-text",
       .type = ANDIRON_BOOL,
       .offset = offsetof(struct config, token_text),
@@ -114,12 +129,22 @@ static const struct andiron_limit *narrowing_of(const void *req, size_t *pos, an
     return andiron_request_limit(req, pos, type, access);
 }
 
+/* The parameters that stored SearchParameters define must be known, or a write would lack terms. */
+static int check_loaded(const struct search *search, struct andiron_error *err)
+{
+    if (models_are_loaded(search->models))
+        return 0;
+    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                             "the search parameters could not be read from the store yet; try "
+                             "again");
+}
+
 /* req NULL: outside of requests, where only a configured base-url is known. */
 static struct compiling begin(const struct search *search, struct andiron_request *req,
                               struct andiron_arena *arena, struct andiron_error *err)
 {
     return (struct compiling){
-        .model = &search->model,
+        .model = &models_now(search->models, arena)->model,
         .limits = &search->limits,
         .arena = arena,
         .base = req != NULL ? andiron_request_base(req) : search->extract.base,
@@ -136,6 +161,8 @@ static int compile(void *self, struct andiron_request *req, andiron_str type,
     const struct search *search = self;
     struct compiling c = begin(search, req, andiron_request_arena(req), err);
     c.is_strict = strict;
+    if (check_loaded(search, err) != 0)
+        return -1;
     return reading_compile(&c, search->store.table != NULL ? &search->store : NULL, type,
                            expression, ret);
 }
@@ -164,6 +191,8 @@ static int select_by(void *self, struct andiron_request *req, andiron_str type,
     struct compiling c = begin(self, req, andiron_request_arena(req), err);
     c.is_strict = true;
     c.access = access;
+    if (check_loaded(self, err) != 0)
+        return -1;
     return narrow_select(&c, type, criteria, ret);
 }
 
@@ -171,16 +200,40 @@ static int extract(void *self, struct andiron_arena *arena, andiron_json resourc
                    const struct andiron_term **ret_terms, size_t *ret_count,
                    struct andiron_error *err)
 {
+    const struct search *search = self;
     bool is_known;
-    return search_extract(self, arena, resource, ret_terms, ret_count, &is_known, err);
+
+    if (check_loaded(search, err) != 0)
+        return -1;
+    return search_extract(search, &models_now(search->models, arena)->model, arena, NULL, resource,
+                          ret_terms, ret_count, &is_known, err);
 }
 
 static int check_parameter(void *self, struct andiron_arena *arena, andiron_json resource,
                            struct andiron_error *err)
 {
+    const struct search *search = self;
     const struct custom *custom;
-    (void)self;
-    return custom_read(arena, resource, &custom, err);
+
+    if (custom_read(arena, resource, NULL, &custom, err) != 0)
+        return -1;
+    return custom == NULL
+               ? 0
+               : models_check(search->models, arena,
+                              andiron_json_str(andiron_json_get(resource, "id")), custom, err);
+}
+
+static bool parameter(void *self, struct andiron_arena *arena, andiron_str type, size_t *pos,
+                      struct andiron_search_parameter *ret)
+{
+    const struct search *search = self;
+    return search_parameter(models_now(search->models, arena), arena, type, pos, ret);
+}
+
+static uint64_t generation(void *self)
+{
+    const struct search *search = self;
+    return models_generation(search->models);
 }
 
 static bool matches(void *self, const struct andiron_filter *filter, andiron_str id,
@@ -199,6 +252,8 @@ static const struct andiron_search service = {
     .select = select_by,
     .check_parameter = check_parameter,
     .complete = complete,
+    .parameter = parameter,
+    .generation = generation,
 };
 
 static const struct andiron_service provides[] = {
@@ -217,7 +272,22 @@ static const struct andiron_route routes[] = {
       .pattern = "/control/check",
       .handle = search_check,
       .flags = ANDIRON_ROUTE_CONTROL | ANDIRON_ROUTE_STREAM },
+    { .method = "GET",
+      .pattern = "/fhir/SearchParameter/$index-status",
+      .handle = search_status,
+      .operation = "SearchIndexStatus" },
     { .method = NULL },
+};
+
+static enum andiron_step receive(struct andiron_request *req, void *self)
+{
+    const struct search *search = self;
+    return models_receive(req, search->models);
+}
+
+static const struct andiron_hook hooks[] = {
+    { ANDIRON_PHASE_RECEIVE, receive },
+    { .run = NULL },
 };
 
 /* ---- life -------------------------------------------------------------------- */
@@ -229,6 +299,18 @@ static andiron_str without_slash(andiron_str url)
     return url;
 }
 
+static double count_ready(void *self)
+{
+    const struct search *search = self;
+    return (double)models_count(search->models, true);
+}
+
+static double count_building(void *self)
+{
+    const struct search *search = self;
+    return (double)models_count(search->models, false);
+}
+
 static int init(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err)
 {
@@ -237,6 +319,9 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     (void)err;
     search->host = host;
+    search->models = models_new(search, (size_t)cfg->max_custom);
+    search->builder = builder_new(search);
+    search->index_pause_ms = cfg->index_pause;
     search->limits = cfg->limits;
     if (search->limits.default_count > search->limits.max_count)
         search->limits.default_count = search->limits.max_count;
@@ -245,6 +330,10 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
         .has_text = cfg->token_text,
         .max_terms = (size_t)cfg->max_terms,
     };
+    andiron_gauge(host, "andiron_search_parameters", "state=\"ready\"",
+                  "Parameters that SearchParameters define", count_ready, search);
+    andiron_gauge(host, "andiron_search_parameters", "state=\"building\"",
+                  "Parameters that SearchParameters define", count_building, search);
     *ret_self = search;
     return 0;
 }
@@ -262,15 +351,48 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
         if (fhir_type(type_name) >= 0)
             return andiron_error_set(err, ANDIRON_E_INTERNAL, name,
                                      "FHIR R4 has this type already");
-        if (model_add_platform(&search->model, andiron_host_arena(host), type_name, type->search,
+        if (model_add_platform(&search->base, andiron_host_arena(host), type_name, type->search,
                                err) != 0)
             return -1;
     }
-    return 0;
+    return models_watch(search->models, &search->base, andiron_host_loop(host, 0), builder_kick,
+                        search->builder, err);
+}
+
+/* SearchParameters are followed, and their indexes built, on the first loop. */
+static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
+                      struct andiron_error *err)
+{
+    struct search *search = self;
+
+    *ret_local = NULL;
+    if (search->store.table == NULL || loop != andiron_host_loop(search->host, 0))
+        return 0;
+    if (builder_loop_start(search->builder, loop, err) != 0)
+        return -1;
+    return models_loop_start(search->models, err);
+}
+
+static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+{
+    struct search *search = self;
+
+    (void)local;
+    if (search->store.table == NULL || loop != andiron_host_loop(search->host, 0))
+        return;
+    models_loop_stop(search->models);
+    builder_loop_stop(search->builder);
+}
+
+static void stop(void *self)
+{
+    struct search *search = self;
+    models_free(search->models);
 }
 
 ANDIRON_PLUGIN(.name = "search", .version = "0.1.0",
                .summary = "FHIR search: parameters, modifiers, chains, index terms",
                .directives = directives, .config_size = sizeof(struct config), .provides = provides,
 
-               .uses = uses, .routes = routes, .init = init, .start = start);
+               .uses = uses, .routes = routes, .hooks = hooks, .init = init, .start = start,
+               .loop_start = loop_start, .loop_stop = loop_stop, .stop = stop);

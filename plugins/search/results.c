@@ -89,9 +89,9 @@ static int sort_key(struct compiling *c, const struct search_type *type, andiron
     ret->descending = key.len > 0 && key.data[0] == '-';
     if (ret->descending)
         key = (andiron_str){ key.data + 1, key.len - 1 };
-    if (!model_param(type, key, &param))
-        return unknown_param(c, type, key);
-    ret->param = param.code;
+    if (compile_param(c, type, key, &param) != 0)
+        return -1;
+    ret->param = param.term;
     if (param.kind == FHIR_PARAM_COMPOSITE || param.kind == FHIR_PARAM_SPECIAL)
         return compile_unknown(c, "_sort: nothing can be sorted by %s, a %s parameter", param.code,
                                fhir_param_kind_name(param.kind));
@@ -131,12 +131,12 @@ static int include_reference(struct compiling *c, const struct search_type *sour
         include->param = "*";
         return 0;
     }
-    if (!model_param(source, name, &param))
-        return unknown_param(c, source, name);
+    if (compile_param(c, source, name, &param) != 0)
+        return -1;
     if (param.kind != FHIR_PARAM_REFERENCE)
         return compile_unknown(c, "includes follow references: %s of %s is a %s parameter",
                                param.code, source->name, fhir_param_kind_name(param.kind));
-    include->param = param.code;
+    include->param = param.term;
     return 0;
 }
 
@@ -145,9 +145,10 @@ static void add_referring(struct compiling *c, struct results *r, const struct s
                           bool iterate)
 {
     for (int source = 0; source < FHIR_TYPE_COUNT; source++) {
+        struct search_type from = { .model = c->model, .r4 = source };
         struct fhir_param param;
         bool refers = false;
-        for (size_t pos = 0; !refers && fhir_param_next(source, &pos, &param);) {
+        for (size_t pos = 0; !refers && model_param_next(&from, &pos, &param);) {
             refers = param.kind == FHIR_PARAM_REFERENCE && param.target_count == 0;
             for (size_t i = 0; i < param.target_count && !refers; i++)
                 refers = param.targets[i] == type->r4;
@@ -287,7 +288,7 @@ static void reach_by(struct compiling *c, struct reached *reached,
         return;
     for (size_t pos = 0; model_param_next(&source, &pos, &param);)
         if (param.kind == FHIR_PARAM_REFERENCE &&
-            (include->param[0] == '*' || strcmp(param.code, include->param) == 0))
+            (include->param[0] == '*' || strcmp(param.term, include->param) == 0))
             for (size_t i = 0; i < param.target_count; i++)
                 reach(c, reached, fhir_type_name(param.targets[i]), param.targets[i]);
 }

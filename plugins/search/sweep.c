@@ -13,26 +13,11 @@ struct slice {
     struct andiron_indexing *items;
     const struct andiron_ref **unreadable;
     size_t count, unreadable_count, differing_count;
+    const struct model *model;
+    const char *const *pass_over;
     struct andiron_error error;
     bool is_finished;
 };
-
-/* ---- places -------------------------------------------------------------------- */
-
-static andiron_str place_str(const struct sweep_place *place)
-{
-    return place->len > 0 ? (andiron_str){ place->text, place->len } : (andiron_str){ NULL, 0 };
-}
-
-static int keep(struct sweep_place *place, andiron_str text, struct andiron_error *err)
-{
-    if (text.len > sizeof(place->text))
-        return andiron_error_set(err, ANDIRON_E_INTERNAL, "", "the store's cursor is too long");
-    if (text.len > 0)
-        memcpy(place->text, text.data, text.len);
-    place->len = text.len;
-    return 0;
-}
 
 /* ---- the end of a slice -------------------------------------------------------------- */
 
@@ -46,9 +31,11 @@ static enum andiron_step finish(struct slice *s)
     if (s->error.code != ANDIRON_OK)
         return ANDIRON_DONE;
     bool is_first = sweep->horizon.len == 0;
-    if ((is_first && keep(&sweep->horizon, s->rows.horizon, &sweep->error) != 0) ||
-        keep(&sweep->cursor, s->rows.cursor, &sweep->error) != 0)
+    if ((is_first && record_place_keep(&sweep->horizon, s->rows.horizon, &sweep->error) != 0) ||
+        record_place_keep(&sweep->cursor, s->rows.cursor, &sweep->error) != 0)
         return ANDIRON_DONE;
+    if (is_first)
+        sweep->horizon_time = s->rows.horizon_time;
     sweep->is_done = s->rows.cursor.len == 0;
     sweep->seen += (int64_t)s->rows.count;
     return ANDIRON_DONE;
@@ -114,6 +101,7 @@ static enum andiron_step extracted(struct andiron_request *req, void *state)
     const struct andiron_store *store = sweep->search->store.table;
 
     for (size_t i = 0; i < s->unreadable_count; i++) {
+        sweep->unreadable++;
         sweep->differing++;
         if (sweep->found != NULL)
             sweep->found(sweep->arg, s->unreadable[i], (andiron_str){ NULL, 0 });
@@ -124,24 +112,26 @@ static enum andiron_step extracted(struct andiron_request *req, void *state)
                         sweep->op == ANDIRON_INDEX_COMPARE ? compared : indexed, s);
 }
 
-/* Whether a term is of one of those parameters: "name", or "name#word". */
-static bool is_of(const char *const *params, const char *name)
+/*
+ * Names of terms that are being added or removed, whether a resource has them already or still:
+ * of all indexes that are not ready, with those of their words.
+ */
+static const char *const *unsettled(struct slice *s, const struct snapshot *in_force)
 {
-    size_t len = strcspn(name, "#");
-    for (; *params != NULL; params++)
-        if (strncmp(*params, name, len) == 0 && (*params)[len] == '\0')
-            return true;
-    return false;
-}
+    const char **names = andiron_alloc(s->arena, (2 * in_force->record_count + 1) * sizeof(*names));
+    size_t count = 0;
 
-static size_t only_of(const char *const *params, const struct andiron_term *terms, size_t count,
-                      struct andiron_term *ret)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (is_of(params, terms[i].param))
-            ret[kept++] = terms[i];
-    return kept;
+    for (size_t i = 0; i < in_force->record_count; i++) {
+        const struct record *record = in_force->records[i];
+        bool is_settled = false;
+        for (size_t d = 0; d < in_force->definition_count && !is_settled; d++)
+            is_settled = in_force->definitions[d].record == record && record->state == RECORD_READY;
+        if (is_settled)
+            continue;
+        names[count++] = record->term;
+        names[count++] = andiron_printf(s->arena, "%s#word", record->term);
+    }
+    return names;
 }
 
 static void extract_row(struct slice *s, const struct andiron_row *row)
@@ -157,22 +147,16 @@ static void extract_row(struct slice *s, const struct andiron_row *row)
     if (row->deleted)
         return;
     if (andiron_json_parse(s->arena, row->body, &resource, &err) != 0 ||
-        search_extract(sweep->search, s->arena, resource, &terms, &count, &is_known, &err) != 0) {
+        search_extract(sweep->search, s->model, s->arena, sweep->term, resource, &terms, &count,
+                       &is_known, &err) != 0) {
         s->unreadable[s->unreadable_count++] = &row->ref;
         return;
     }
-    if (!is_known)
+    if (!is_known || (sweep->term != NULL && count == 0))
         return;
     *item = (struct andiron_indexing){
-        .ref = row->ref, .terms = terms, .term_count = count, .pass_over = sweep->pass_over
+        .ref = row->ref, .terms = terms, .term_count = count, .pass_over = s->pass_over
     };
-    if (sweep->params != NULL) {
-        struct andiron_term *own = andiron_alloc(s->arena, (count + 1) * sizeof(*own));
-        item->term_count = only_of(sweep->params, terms, count, own);
-        item->terms = own;
-        if (item->term_count == 0)
-            return;
-    }
     s->count++;
 }
 
@@ -180,6 +164,11 @@ static void extract_row(struct slice *s, const struct andiron_row *row)
 static void extract(void *state)
 {
     struct slice *s = state;
+    /* As of now, after the rows were read: what has been indexed by then is known to it. */
+    const struct snapshot *in_force = models_now(s->sweep->search->models, s->arena);
+
+    s->model = &in_force->model;
+    s->pass_over = unsettled(s, in_force);
     for (size_t i = 0; i < s->rows.count; i++)
         extract_row(s, &s->rows.rows[i]);
 }
@@ -206,11 +195,12 @@ static enum andiron_step begin(struct andiron_request *req, void *state)
     s->arena = andiron_request_arena(req);
     andiron_at_release(s->arena, release, s);
     s->walk = (struct andiron_walk){ .types = sweep->types,
+                                     .since = sweep->since,
                                      .oldest_first = true,
                                      .latest_only = true,
                                      .limit = SLICE,
-                                     .horizon = place_str(&sweep->horizon),
-                                     .cursor = place_str(&sweep->cursor) };
+                                     .horizon = record_place_str(&sweep->horizon),
+                                     .cursor = record_place_str(&sweep->cursor) };
     s->rows = (struct andiron_rows){ .total = -1 };
     return store->walk(sweep->search->store.self, req, &s->walk, &s->rows, walked, s);
 }

@@ -57,14 +57,14 @@ static int by_url(struct compiling *c, const struct search_type *type, andiron_s
     if (!model_param(type, ANDIRON_STR("url"), &url) ||
         !model_param(type, ANDIRON_STR("version"), &version))
         return compile_fail(c, "%ss cannot be searched by url here", type->name);
-    struct operand o = { .type = type, .param = &url, .name = url.code };
+    struct operand o = { .type = type, .param = &url, .name = url.term };
     struct andiron_filter *f = filter_term(c, &o, ANDIRON_TERM_URI, ANDIRON_CMP_EQ);
     f->term.text = (andiron_str){ name.data, len };
     list_add(c, ret, f);
     if (of_version.len < 2)
         return 0;
     of_version = (andiron_str){ of_version.data + 1, of_version.len - 1 };
-    o = (struct operand){ .type = type, .param = &version, .name = version.code };
+    o = (struct operand){ .type = type, .param = &version, .name = version.term };
     f = filter_term(c, &o, ANDIRON_TERM_TOKEN, ANDIRON_CMP_EQ);
     f->term.text = version.is_caseless ? fhir_caseless(c->arena, of_version) : of_version;
     list_add(c, ret, f);

@@ -21,7 +21,7 @@ static int read_text(struct andiron_arena *arena, const char *json, const struct
     andiron_json resource;
     *err = (struct andiron_error){ .code = ANDIRON_OK };
     assert_int_equal(andiron_json_parse(arena, andiron_str_of(json), &resource, err), 0);
-    return custom_read(arena, resource, ret, err);
+    return custom_read(arena, resource, NULL, ret, err);
 }
 
 static void active_ones_define_a_parameter_of_each_base(void **state)
@@ -135,11 +135,74 @@ static void what_cannot_be_in_force_says_why(void **state)
     }
 }
 
+static void meaning(const char *json, char ret[CUSTOM_MEANING + 1])
+{
+    struct andiron_arena *arena = arena_new();
+    struct andiron_error err;
+    andiron_json resource;
+    assert_int_equal(andiron_json_parse(arena, andiron_str_of(json), &resource, &err), 0);
+    custom_meaning(resource, ret);
+    arena_free(arena);
+}
+
+static void another_index_is_needed_for_other_terms_only(void **state)
+{
+    static const char *const others[] = {
+        "{\"code\":\"b\",\"type\":\"token\",\"base\":[\"Patient\"],\"expression\":\"x\"}",
+        "{\"code\":\"a\",\"type\":\"string\",\"base\":[\"Patient\"],\"expression\":\"x\"}",
+        "{\"code\":\"a\",\"type\":\"token\",\"base\":[\"Group\"],\"expression\":\"x\"}",
+        "{\"code\":\"a\",\"type\":\"token\",\"base\":[\"Patient\"],\"expression\":\"y\"}",
+        "{\"code\":\"a\",\"type\":\"token\",\"base\":[\"Patient\"],\"expression\":\"x\","
+        "\"component\":"
+        "[{}]}",
+    };
+    char first[CUSTOM_MEANING + 1], other[CUSTOM_MEANING + 1];
+    (void)state;
+    meaning("{\"code\":\"a\",\"type\":\"token\",\"base\":[\"Patient\"],\"expression\":\"x\"}",
+            first);
+    meaning("{\"description\":\"d\",\"expression\":\"x\",\"base\":[\"Patient\"],\"type\":\"token\","
+            "\"code\":\"a\",\"url\":\"u\"}",
+            other);
+    assert_string_equal(first, other);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        meaning(others[i], other);
+        assert_string_not_equal(first, other);
+    }
+}
+
+static void what_narrows_one_of_r4_leaves_it_to_that(void **state)
+{
+    static const char *const texts[] = {
+        HEAD "\"code\":\"birthdate\",\"type\":\"date\",\"base\":[\"Patient\"],\"expression\":"
+             "\"Patient.birthDate\",\"derivedFrom\":\"http://hl7.org/fhir/SearchParameter/"
+             "individual-birthdate\"}",
+        HEAD "\"code\":\"_id\",\"type\":\"token\",\"base\":[\"Patient\"],\"expression\":"
+             "\"Patient.id\",\"derivedFrom\":\"http://hl7.org/fhir/SearchParameter/Resource-id\"}",
+    };
+    static const char other_code[] =
+        HEAD "\"code\":\"born\",\"type\":\"date\",\"base\":[\"Patient\"],\"expression\":"
+             "\"Patient.birthDate\",\"derivedFrom\":\"http://hl7.org/fhir/SearchParameter/"
+             "individual-birthdate\"}";
+    struct andiron_arena *arena = arena_new();
+    const struct custom *c;
+    struct andiron_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        assert_int_equal(read_text(arena, texts[i], &c, &err), 0);
+        assert_null(c);
+    }
+    assert_int_equal(read_text(arena, other_code, &c, &err), 0);
+    assert_non_null(c);
+    arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(active_ones_define_a_parameter_of_each_base),
         cmocka_unit_test(others_define_nothing),
+        cmocka_unit_test(another_index_is_needed_for_other_terms_only),
+        cmocka_unit_test(what_narrows_one_of_r4_leaves_it_to_that),
         cmocka_unit_test(what_cannot_be_in_force_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

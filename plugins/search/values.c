@@ -306,7 +306,7 @@ static const struct andiron_filter *versioned_filter(struct compiling *c, const 
         value_split(c, value, parts, 2) != 2 || parts[0].len == 0 || parts[1].len == 0 ||
         !model_param(o->type, ANDIRON_STR("version"), &version) || version.kind != FHIR_PARAM_TOKEN)
         return NULL;
-    struct operand of_version = { .type = o->type, .param = &version, .name = version.code };
+    struct operand of_version = { .type = o->type, .param = &version, .name = version.term };
     struct list both = { NULL };
     struct andiron_filter *f;
     list_add(c, &both, f = filter_term(c, o, ANDIRON_TERM_URI, ANDIRON_CMP_EQ));
@@ -347,11 +347,11 @@ static int part_filters(struct compiling *c, const struct operand *composite, si
     struct fhir_param param;
     const struct andiron_filter *f;
 
-    if (!fhir_param_part(composite->type->r4, composite->param, part, &param))
+    if (!model_part(composite->type, composite->param, part, &param))
         return compile_fail(c, "%s cannot be searched here", composite->param->code);
     struct operand o = { .type = composite->type,
                          .param = &param,
-                         .name = composite->param->code,
+                         .name = composite->param->term,
                          .part = (uint32_t)part + 1 };
     if (value_filter(c, &o, value, &f) != 0)
         return -1;

@@ -225,21 +225,35 @@ struct fhir_extract_root fhir_extract_r4(int type)
     };
 }
 
-int fhir_extract(struct andiron_arena *arena, const struct fhir_extract_options *options,
-                 const struct fhir_extract_root *root, andiron_json resource,
-                 const struct andiron_term **ret_terms, size_t *ret_count,
-                 struct andiron_error *err)
+/* What a type has from the start: its own parameters, and those of every resource. */
+static void walk_own(struct walk *w, const struct fhir_extract_root *root)
 {
     uint64_t present[PRESENT_WORDS] = { 0 };
     struct fhir_extract_root common = fhir_extract_r4(FHIR_TYPE_COUNT);
+
+    walk_root(w, root, present, OWN_MAX);
+    walk_root(w, &common, present + OWN_MAX / 64, COMMON_MAX);
+}
+
+int fhir_extract_more(struct andiron_arena *arena, const struct fhir_extract_options *options,
+                      const struct fhir_extract_root *root,
+                      const struct fhir_extract_root *const *more, size_t more_count,
+                      andiron_json resource, const struct andiron_term **ret_terms,
+                      size_t *ret_count, struct andiron_error *err)
+{
     struct walk w = {
         .options = options,
         .resource = resource,
         .terms = { .arena = arena, .max = options->max_terms },
     };
 
-    walk_root(&w, root, present, OWN_MAX);
-    walk_root(&w, &common, present + OWN_MAX / 64, COMMON_MAX);
+    if (root != NULL)
+        walk_own(&w, root);
+    for (size_t i = 0; i < more_count; i++) {
+        uint64_t present = 0;
+        w.groups = 0;
+        walk_root(&w, more[i], &present, 64);
+    }
     if (w.terms.is_over)
         return andiron_error_set(err, ANDIRON_E_TOO_LARGE, "",
                                  "this resource makes more than %zu index terms",
@@ -247,6 +261,14 @@ int fhir_extract(struct andiron_arena *arena, const struct fhir_extract_options 
     *ret_terms = w.terms.list;
     *ret_count = w.terms.count;
     return 0;
+}
+
+int fhir_extract(struct andiron_arena *arena, const struct fhir_extract_options *options,
+                 const struct fhir_extract_root *root, andiron_json resource,
+                 const struct andiron_term **ret_terms, size_t *ret_count,
+                 struct andiron_error *err)
+{
+    return fhir_extract_more(arena, options, root, NULL, 0, resource, ret_terms, ret_count, err);
 }
 
 const struct fhir_program *fhir_program_r4(void)

@@ -32,4 +32,15 @@ int fhir_extract(struct andiron_arena *arena, const struct fhir_extract_options 
                  const struct andiron_term **ret_terms, size_t *ret_count,
                  struct andiron_error *err);
 
+/*
+ * The same, and then the terms of further programs of one parameter each, made at run time
+ * (expression.h); without root only those. Groups count anew in each of them, so that the terms of
+ * a parameter do not depend on which others there are.
+ */
+int fhir_extract_more(struct andiron_arena *arena, const struct fhir_extract_options *options,
+                      const struct fhir_extract_root *root,
+                      const struct fhir_extract_root *const *more, size_t more_count,
+                      andiron_json resource, const struct andiron_term **ret_terms,
+                      size_t *ret_count, struct andiron_error *err);
+
 #endif

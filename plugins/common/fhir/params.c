@@ -19,6 +19,7 @@ static void param_at(size_t index, struct fhir_param *ret)
     enum fhir_param_kind kind = (enum fhir_param_kind)row->kind;
 
     *ret = (struct fhir_param){ .code = fhir_names + row->code,
+                                .term = fhir_names + row->code,
                                 .id = fhir_texts + row->id,
                                 .kind = kind,
                                 .index = (int)index,

@@ -27,9 +27,15 @@ enum fhir_param_kind {
 /* "number", "date", .. as SearchParameter.type spells it. */
 const char *fhir_param_kind_name(enum fhir_param_kind kind);
 
-/* All strings are literals. */
+/* How far the index of a parameter made at run time is. */
+struct fhir_building {
+    int percent;
+};
+
+/* All strings are literals; of a parameter made at run time they live with its definition. */
 struct fhir_param {
     const char *code; /* "subject" */
+    const char *term; /* what its index terms are called: R4's own like their code */
     const char *id;   /* "Observation-subject" */
     enum fhir_param_kind kind;
     int index;              /* of this (type, code); what programs emit */
@@ -37,8 +43,10 @@ struct fhir_param {
     size_t target_count;
     const char *words; /* of a string: parameter that holds its further words, "name#word" */
     size_t part_count; /* of a composite: its components */
-    bool is_integer;   /* of a number: only whole ones */
-    bool is_caseless;  /* of a token: only strings, whose case does not matter */
+    const struct fhir_param *parts; /* of a composite made at run time; NULL: fhir_param_part() */
+    const struct fhir_building *building; /* its index is not complete; NULL: it can be searched */
+    bool is_integer;                      /* of a number: only whole ones */
+    bool is_caseless;                     /* of a token: only strings, whose case does not matter */
 };
 
 /* Component of a composite, which is a parameter of the same type; part is 0 .. part_count - 1. */

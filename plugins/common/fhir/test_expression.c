@@ -260,6 +260,51 @@ static void what_is_not_supported_is_named(void **state)
     }
 }
 
+/* Two composites, after R4's own with theirs: the groups of each count from 1. */
+static void groups_do_not_depend_on_other_parameters(void **state)
+{
+    struct andiron_arena *arena = arena_new();
+    struct fhir_extract_options options = { .max_terms = 1000 };
+    struct andiron_error err = { .code = ANDIRON_OK };
+    const struct andiron_term *terms;
+    struct fhir_extract_root roots[2];
+    struct fhir_extract_root own = fhir_extract_r4(fhir_type(ANDIRON_STR("Patient")));
+    size_t count, failed, seen = 0;
+    andiron_json patient;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fhir_expression param = { .code = i == 0 ? "a@1" : "b@1",
+                                         .kind = FHIR_PARAM_COMPOSITE,
+                                         .text = ANDIRON_STR("Patient.name"),
+                                         .part_count = 2 };
+        param.parts[0].kind = param.parts[1].kind = FHIR_PARAM_STRING;
+        param.parts[0].text = ANDIRON_STR("family");
+        param.parts[1].text = ANDIRON_STR("given");
+        assert_int_equal(fhir_expression_compile(arena, fhir_type(ANDIRON_STR("Patient")), &param,
+                                                 1, &roots[i], &failed, &err),
+                         0);
+    }
+    assert_int_equal(andiron_json_parse(arena,
+                                        ANDIRON_STR("{\"resourceType\":\"Patient\",\"name\":[{"
+                                                    "\"family\":\"A\",\"given\":[\"B\"]}]}"),
+                                        &patient, &err),
+                     0);
+    const struct fhir_extract_root *const more[] = { &roots[0], &roots[1] };
+    assert_int_equal(
+        fhir_extract_more(arena, &options, &own, more, 2, patient, &terms, &count, &err), 0);
+    for (size_t i = 0; i < count; i++)
+        if (strchr(terms[i].param, '@') != NULL && terms[i].kind != ANDIRON_TERM_PRESENT) {
+            assert_int_equal(terms[i].group, 1);
+            seen++;
+        }
+    assert_true(seen >= 4);
+    assert_int_equal(
+        fhir_extract_more(arena, &options, NULL, more, 1, patient, &terms, &count, &err), 0);
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(terms[i].param, "a@1");
+    arena_free(arena);
+}
+
 static void nesting_is_limited(void **state)
 {
     static char deep[FHIR_EXPRESSION_MAX];
@@ -287,6 +332,7 @@ int main(void)
         cmocka_unit_test(all_of_r4_compiles_to_the_generated_programs),
         cmocka_unit_test(other_forms_compile),
         cmocka_unit_test(what_is_not_supported_is_named),
+        cmocka_unit_test(groups_do_not_depend_on_other_parameters),
         cmocka_unit_test(nesting_is_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
