@@ -257,11 +257,20 @@ describe('bundles', () => {
     const binary = (list) => ({ resourceType: 'Binary', contentType: 'application/json-patch+json', data: Buffer.from(JSON.stringify(list)).toString('base64') });
     for (const bad of [entry('PUT', `Observation/${hidden}`, lab(hidden)), entry('PUT', `Observation/${seen}`, vital(seen)), entry('DELETE', `Observation/${hidden}`), entry('POST', 'Observation', vital()), entry('PATCH', `Observation/${hidden}`, binary(patch('/status', 'amended'))), entry('PATCH', `Observation/${seen}`, binary(patch('/category/0/coding/0/code', 'vital-signs'))), entry('PUT', `Observation?_id=${seen}`, vital(seen)), entry('POST', 'Patient', { resourceType: 'Patient' }), entry('GET', 'Patient')]) {
       const made = fresh();
-      is(await as('POST', '/', bundle('transaction', entry('PUT', `Observation/${made}`, lab(made)), bad)), 403);
+      const r = is(await as('POST', '/', bundle('transaction', entry('PUT', `Observation/${made}`, lab(made)), bad)), 403);
+      assert.match(r.headers.get('www-authenticate') ?? '', /^Bearer realm="andiron", error="insufficient_scope"/, JSON.stringify(bad));
       is(await admin('GET', `/Observation/${made}`), 404);
     }
     await unchanged(hidden, 'vital-signs');
     await unchanged(seen, 'laboratory');
+  });
+  test('SC-10: a refused transaction names the scope that would do, also for what its references and conditions search', async () => {
+    const narrow = await client(['system/DiagnosticReport.cruds', 'system/Observation.cu']);
+    const report = { resourceType: 'DiagnosticReport', status: 'final', code: concept('x'), result: [{ reference: 'Observation?identifier=urn:s|x' }] };
+    for (const bad of [entry('POST', 'DiagnosticReport', report), entry('POST', 'Observation', lab(), { ifNoneExist: '_id=x' }), entry('PUT', 'Observation?_id=x', lab()), entry('GET', 'Observation')]) {
+      const r = is(await narrow('POST', '/', bundle('transaction', bad)), 403);
+      assert.match(r.headers.get('www-authenticate') ?? '', /^Bearer realm="andiron", error="insufficient_scope", scope="system\/Observation\.[cud]?s"$/, JSON.stringify(bad));
+    }
   });
   test('conditions and references by search find only what may be searched', async () => {
     const identifier = [{ system: 'urn:s', value: `v${fresh()}` }], criteria = `identifier=urn:s|${identifier[0].value}`;

@@ -111,7 +111,7 @@ struct questions {
     void *state;
 };
 
-static void challenge(struct andiron_request *req)
+void access_challenge(struct andiron_request *req)
 {
     if (andiron_request_principal(req)->scopes != NULL)
         andiron_reply_header(req, "WWW-Authenticate",
@@ -120,7 +120,16 @@ static void challenge(struct andiron_request *req)
 
 enum andiron_step access_refuse(struct andiron_request *req)
 {
-    challenge(req);
+    access_challenge(req);
+    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+}
+
+enum andiron_step access_refuse_as(struct andiron_request *req, const struct andiron_request *sub)
+{
+    andiron_str why = andiron_replied_header(sub, "WWW-Authenticate");
+    if (why.data != NULL) /* sub may have an arena of its own */
+        why.data = andiron_copy(andiron_request_arena(req), why);
+    andiron_reply_header(req, "WWW-Authenticate", why);
     return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
 }
 
@@ -128,13 +137,8 @@ static enum andiron_step type_asked(struct andiron_request *req, void *state)
 {
     struct questions *q = state;
 
-    if (q->sub != NULL && andiron_reply_status(q->sub) >= 400) {
-        /* Of scopes or of policies: the inner request knows. */
-        andiron_str why = andiron_replied_header(q->sub, "WWW-Authenticate");
-        if (why.data != NULL)
-            andiron_reply_header(req, "WWW-Authenticate", why);
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
-    }
+    if (q->sub != NULL && andiron_reply_status(q->sub) >= 400)
+        return access_refuse_as(req, q->sub);
     if (*q->types == NULL)
         return q->then(req, q->state);
     return access_type(req, *q->types++, &q->sub, type_asked, q);
@@ -306,6 +310,6 @@ int access_result(const struct fhir *fhir, struct andiron_request *judged,
     terms = versions_with_time(andiron_request_arena(judged), terms, count, andiron_now());
     if (filter == NULL || fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
         return 0;
-    challenge(judged);
+    access_challenge(judged);
     return andiron_error_set(err, ANDIRON_E_FORBIDDEN, "", "Forbidden");
 }

@@ -12,6 +12,10 @@ enum andiron_step access_unknown_type(struct andiron_request *req);
 
 /* 403; of a token with scopes the challenge says that these do not reach so far (SC-10). */
 enum andiron_step access_refuse(struct andiron_request *req);
+void access_challenge(struct andiron_request *req);
+
+/* The same with the challenge of an inner request, which knows whether scopes or policies refused. */
+enum andiron_step access_refuse_as(struct andiron_request *req, const struct andiron_request *sub);
 
 /*
  * Goes on with then(req, state) if req may search each of `types` (NULL-terminated; NULL: none),

@@ -34,6 +34,8 @@ enum andiron_step transaction_fail_at(struct andiron_request *req, const struct 
     struct andiron_error placed = *err;
     (void)snprintf(placed.where, sizeof(placed.where), "Bundle.entry[%zu]%s%.80s", e->index,
                    err->where[0] != '\0' ? "." : "", err->where);
+    if (err->code == ANDIRON_E_FORBIDDEN) /* what the entry writes lies outside of the scopes */
+        access_challenge(req);
     return andiron_fail_with(req, &placed);
 }
 
@@ -664,9 +666,10 @@ static enum andiron_step checked(struct andiron_request *req, void *state)
         transaction_leave(&t->items[t->at++]);
         return check_next(req, t);
     }
-    if (status == 401 || status == 403)
-        return andiron_fail(req, status == 401 ? ANDIRON_E_UNAUTHENTICATED : ANDIRON_E_FORBIDDEN,
-                            status == 401 ? "Unauthorized" : "Forbidden");
+    if (status == 401)
+        return andiron_fail(req, ANDIRON_E_UNAUTHENTICATED, "Unauthorized");
+    if (status == 403)
+        return access_refuse_as(req, t->sub);
     if (status >= 400) {
         (void)andiron_error_set(&err, ANDIRON_E_INVALID, "request.url",
                                 "%.*s is answered with %d here", (int)e->method.len, e->method.data,

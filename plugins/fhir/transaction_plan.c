@@ -70,7 +70,7 @@ static enum andiron_step reference_allowed(struct andiron_request *req, void *st
     struct andiron_error err;
 
     if (andiron_reply_status(t->sub) >= 400)
-        return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+        return access_refuse_as(req, t->sub);
     if (match_compile(t->fhir, t->sub, r->type, r->url, &r->plan, &err) != 0)
         return transaction_fail_at(req, &t->bundle->entries[r->entry], &err);
     return access_types(req, r->plan.types, reference_searched, t);
