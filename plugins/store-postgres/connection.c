@@ -212,7 +212,15 @@ static void connected(struct connection *c)
     c->heard_ms = connection_clock();
     store_count(c->settings.store->metrics.reconnects, 1);
     begin_session(c);
+    c->owner.up(c->owner.arg, c);
     c->owner.free(c->owner.arg, c);
+}
+
+/* libpq would print what the server remarks. */
+static void ignore_notice(void *arg, const PGresult *r)
+{
+    (void)arg;
+    (void)r;
 }
 
 static void begin_connecting(struct connection *c)
@@ -236,6 +244,7 @@ static void begin_connecting(struct connection *c)
     c->pg = PQconnectStartParams(dsn.keywords, dsn.values, 0);
     if (c->pg == NULL)
         abort(); /* out of memory */
+    (void)PQsetNoticeReceiver(c->pg, ignore_notice, NULL);
     wake(c, c->settings.connect_timeout);
     if (PQstatus(c->pg) == CONNECTION_BAD)
         fail_attempt(c, PQerrorMessage(c->pg));
@@ -603,6 +612,16 @@ static void take_result(struct connection *c, PGresult *r)
     }
 }
 
+static void hear(struct connection *c)
+{
+    PGnotify *n;
+
+    while (c->state == READY && (n = PQnotifies(c->pg)) != NULL) {
+        c->owner.notified(c->owner.arg, n->extra);
+        PQfreemem(n);
+    }
+}
+
 static void receive(struct connection *c)
 {
     if (PQconsumeInput(c->pg) != 1 && PQstatus(c->pg) != CONNECTION_BAD)
@@ -616,6 +635,7 @@ static void receive(struct connection *c)
         else
             step(c->first);
     }
+    hear(c);
     if (c->state == READY && PQstatus(c->pg) == CONNECTION_BAD)
         connection_break(c, PQerrorMessage(c->pg));
 }

@@ -19,6 +19,10 @@ struct connection;
 
 /* Who has connections; its functions are called on the loop. */
 struct connection_owner {
+    /* Has just been made. Before `free`. */
+    void (*up)(void *arg, struct connection *c);
+    /* NOTIFY was heard. */
+    void (*notified)(void *arg, const char *payload);
     /* Has just become able to take units, or has taken one back. */
     void (*free)(void *arg, struct connection *c);
     /* A unit's results are there: b->reply says. */

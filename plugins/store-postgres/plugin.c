@@ -5,8 +5,10 @@
 
 #include <stdlib.h>
 
+#include "horizon.h"
 #include "service.h"
 #include "store.h"
+#include "watch.h"
 
 static const struct andiron_directive directives[] = {
     { .name = "dsn",
@@ -163,6 +165,11 @@ static double under_way(void *self)
     return (double)wire_figures(((struct store *)self)->wire).under_way;
 }
 
+static double horizon_lag(void *self)
+{
+    return (double)horizon_lag_ms(((struct store *)self)->horizon) / 1000;
+}
+
 static void register_metrics(struct andiron_host *host, struct store *store)
 {
     struct metrics *m = &store->metrics;
@@ -189,6 +196,8 @@ static void register_metrics(struct andiron_host *host, struct store *store)
                   "Batches that wait for a connection", waiting, store);
     andiron_gauge(host, "andiron_store_postgres_under_way", NULL,
                   "Batches that the database works on", under_way, store);
+    andiron_gauge(host, "andiron_store_postgres_horizon_lag_seconds", NULL,
+                  "Age of what is not decided yet, as a transaction is open", horizon_lag, store);
     m->commit_time = andiron_histogram(host, "andiron_store_postgres_commit_seconds", NULL,
                                        "Transactions, each of one or several commits");
 }
@@ -209,6 +218,15 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     return 0;
 }
 
+static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+{
+    struct store *store = self;
+
+    wire_loop_free(((struct local *)local)->wire);
+    watches_stop(store->watches, loop);
+    free(local);
+}
+
 static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                       struct andiron_error *err)
 {
@@ -219,20 +237,14 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
     local->store = self;
     local->loop = loop;
     local->wire = wire_loop_new(local->store->wire, loop, err);
-    if (local->wire == NULL) {
-        free(local);
+    if (local->wire == NULL ||
+        (andiron_host_loop(local->store->host, 0) == loop &&
+         watches_start(local->store->watches, loop, local->wire, err) != 0)) {
+        loop_stop(loop, self, local);
         return -1;
     }
     *ret_local = local;
     return 0;
-}
-
-static void loop_stop(struct andiron_loop *loop, void *self, void *local)
-{
-    (void)loop;
-    (void)self;
-    wire_loop_free(((struct local *)local)->wire);
-    free(local);
 }
 
 static void stop(void *self)

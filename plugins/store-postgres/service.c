@@ -3,10 +3,30 @@
  */
 #include "service.h"
 
+#include "watch.h"
+
+enum { SILENCE_MS = 2000 };
+
+int service_watch(void *self, struct andiron_loop *loop, const char *type,
+                  void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
+                  struct andiron_error *err)
+{
+    struct store *store = self;
+    return watch_add(store->watches, loop, type, changed, arg, err);
+}
+
+/* Up only if something can be read and written, and the database answers. */
 static int health_check(void *self, struct andiron_error *err)
 {
-    (void)self;
-    (void)err;
+    struct store *store = self;
+    struct wire_figures f = wire_figures(store->wire);
+    int64_t silence = watches_silence_ms(store->watches);
+
+    if (f.ready[WIRE_READ] == 0 || f.ready[WIRE_WRITE] == 0)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "no connection to the database");
+    if (silence > SILENCE_MS + store->config->poll_interval)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                                 "the database has not answered for %lld ms", (long long)silence);
     return 0;
 }
 

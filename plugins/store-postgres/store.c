@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "horizon.h"
 #include "schema.h"
+#include "watch.h"
 
 void store_log(const struct store *store, enum andiron_level level, const char *event,
                const char *fmt, ...)
@@ -103,10 +105,35 @@ static PGconn *connect_first(struct store *store, struct andiron_error *err)
     return connection;
 }
 
+/* A look as of horizon.h. */
+static int first_look(struct store *store, PGconn *connection, struct andiron_error *err)
+{
+    PGresult *vid =
+        ask(connection, "SELECT last_value-CASE WHEN is_called THEN 0 ELSE 1 END FROM vid", err);
+    PGresult *open = vid != NULL ? ask(connection,
+                                       "SELECT pg_snapshot_xmax(s),pg_snapshot_xmin(s) FROM "
+                                       "pg_current_snapshot() s",
+                                       err)
+                                 : NULL;
+
+    if (open != NULL) {
+        int64_t next = number_at(open, 0, 0), oldest = number_at(open, 0, 1);
+        horizon_take(store->horizon, number_at(vid, 0, 0), next, oldest);
+        store->vid_at_open = oldest >= next ? number_at(vid, 0, 0) : -1;
+    }
+    PQclear(vid);
+    PQclear(open);
+    return open != NULL ? 0 : -1;
+}
+
 int store_open(struct store *store, struct andiron_error *err)
 {
     if (check_schema(store->config->schema, err) != 0)
         return -1;
+    store->horizon = horizon_new();
+    store->watches = watches_new(store);
+    if (store->horizon == NULL || store->watches == NULL)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     store->wire = wire_new(store, err);
     if (store->wire == NULL)
         return -1;
@@ -120,6 +147,9 @@ int store_open(struct store *store, struct andiron_error *err)
         store->names = names_new(&store->key);
         ret = load_names(store, connection, err);
     }
+    /* Before any plugin reads. */
+    if (ret == 0)
+        ret = first_look(store, connection, err);
     PQfinish(connection);
     return ret;
 }
@@ -129,5 +159,9 @@ void store_close(struct store *store)
     names_free(store->names);
     store->names = NULL;
     wire_free(store->wire);
+    watches_free(store->watches);
+    horizon_free(store->horizon);
     store->wire = NULL;
+    store->watches = NULL;
+    store->horizon = NULL;
 }

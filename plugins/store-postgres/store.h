@@ -32,12 +32,17 @@ struct metrics {
 };
 
 struct wire;
+struct horizon;
+struct watches;
 
 struct store {
     const struct config *config;
     struct andiron_host *host; /* for log lines; NULL in tests */
     struct wire *wire;
-    uint8_t hash_key[16];      /* of all hashes in this database (meta.hash-key) */
+    struct horizon *horizon;
+    struct watches *watches;
+    int64_t vid_at_open;  /* versions up to here were decided when it was opened; -1: not known */
+    uint8_t hash_key[16]; /* of all hashes in this database (meta.hash-key) */
     struct hash_key key, seal; /* made of it: of index hashes; of cursors */
     struct names *names;
     _Atomic int64_t names_seen, voids_seen; /* naming.h; -1: not loaded yet */

@@ -1,7 +1,6 @@
 /*
  * What of the service is still to come; each function goes to a file of its own.
  */
-#include "horizon.h"
 #include "search.h"
 #include "service.h"
 
@@ -94,35 +93,4 @@ enum andiron_step service_purge(void *self, struct andiron_request *req,
 {
     (void)self;
     return refuse(req, &purge->error, "purge", then, state);
-}
-
-int service_watch(void *self, struct andiron_loop *loop, const char *type,
-                  void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
-                  struct andiron_error *err)
-{
-    (void)self;
-    (void)loop;
-    (void)type;
-    (void)changed;
-    (void)arg;
-    (void)err;
-    return 0;
-}
-
-enum andiron_step horizon_find(struct store *store, struct andiron_request *req, int64_t *ret_vid,
-                               struct andiron_error *ret_error, andiron_step_fn then, void *state)
-{
-    (void)store;
-    *ret_vid = 0;
-    return refuse(req, ret_error, "know its horizon", then, state);
-}
-
-void search_start(const struct search_place *place, const struct andiron_query *query,
-                  struct andiron_rows *rows, void (*done)(void *arg), void *arg)
-{
-    (void)place;
-    (void)query;
-    andiron_error_set(&rows->error, ANDIRON_E_NOT_IMPLEMENTED, "",
-                      "store-postgres does not search yet");
-    done(arg);
 }

@@ -49,7 +49,8 @@ struct pool {
 struct wire_loop {
     struct wire *wire;
     struct andiron_loop *loop;
-    struct pool pools[2];
+    struct pool pools[WIRE_POOLS];
+    struct wire_listener listener;
     struct event *later, *look;
     struct wire_work *over, **over_last; /* to be told of, not from inside a call */
     bool is_looking, is_ending;
@@ -61,7 +62,7 @@ struct wire {
     struct hosts *hosts;
     char begin[512];
     char connect_timeout[24];
-    _Atomic int64_t ready[2], wanted[2], waiting, under_way;
+    _Atomic int64_t ready[WIRE_POOLS], wanted[WIRE_POOLS], waiting, under_way;
 };
 
 static const struct wire_sql begin_committed = { .name = "begin",
@@ -255,9 +256,8 @@ static void submit(struct wire_work *w)
 /* Fails what has waited too long. */
 static void expire(struct pool *p, int64_t now)
 {
-    const struct config *config = p->loop->wire->store->config;
-
-    while (p->first != NULL && now - p->first->since_ms > config->connect_wait) {
+    while (p->first != NULL &&
+           now - p->first->since_ms > p->loop->wire->store->config->connect_wait) {
         struct wire_work *w = shift(p);
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
                   away_ms(p, now) > 0 ? away : "the database is too busy; try again later");
@@ -275,7 +275,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     loop->is_looking = false;
-    for (struct pool *p = loop->pools; p < loop->pools + 2; p++) {
+    for (struct pool *p = loop->pools; p < loop->pools + WIRE_POOLS; p++) {
         expire(p, now);
         is_busy = is_busy || p->first != NULL;
         for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
@@ -372,6 +372,23 @@ static void on_down(void *arg, struct connection *c)
         s->lease->connection = NULL; /* its next batch is told so */
     s->lease = NULL;
     pump(p);
+}
+
+static void on_up(void *arg, struct connection *c)
+{
+    const struct wire_listener *listener = &((struct pool *)arg)->loop->listener;
+
+    (void)c;
+    if (((struct pool *)arg)->kind == WIRE_LISTEN)
+        listener->up(listener->arg);
+}
+
+static void on_notified(void *arg, const char *payload)
+{
+    const struct wire_listener *listener = &((struct pool *)arg)->loop->listener;
+
+    if (((struct pool *)arg)->kind == WIRE_LISTEN)
+        listener->notified(listener->arg, payload);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------ */
@@ -526,7 +543,13 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
     struct wire *wire = loop->wire;
     const struct config *config = wire->store->config;
     struct connection_owner owner = {
-        .free = on_free, .done = on_done, .lost = on_lost, .down = on_down, .arg = p
+        .up = on_up,
+        .notified = on_notified,
+        .free = on_free,
+        .done = on_done,
+        .lost = on_lost,
+        .down = on_down,
+        .arg = p,
     };
 
     *p = (struct pool){ .loop = loop, .kind = kind, .last = &p->first };
@@ -602,7 +625,7 @@ void wire_loop_free(struct wire_loop *loop)
     if (loop == NULL)
         return;
     loop->is_ending = true;
-    for (struct pool *p = loop->pools; p < loop->pools + 2; p++) {
+    for (struct pool *p = loop->pools; p < loop->pools + WIRE_POOLS; p++) {
         if (p->loop != NULL)
             pool_close(p);
     }
@@ -613,6 +636,15 @@ void wire_loop_free(struct wire_loop *loop)
     if (loop->look != NULL)
         event_free(loop->look);
     free(loop);
+}
+
+int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
+                struct andiron_error *err)
+{
+    loop->listener = *listener;
+    if (pool_open(&loop->pools[WIRE_LISTEN], loop, WIRE_LISTEN, 1) == 0)
+        return 0;
+    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
 }
 
 static void make_begin(struct wire *wire)
@@ -704,8 +736,8 @@ PGconn *wire_connect(struct wire *wire, struct andiron_error *err)
 struct wire_figures wire_figures(struct wire *wire)
 {
     return (struct wire_figures){
-        .ready = { wire->ready[WIRE_READ], wire->ready[WIRE_WRITE] },
-        .wanted = { wire->wanted[WIRE_READ], wire->wanted[WIRE_WRITE] },
+        .ready = { wire->ready[WIRE_READ], wire->ready[WIRE_WRITE], wire->ready[WIRE_LISTEN] },
+        .wanted = { wire->wanted[WIRE_READ], wire->wanted[WIRE_WRITE], wire->wanted[WIRE_LISTEN] },
         .waiting = wire->waiting,
         .under_way = wire->under_way,
     };

@@ -143,9 +143,11 @@ const int64_t *wire_get_ints(const struct wire_batch *b, size_t at, size_t row, 
 /* ---- sending ------------------------------------------------------------------------ */
 
 enum wire_pool {
-    WIRE_READ, /* what fails with its connection is tried once more on another one */
-    WIRE_WRITE /* each batch is a transaction, committed with its last statement */
+    WIRE_READ,  /* what fails with its connection is tried once more on another one */
+    WIRE_WRITE, /* each batch is a transaction, committed with its last statement */
+    WIRE_LISTEN /* after wire_listen() */
 };
+enum { WIRE_POOLS = WIRE_LISTEN + 1 };
 
 struct wire_loop; /* connections of a loop: struct local has it (store.h) */
 
@@ -231,12 +233,21 @@ struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
                                 struct andiron_error *err);
 void wire_loop_free(struct wire_loop *loop); /* NULL is allowed */
 
+/* One more connection, which hears of NOTIFY if it is told to LISTEN each time it comes up. */
+struct wire_listener {
+    void (*up)(void *arg);
+    void (*notified)(void *arg, const char *payload);
+    void *arg;
+};
+ANDIRON_MUST_CHECK int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
+                                   struct andiron_error *err);
+
 /* A connection to the primary in the hands of the caller, for the start. Blocks. NULL: err. */
 struct pg_conn *wire_connect(struct wire *wire, struct andiron_error *err);
 
 /* Connections that are up, batches that wait and batches under way, of all loops. Any thread. */
 struct wire_figures {
-    int64_t ready[2], wanted[2]; /* by enum wire_pool */
+    int64_t ready[WIRE_POOLS], wanted[WIRE_POOLS]; /* by enum wire_pool */
     int64_t waiting, under_way;
 };
 struct wire_figures wire_figures(struct wire *wire);

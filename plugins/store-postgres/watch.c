@@ -1,0 +1,427 @@
+/*
+ * Watches; see watch.h. A loop that has ended delivers none of its messages any more, so they are
+ * kept in a list.
+ */
+#include "watch.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <event2/event.h>
+
+#include "connection.h"
+#include "horizon.h"
+
+enum { TELL_MAX = 1000, TOLD = 256, PAYLOAD_MAX = 7000 };
+
+struct watch {
+    struct watch *next;
+    struct watches *owner;
+    struct andiron_loop *loop;
+    void (*changed)(void *arg, andiron_str type, andiron_str id);
+    void *arg;
+    size_t len;
+    char type[];
+};
+
+/* A change on its way to a loop. */
+struct message {
+    struct message *next, **link;
+    const struct watch *watch;
+    size_t type_len, id_len;
+    char text[]; /* type, id */
+};
+
+struct watches {
+    struct store *store;
+    pthread_mutex_t lock; /* for the lists and for told */
+    struct watch *first;  /* only grows */
+    struct message *sent;
+    int64_t told[TOLD]; /* vids that were told by NOTIFY or by ourselves */
+    size_t told_next;
+    char node[17]; /* of this process, so that it does not tell itself twice */
+    _Atomic int64_t heard_ms;
+
+    /* Of the loop that listens. */
+    struct andiron_loop *loop;
+    struct wire_loop *wire;
+    struct event *poll;
+    struct andiron_arena *arena, *listen_arena; /* of batches under way */
+    bool is_looking;
+    int64_t seen;      /* versions up to here were told; -1: not known yet */
+    int64_t looked_to; /* to become `seen` when they are */
+    struct wire_sql listen;
+    char listen_text[80];
+};
+
+struct watches *watches_new(struct store *store)
+{
+    struct watches *watches = calloc(1, sizeof(*watches));
+    uint64_t node = 0;
+
+    if (watches == NULL)
+        return NULL;
+    watches->store = store;
+    watches->seen = -1;
+    watches->heard_ms = -1;
+    if (getrandom(&node, sizeof(node), 0) != (ssize_t)sizeof(node)) {
+        free(watches);
+        return NULL;
+    }
+    pthread_mutex_init(&watches->lock, NULL);
+    (void)snprintf(watches->node, sizeof(watches->node), "%016llx", (unsigned long long)node);
+    return watches;
+}
+
+void watches_free(struct watches *watches)
+{
+    if (watches == NULL)
+        return;
+    while (watches->first != NULL) {
+        struct watch *next = watches->first->next;
+        free(watches->first);
+        watches->first = next;
+    }
+    while (watches->sent != NULL) {
+        struct message *next = watches->sent->next;
+        free(watches->sent);
+        watches->sent = next;
+    }
+    pthread_mutex_destroy(&watches->lock);
+    free(watches);
+}
+
+int watch_add(struct watches *watches, struct andiron_loop *loop, const char *type,
+              void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
+              struct andiron_error *err)
+{
+    size_t len = strlen(type);
+    struct watch *watch = calloc(1, sizeof(*watch) + len + 1);
+
+    if (watch == NULL)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    watch->owner = watches;
+    watch->loop = loop;
+    watch->changed = changed;
+    watch->arg = arg;
+    watch->len = len;
+    memcpy(watch->type, type, len);
+    pthread_mutex_lock(&watches->lock);
+    watch->next = watches->first;
+    watches->first = watch;
+    pthread_mutex_unlock(&watches->lock);
+    return 0;
+}
+
+/* ---- telling ---------------------------------------------------------------------------- */
+
+/* Holding the lock. */
+static void link_message(struct message *m)
+{
+    struct watches *watches = m->watch->owner;
+
+    m->link = &watches->sent;
+    m->next = watches->sent;
+    if (m->next != NULL)
+        m->next->link = &m->next;
+    watches->sent = m;
+}
+
+static void deliver(void *arg)
+{
+    struct message *m = arg;
+    andiron_str type = { m->text, m->type_len }, id = { m->text + m->type_len, m->id_len };
+
+    pthread_mutex_lock(&m->watch->owner->lock);
+    *m->link = m->next;
+    if (m->next != NULL)
+        m->next->link = m->link;
+    pthread_mutex_unlock(&m->watch->owner->lock);
+    m->watch->changed(m->watch->arg, type, id);
+    free(m);
+}
+
+/* Holding the lock. */
+static void tell(const struct watch *watch, andiron_str type, andiron_str id)
+{
+    struct message *m = malloc(sizeof(*m) + type.len + id.len + 1);
+
+    if (m == NULL)
+        abort(); /* a lost change would never be noticed: end and start afresh */
+    m->watch = watch;
+    m->type_len = type.len;
+    m->id_len = id.len;
+    memcpy(m->text, type.data, type.len);
+    if (id.len != 0)
+        memcpy(m->text + type.len, id.data, id.len);
+    link_message(m);
+    andiron_loop_post(watch->loop, deliver, m);
+}
+
+static bool is_of(const struct watch *w, andiron_str type)
+{
+    return w->len == type.len && memcmp(w->type, type.data, type.len) == 0;
+}
+
+static bool was_told(const struct watches *watches, int64_t vid)
+{
+    for (size_t i = 0; i < TOLD; i++) {
+        if (watches->told[i] == vid)
+            return true;
+    }
+    return false;
+}
+
+/* Unless it was told already. */
+static void note(struct watches *watches, andiron_str type, andiron_str id, int64_t vid)
+{
+    pthread_mutex_lock(&watches->lock);
+    if (!was_told(watches, vid)) {
+        watches->told[watches->told_next++ % TOLD] = vid;
+        for (const struct watch *w = watches->first; w != NULL; w = w->next) {
+            if (is_of(w, type))
+                tell(w, type, id);
+        }
+    }
+    pthread_mutex_unlock(&watches->lock);
+}
+
+void watch_note(struct watches *watches, andiron_str type, andiron_str id, int64_t vid)
+{
+    note(watches, type, id, vid);
+}
+
+bool watch_wants(struct watches *watches, andiron_str type)
+{
+    bool wants = false;
+
+    pthread_mutex_lock(&watches->lock);
+    for (const struct watch *w = watches->first; w != NULL && !wants; w = w->next)
+        wants = is_of(w, type);
+    pthread_mutex_unlock(&watches->lock);
+    return wants;
+}
+
+/* Says "any of them" to everybody. */
+static void tell_all(struct watches *watches)
+{
+    pthread_mutex_lock(&watches->lock);
+    for (const struct watch *w = watches->first; w != NULL; w = w->next)
+        tell(w, (andiron_str){ w->type, w->len }, ANDIRON_STR(""));
+    pthread_mutex_unlock(&watches->lock);
+}
+
+/* ---- other nodes: NOTIFY ------------------------------------------------------------------- */
+
+static const struct wire_sql notify = { .name = "notify",
+                                        .text = "SELECT pg_notify(current_schema(),$1)",
+                                        .types = { WIRE_TEXT } };
+
+void watch_notify(struct watches *watches, struct wire_batch *b, andiron_str type, andiron_str id,
+                  int64_t vid)
+{
+    const char *text = andiron_printf(b->arena, "%s %lld %.*s %.*s", watches->node, (long long)vid,
+                                      (int)type.len, type.data, (int)id.len, id.data);
+    if (strlen(text) > PAYLOAD_MAX)
+        return; /* others find it when they look */
+    wire_add(b, &notify);
+    wire_text(b, andiron_str_of(text));
+}
+
+/* "node vid type id" */
+static void on_notified(void *arg, const char *payload)
+{
+    struct watches *watches = arg;
+    char node[sizeof(watches->node)], type[72];
+    long long vid;
+    int at = 0;
+
+    if (sscanf(payload, "%16s %lld %71s %n", node, &vid, type, &at) != 3 || at == 0 ||
+        strcmp(node, watches->node) == 0)
+        return;
+    note(watches, andiron_str_of(type), andiron_str_of(payload + at), vid);
+}
+
+/* ---- looking ----------------------------------------------------------------------------------- */
+
+static const struct wire_sql changes = {
+    .name = "changes",
+    .text = "SELECT v.vid,t.name,r.id FROM restype t JOIN version v ON v.type=t.id"
+            " JOIN resource r ON r.rid=v.rid"
+            " WHERE t.name=ANY($1) AND v.vid>$2 AND v.vid<=$3 ORDER BY v.vid LIMIT $4",
+    .types = { WIRE_TEXT_ARRAY, WIRE_INT8, WIRE_INT8, WIRE_INT4 }
+};
+
+static void look(struct watches *watches);
+
+static void on_poll(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    look(arg);
+}
+
+static void look_later(struct watches *watches)
+{
+    int64_t ms = watches->store->config->poll_interval;
+    struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+
+    watches->is_looking = false;
+    if (event_add(watches->poll, &wait) != 0)
+        abort(); /* out of memory */
+}
+
+/* Forgets the batch before. */
+static struct wire_batch *new_batch(struct watches *watches)
+{
+    andiron_arena_free(watches->arena);
+    watches->arena = andiron_arena_new(0);
+    return wire_batch(watches->arena);
+}
+
+static void on_changes(void *arg, struct wire_batch *b)
+{
+    struct watches *watches = arg;
+
+    if (b->reply.outcome == WIRE_OK) {
+        size_t count = wire_rows(b, 0);
+        for (size_t i = 0; i < count && count <= TELL_MAX; i++)
+            note(watches, wire_get_str(b, 0, i, 1), wire_get_str(b, 0, i, 2),
+                 wire_get_int(b, 0, i, 0));
+        if (count > TELL_MAX)
+            tell_all(watches);
+        watches->seen = watches->looked_to;
+    }
+    look_later(watches);
+}
+
+/* Names of the types that are watched, each once, in arena. */
+static size_t watched(struct watches *watches, struct andiron_arena *arena, andiron_str **ret)
+{
+    size_t count = 0, most = 0;
+
+    pthread_mutex_lock(&watches->lock);
+    for (const struct watch *w = watches->first; w != NULL; w = w->next)
+        most++;
+    *ret = andiron_alloc(arena, (most + 1) * sizeof((*ret)[0]));
+    for (const struct watch *w = watches->first; w != NULL; w = w->next) {
+        size_t i = 0;
+        while (i < count && !is_of(w, (*ret)[i]))
+            i++;
+        if (i == count)
+            (*ret)[count++] = (andiron_str){ w->type, w->len };
+    }
+    pthread_mutex_unlock(&watches->lock);
+    return count;
+}
+
+static void find_changes(struct watches *watches)
+{
+    struct wire_batch *b = new_batch(watches);
+    andiron_str *types;
+    size_t count = watched(watches, watches->arena, &types);
+
+    wire_add(b, &changes);
+    wire_str_array(b, types, count);
+    wire_int8(b, watches->seen);
+    wire_int8(b, watches->looked_to);
+    wire_int4(b, TELL_MAX + 1);
+    wire_send(watches->wire, WIRE_LISTEN, b, on_changes, watches);
+}
+
+static void on_looked(void *arg, struct wire_batch *b)
+{
+    struct watches *watches = arg;
+
+    if (b->reply.outcome != WIRE_OK) {
+        look_later(watches);
+        return;
+    }
+    watches->heard_ms = connection_clock();
+    horizon_seen(watches->store->horizon, b, b->count - 2);
+    watches->looked_to = horizon_vid(watches->store->horizon);
+    if (watches->seen < 0 && watches->store->vid_at_open >= 0) {
+        watches->seen = watches->store->vid_at_open;
+    } else if (watches->seen < 0 && watches->looked_to > 0) {
+        /* What was open at the start is decided: nobody knows what of it was seen. */
+        watches->seen = watches->looked_to;
+        tell_all(watches);
+    }
+    if (watches->seen >= 0 && watches->looked_to > watches->seen)
+        find_changes(watches);
+    else
+        look_later(watches);
+}
+
+static void look(struct watches *watches)
+{
+    if (watches->is_looking)
+        return;
+    watches->is_looking = true;
+    struct wire_batch *b = new_batch(watches);
+    horizon_look(b);
+    wire_send(watches->wire, WIRE_LISTEN, b, on_looked, watches);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static void on_listening(void *arg, struct wire_batch *b)
+{
+    struct watches *watches = arg;
+
+    (void)b; /* if it failed, looking will do */
+    andiron_arena_free(watches->listen_arena);
+    watches->listen_arena = NULL;
+}
+
+/* The connection is new: whatever was told meanwhile is found by looking, at once. */
+static void on_up(void *arg)
+{
+    struct watches *watches = arg;
+
+    if (watches->store->config->prepare && watches->listen_arena == NULL) {
+        watches->listen_arena = andiron_arena_new(0);
+        struct wire_batch *b = wire_batch(watches->listen_arena);
+        wire_add(b, &watches->listen);
+        wire_send(watches->wire, WIRE_LISTEN, b, on_listening, watches);
+    }
+    look(watches);
+}
+
+int watches_start(struct watches *watches, struct andiron_loop *loop, struct wire_loop *wire,
+                  struct andiron_error *err)
+{
+    const struct wire_listener listener = { .up = on_up, .notified = on_notified, .arg = watches };
+
+    watches->wire = wire;
+    watches->loop = loop;
+    (void)snprintf(watches->listen_text, sizeof(watches->listen_text), "LISTEN %s",
+                   watches->store->config->schema);
+    watches->listen = (struct wire_sql){ .name = "listen", .text = watches->listen_text };
+    watches->poll = event_new(andiron_loop_base(loop), -1, 0, on_poll, watches);
+    if (watches->poll == NULL)
+        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    return wire_listen(wire, &listener, err);
+}
+
+void watches_stop(struct watches *watches, struct andiron_loop *loop)
+{
+    if (watches->loop != loop)
+        return;
+    if (watches->poll != NULL)
+        event_free(watches->poll);
+    andiron_arena_free(watches->arena);
+    andiron_arena_free(watches->listen_arena);
+    watches->poll = NULL;
+    watches->arena = watches->listen_arena = NULL;
+    watches->loop = NULL;
+}
+
+int64_t watches_silence_ms(struct watches *watches)
+{
+    int64_t heard = watches->heard_ms;
+
+    return heard < 0 ? -1 : connection_clock() - heard;
+}
