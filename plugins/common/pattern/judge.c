@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 enum {
-    LOOP_LIMIT_US = 200,
+    LOOP_LIMIT_US = 60,
     WAITING_MAX = 64 /* in a lane: a third of a second with the default time-limit */
 };
 
