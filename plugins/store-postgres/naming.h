@@ -36,6 +36,10 @@ void naming_ask(struct wire_batch *b);
 void naming_load(struct local *local, struct andiron_arena *arena,
                  void (*done)(void *arg, const struct andiron_error *err), void *arg);
 
+/* The same, if they have changed since the last load: before a name is taken to be unknown. */
+void naming_refresh(struct local *local, struct andiron_arena *arena,
+                    void (*done)(void *arg, const struct andiron_error *err), void *arg);
+
 /* Adds what is wanted and not there yet; each (type, code) once in the list. As naming_load(). */
 void naming_add(struct local *local, struct andiron_arena *arena, const struct naming_want *wanted,
                 void (*done)(void *arg, const struct andiron_error *err), void *arg);

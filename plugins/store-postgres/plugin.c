@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "commit.h"
 #include "horizon.h"
 #include "service.h"
 #include "store.h"
@@ -224,6 +225,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *local)
 
     wire_loop_free(((struct local *)local)->wire);
     watches_stop(store->watches, loop);
+    writer_free(((struct local *)local)->writer);
     free(local);
 }
 
@@ -243,6 +245,7 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
         loop_stop(loop, self, local);
         return -1;
     }
+    local->writer = writer_new(local);
     *ret_local = local;
     return 0;
 }

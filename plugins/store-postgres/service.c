@@ -42,6 +42,7 @@ const struct andiron_store service_store = {
     .forget = service_forget,
     .commit_making = service_commit_making,
     .purge = service_purge,
+    .visit = service_visit,
 };
 
 const struct andiron_health service_health = {

@@ -19,6 +19,10 @@ enum andiron_step service_search(void *self, struct andiron_request *req,
 enum andiron_step service_walk(void *self, struct andiron_request *req,
                                const struct andiron_walk *walk, struct andiron_rows *ret,
                                andiron_step_fn then, void *state);
+enum andiron_step service_visit(void *self, struct andiron_request *req,
+                                const struct andiron_walk *walk,
+                                const struct andiron_visitor *visitor, struct andiron_rows *ret,
+                                andiron_step_fn then, void *state);
 enum andiron_step service_commit(void *self, struct andiron_request *req,
                                  struct andiron_commit *commit, andiron_step_fn then, void *state);
 enum andiron_step service_commit_making(void *self, struct andiron_request *req,

@@ -54,6 +54,8 @@ struct local {
     struct store *store;
     struct andiron_loop *loop;
     struct wire_loop *wire;
+    struct writer *writer; /* commit.h */
+    uint64_t claims;
 };
 
 static inline struct local *store_local(struct store *store, struct andiron_loop *loop)

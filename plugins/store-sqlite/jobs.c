@@ -3,6 +3,8 @@
  */
 #include "jobs.h"
 
+#include "common/store/compare.h"
+
 #include "commit.h"
 #include "common/store/keys.h"
 #include "lookup.h"
@@ -231,21 +233,6 @@ static int find_resource(void *arg, int64_t type, andiron_str id, int64_t *ret)
     return found < 0 ? -1 : 0;
 }
 
-/* Order of two entries in a list of keys: its bytes; a number's do not begin another's. */
-static int compare_entries(const struct keys_entry *a, const struct keys_entry *b)
-{
-    uint64_t x = (uint64_t)a->p, y = (uint64_t)b->p;
-    for (; x != y; x >>= 7, y >>= 7) {
-        uint8_t i = (uint8_t)((x & 0x7f) | (x > 0x7f ? 0x80 : 0));
-        uint8_t j = (uint8_t)((y & 0x7f) | (y > 0x7f ? 0x80 : 0));
-        if (i != j)
-            return i < j ? -1 : 1;
-    }
-    size_t len = a->packed.len < b->packed.len ? a->packed.len : b->packed.len;
-    int order = len > 0 ? memcmp(a->packed.data, b->packed.data, len) : 0;
-    return order != 0 ? order : (a->packed.len > b->packed.len) - (a->packed.len < b->packed.len);
-}
-
 /* Whether an entry that one list lacks counts, and then its param's name. -1: db->rc. */
 static int counts(struct db *db, struct andiron_arena *arena, const struct andiron_indexing *item,
                   int64_t p, andiron_str *ret_name)
@@ -273,32 +260,32 @@ static int counts(struct db *db, struct andiron_arena *arena, const struct andir
     return 1;
 }
 
-/* Goes through both lists together, up to the first entry that only one has and that counts. */
+struct difference {
+    struct db *db;
+    struct andiron_arena *arena;
+    struct andiron_indexing *item;
+};
+
+static int note_difference(void *arg, int64_t p)
+{
+    const struct difference *d = arg;
+    andiron_str name;
+    int does = counts(d->db, d->arena, d->item, p, &name);
+
+    if (does > 0)
+        d->item->differing = name;
+    return does;
+}
+
+/* Up to the first entry that only one of them has and that counts. */
 static int compare_lists(struct db *db, struct andiron_arena *arena, struct andiron_indexing *item,
                          andiron_str stored, andiron_str given)
 {
-    struct keys_cursor a = keys_begin(stored), b = keys_begin(given);
-    struct keys_entry x, y;
-    bool has_x = keys_next(&a, &x), has_y = keys_next(&b, &y);
+    struct difference d = { db, arena, item };
+    int rc = compare_keys(stored, given, note_difference, &d);
 
-    while (has_x || has_y) {
-        int order = !has_x ? 1 : !has_y ? -1 : compare_entries(&x, &y);
-        if (order != 0) {
-            andiron_str name;
-            int does = counts(db, arena, item, order < 0 ? x.p : y.p, &name);
-            if (does < 0)
-                return -1;
-            if (does > 0) {
-                item->differs = true;
-                item->differing = name;
-                return 0;
-            }
-        }
-        has_x = order <= 0 ? keys_next(&a, &x) : has_x;
-        has_y = order >= 0 ? keys_next(&b, &y) : has_y;
-    }
-    item->differs = a.broken;
-    return 0;
+    item->differs = rc > 0;
+    return rc < 0 ? -1 : 0;
 }
 
 /* The first term whose param the file does not know at all; absent: there is none. */
