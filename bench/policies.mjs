@@ -1,6 +1,7 @@
 // What policies cost: reads of a client with many policies that are not its own, many of everybody, one engine's decision,
 // and what a pattern that runs forever does to others. Driven by bench/run, which gives its tools.
 import { spawn } from 'node:child_process';
+import fs from 'node:fs';
 
 const linked = (i) => ({ engine: 'matcho', matcho: { 'request-method': 'get', client: { id: `other-${i}` } }, link: [{ resourceType: 'Client', id: `other-${i}` }] });
 // What differs is a header: found by the index of literals.
@@ -17,9 +18,9 @@ const store = async (t, server, policies) => {
   }
 };
 const put = async (t, server, path, body) => { const r = await t.call('PUT', `${server.base}/${path}`, body, server.admin); if (r.status > 201) throw new Error(r.text); };
-const serverWith = async (t, policies, own) => {
+const serverWith = async (t, policies, own, client = {}) => {
   const server = await t.start({ ...t.settings, bin: t.bin });
-  await put(t, server, 'Client/reader', { secret: 'secret', grant_types: ['basic'] });
+  await put(t, server, 'Client/reader', { secret: 'secret', grant_types: ['basic'], ...client });
   await put(t, server, 'fhir/Patient/one', { resourceType: 'Patient', id: 'one', active: true });
   await store(t, server, policies);
   if (own) await put(t, server, 'AccessPolicy/zz-own', own);
@@ -45,7 +46,8 @@ const own = { engine: 'matcho', matcho: { 'request-method': 'get', uri: '#^/fhir
 const everybody = { engine: 'matcho', matcho: { 'request-method': 'get', uri: '#^/fhir/Patient/' } };
 const many = (count, one) => Array.from({ length: count }, (_, i) => one(i));
 
-// p99 of reads, alone and while one connection sends what makes a policy's pattern run to its limit.
+// p99 of reads, alone and while one connection sends what makes a policy's pattern run to its limit. Beside it how long the loop is
+// held by one such request, which does not depend on what else the machine does: by the server's own measure of its loops' lag.
 const p99 = (t, server) => new Promise((ok, no) => {
   const child = spawn('wrk', ['-t1', '-c16', `-d${t.seconds}s`, '--latency', '-H', `authorization: ${server.admin.authorization}`, `${server.base}/fhir/Patient/one`], { stdio: ['ignore', 'pipe', 'inherit'] });
   let out = '';
@@ -53,44 +55,61 @@ const p99 = (t, server) => new Promise((ok, no) => {
   child.on('error', no);
   child.on('close', () => { const [, n, unit] = /99%\s+([\d.]+)(us|ms|s)/.exec(out); ok(Number(n) * { us: 0.001, ms: 1, s: 1000 }[unit]); });
 });
+// Each of them once took its loop for as long as it ran: by backtracking, and by a loop that counts no steps.
+const runaways = [
+  { name: 'backtracking', pattern: '^(([a-z])+.)+[A-Z]([a-z])+$', text: 'a'.repeat(60) },
+  { name: 'a possessive loop over 7 KB', pattern: '(?:a|b)++[0-9]', text: 'a'.repeat(7000) },
+];
+const threadTimes = (t, pid) => Object.fromEntries(t.family(pid).flatMap((p) => fs.readdirSync(`/proc/${p}/task`).map((thread) => {
+  const [comm, fields] = [fs.readFileSync(`/proc/${p}/task/${thread}/comm`, 'utf8').trim(), fs.readFileSync(`/proc/${p}/task/${thread}/schedstat`, 'utf8').split(' ')];
+  return [`${comm} ${thread}`, Number(fields[0]) / 1e3];
+})));
+const loopUs = (before, after) => Object.keys(after).filter((k) => k.startsWith('loop')).reduce((sum, k) => sum + after[k] - (before[k] ?? 0), 0);
 const runaway = async (t) => {
-  const server = await serverWith(t, [], { engine: 'matcho', matcho: { params: { name: '#^(([a-z])+.)+[A-Z]([a-z])+$' } } });
-  const alone = [], beside = [];
-  let sent = 0, granted = 0;
-  for (let round = 0; round < t.rounds; round++) {
-    alone.push(await p99(t, server));
-    let stop = false;
-    const sending = (async () => { while (!stop) { const r = await t.call('GET', `${server.fhir}/Patient?name=${'a'.repeat(60)}`); sent += 1; granted += r.status === 200; await t.sleep(10); } })();
-    beside.push(await p99(t, server));
-    stop = true;
-    await sending;
+  for (const { name, pattern, text } of runaways) {
+    const server = await serverWith(t, [], { engine: 'matcho', matcho: { params: { name: `#${pattern}` } } });
+    const one = (value) => t.call('GET', `${server.fhir}/Patient?name=${value}`);
+    const held = async (value) => {
+      const before = threadTimes(t, server.child.pid);
+      for (let i = 0; i < 200; i++) await one(value);
+      return loopUs(before, threadTimes(t, server.child.pid)) / 200;
+    };
+    await held(text);
+    const [plain, long] = [await held('x'), await held(text)];
+    const alone = [], beside = [];
+    let sent = 0, granted = 0;
+    for (let round = 0; round < t.rounds; round++) {
+      alone.push(await p99(t, server));
+      let stop = false;
+      const sending = (async () => { while (!stop) { const r = await one(text); sent += 1; granted += r.status === 200; await t.sleep(10); } })();
+      beside.push(await p99(t, server));
+      stop = true;
+      await sending;
+    }
+    const [a, b] = [t.median(alone), t.median(beside)];
+    t.note(`a runaway pattern (${name}): its request takes ${long.toFixed(0)} us of its loop, a plain one ${plain.toFixed(0)}; p99 of others ${a.toFixed(2)} ms alone, ${b.toFixed(2)} ms beside ${sent} of them: ${(b / a).toFixed(1)}x (asked: at most 2); ${granted} granted (asked: 0)`);
+    t.report(`policies: runaway, ${name}`, { loopUs: long, plainLoopUs: plain, aloneMs: a, besideMs: b, ratio: b / a, granted });
+    await server.stop(); server.remove();
   }
-  const [a, b] = [t.median(alone), t.median(beside)];
-  t.note(`p99 of reads ${a.toFixed(2)} ms alone, ${b.toFixed(2)} ms beside ${sent} requests with a runaway pattern: ${(b / a).toFixed(1)}x (asked: at most 2); ${granted} of them granted (asked: 0)`);
-  t.report('policies: runaway', { aloneMs: a, besideMs: b, ratio: b / a, granted });
-  await server.stop(); server.remove();
 };
 
-// Microseconds of one decision, as POST /auth/test-policy measures it; the best of many.
-const decision = async (t) => {
-  const server = await serverWith(t, []);
-  const request = { method: 'get', uri: '/fhir/Observation?patient=p1&code=718-7', 'client-id': 'reader', user: { resourceType: 'User', id: 'u', data: { patient: 'p1' } }, role: [{ name: 'day' }, { name: 'triage' }] };
-  const policies = {
-    matcho: { engine: 'matcho', matcho: { 'request-method': 'get', uri: '#^/fhir/(Patient|Observation)', params: { 'resource/type': { $enum: ['Patient', 'Observation'] }, patient: '.user.data.patient' }, role: { $contains: { name: 'triage' } } } },
-    'json-schema': { engine: 'json-schema', schema: { required: ['user', 'params'], properties: { 'request-method': { const: 'get' }, uri: { pattern: '^/fhir/(Patient|Observation)' }, params: { required: ['patient'], properties: { 'resource/type': { enum: ['Patient', 'Observation'] }, patient: { type: 'string', minLength: 1 } } }, role: { contains: { properties: { name: { const: 'triage' } }, required: ['name'] } } } } },
-  };
-  for (const [name, policy] of Object.entries(policies)) {
-    const times = [];
-    for (let i = 0; i < 200; i++) {
-      const r = await t.call('POST', `${server.base}/auth/test-policy`, { request, policy }, server.admin);
-      if (r.json?.result?.['eval-result'] !== true) throw new Error(r.text);
-      times.push(r.json.result.us);
-    }
-    times.sort((x, y) => x - y);
-    t.note(`a typical ${name} decision, with building what it reads of the request: ${t.median(times).toFixed(1)} us, best ${times[0].toFixed(1)} us`);
-    t.report(`policies: ${name}`, { us: t.median(times), bestUs: times[0] });
-  }
-  await server.stop(); server.remove();
+// What a decision takes of a request: that of a typical policy beside the engine "allow", in turn.
+const decisions = async (t) => {
+  const link = [{ resourceType: 'Client', id: 'reader' }];
+  const cases = [
+    { name: 'allow', own: { engine: 'allow', link } },
+    { name: 'matcho', asked: 2, own: { engine: 'matcho', link, matcho: { 'request-method': 'get', uri: '#^/fhir/(Patient|Observation)', params: { 'resource/type': { $enum: ['Patient', 'Observation'] } }, client: { details: { wards: { $contains: 'w2' } } } } } },
+    { name: 'json-schema', asked: 10, own: { engine: 'json-schema', link, schema: { required: ['client', 'params'], properties: { 'request-method': { const: 'get' }, uri: { pattern: '^/fhir/(Patient|Observation)' }, params: { required: ['resource/type'], properties: { 'resource/type': { enum: ['Patient', 'Observation'] } } }, client: { required: ['details'], properties: { details: { properties: { wards: { contains: { const: 'w2' } } } } } } } } } },
+  ];
+  const servers = [], cost = cases.map(() => []);
+  for (const c of cases) servers.push(await serverWith(t, [], c.own, { details: { wards: ['w1', 'w2'], site: 'north' } }));
+  for (let round = 0; round < t.rounds * 2; round++) servers.forEach((s, i) => cost[i].push(reads(t, s).cpuUs));
+  const us = cost.map(t.median);
+  cases.slice(1).forEach((c, i) => {
+    t.note(`a typical ${c.name} decision, with building what it reads of the request: ${(us[i + 1] - us[0]).toFixed(1)} us more CPU than "allow" (asked: at most ${c.asked})`);
+    t.report(`policies: ${c.name}`, { us: us[i + 1] - us[0] });
+  });
+  for (const s of servers) { await s.stop(); s.remove(); }
 };
 
 export const measurePolicies = async (t) => {
@@ -105,6 +124,6 @@ export const measurePolicies = async (t) => {
     { name: '1,000 of everybody with an expression for a header, one allows', policies: many(1000, opaque), own: everybody },
     { name: '1,000 of everybody with an expression for a header, refused', policies: many(1000, opaque) },
   ]);
-  await decision(t);
+  await decisions(t);
   await runaway(t);
 };

@@ -142,19 +142,22 @@ test('every operation answers where it is listed', { skip }, async () => {
     'meta-delete': (t, id) => fhir('POST', `${t}/${id}/$meta-delete`, meta),
     validate: (t, id, body) => fhir('POST', `${t}/$validate`, body),
     everything: (t, id) => fhir('GET', `${t}/${id}/$everything`),
+    export: (t, id) => fhir('GET', t === 'Group' ? `${t}/${id}/$export?_type=Group` : `${t}/$export?_type=Patient`, undefined, begin),
   };
+  const begin = { accept: 'application/fhir+json', prefer: 'respond-async' };
   const wrong = [];
   for (const { type, operation } of rest.resource) {
     const [, id, body] = await one(type);
     for (const { name, definition } of operation) {
-      assert.match(definition, /^http:\/\/hl7\.org\/fhir\/OperationDefinition\//);
+      assert.match(definition, name === 'export' ? /^http:\/\/hl7\.org\/fhir\/uv\/bulkdata\/OperationDefinition\/(patient|group)-export$/ : /^http:\/\/hl7\.org\/fhir\/OperationDefinition\//);
       assert.ok(known[name], `${type} lists ${name}`);
       const r = await known[name](type, id, body);
-      if (r.status !== 200) wrong.push([type, name, r.status, r.text.slice(0, 200)]);
+      if (r.status !== (name === 'export' ? 202 : 200)) wrong.push([type, name, r.status, r.text.slice(0, 200)]);
     }
   }
   assert.deepEqual(wrong, []);
-  for (const { name } of rest.operation) assert.equal((await fhir('GET', `$${name}`)).status, 200, name);
+  assert.deepEqual(rest.resource.filter((r) => r.operation.some((o) => o.name === 'export')).map((r) => r.type), ['Group', 'Patient']);
+  for (const { name } of rest.operation) assert.equal((await fhir('GET', `$${name}`, undefined, begin)).status, name === 'export' ? 202 : 200, name);
 });
 
 test('every format and patch format is taken', async () => {

@@ -121,7 +121,7 @@ describe('reading', () => {
     assert.ok([...types].every((t) => t === 'Observation' || t === 'Patient'), [...types].join());
   });
   test('what nobody has judged is refused', async () => {
-    for (const target of ['/Observation/$lastn', '/Observation/$stats', '/$export', '/Observation/x/$nonsense', '/$nonsense']) assert.ok([403, 404, 405].includes((await as('GET', target)).status), target);
+    for (const target of ['/Observation/$lastn', '/Observation/$stats', '/Observation/x/$nonsense', '/$nonsense']) assert.ok([403, 404, 405].includes((await as('GET', target)).status), target);
     is(await as('GET', '/Client'), 403);
     is(await as('GET', '/AccessPolicy'), 403);
   });

@@ -46,29 +46,48 @@ bool phases_busy(const struct andiron_request *req)
 
 /* ---- calling a step --------------------------------------------------------------- */
 
-static enum andiron_step call_step(struct andiron_request *req, const struct call *call)
+/* Who runs, for the crash handler and the watch of slow steps. */
+static inline void enter_step(struct andiron_request *req, const struct http_owner *owner)
 {
     struct http_running *running = &req->home->running;
-    struct andiron_request *root = request_root(req);
-    const struct http_owner *owner = call->owner;
-    enum andiron_step step;
-    int64_t began = 0;
 
     req->then_owner = owner;
     current.plugin = owner->name;
-    current.request_id = root->id.data;
     atomic_store_explicit(&running->owner, owner, memory_order_relaxed);
     atomic_store_explicit(&running->steps,
                           atomic_load_explicit(&running->steps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    if (root->sampled)
-        began = units_monotonic();
-    step = call->run(req, call->state);
-    if (root->sampled && owner->step_time != NULL)
-        andiron_observe(owner->step_time, units_monotonic() - began);
-    atomic_store_explicit(&running->owner, NULL, memory_order_relaxed);
+}
+
+static inline void leave_step(struct andiron_request *req)
+{
+    atomic_store_explicit(&req->home->running.owner, NULL, memory_order_relaxed);
     current.plugin = NULL;
     current.request_id = NULL;
+}
+
+static enum andiron_step run_timed(struct andiron_request *req, const struct http_owner *owner,
+                                   andiron_step_fn run, void *state)
+{
+    int64_t began = units_monotonic();
+    enum andiron_step step = run(req, state);
+    if (owner->step_time != NULL)
+        andiron_observe(owner->step_time, units_monotonic() - began);
+    return step;
+}
+
+static enum andiron_step call_step(struct andiron_request *req, const struct call *call)
+{
+    struct andiron_request *root = request_root(req);
+    enum andiron_step step;
+
+    current.request_id = root->id.data;
+    enter_step(req, call->owner);
+    if (root->sampled)
+        step = run_timed(req, call->owner, call->run, call->state);
+    else
+        step = call->run(req, call->state);
+    leave_step(req);
     return step;
 }
 
@@ -266,21 +285,41 @@ static enum andiron_phase phase_of(enum request_stage stage)
     }
 }
 
-/* The next hook of the stage's phase; false: there is none left. */
-static bool next_hook(struct andiron_request *req, struct call *call)
+static bool has_hook(const struct andiron_request *req)
 {
-    enum andiron_phase phase = phase_of((enum request_stage)req->stage);
-    const struct http_app *app = req->home->app;
-    const struct http_hook *hook;
-
-    if (req->hook >= app->hook_count[phase])
-        return false;
-    hook = &app->hooks[phase][req->hook++];
-    *call = (struct call){ .run = hook->run, .state = hook->self, .owner = hook->owner };
-    return true;
+    return req->hook < req->home->app->hook_count[phase_of((enum request_stage)req->stage)];
 }
 
-enum next { NEXT_CALL, NEXT_STAGE, NEXT_WAIT, NEXT_OVER };
+/*
+ * Calls the hooks of the stage's phase from the next one on, as long as they have nothing to say;
+ * what the last one said. Filters come by the dozen, so nothing is done for each that is the same
+ * for all.
+ */
+static enum andiron_step call_hooks(struct andiron_request *req)
+{
+    const enum andiron_phase phase = phase_of((enum request_stage)req->stage);
+    const struct http_hook *hooks = req->home->app->hooks[phase];
+    const size_t count = req->home->app->hook_count[phase];
+    const struct andiron_request *root = request_root(req);
+    const uint8_t stage = req->stage;
+    enum andiron_step step;
+
+    current.request_id = root->id.data;
+    do {
+        const struct http_hook *hook = &hooks[req->hook++];
+        enter_step(req, hook->owner);
+        if (root->sampled)
+            step = run_timed(req, hook->owner, hook->run, hook->self);
+        else
+            step = hook->run(req, hook->self);
+    } while (step == ANDIRON_NEXT && req->hook < count && !req->waiting && req->then == NULL &&
+             !root->dead && req->stage == stage &&
+             (stage != STAGE_RESPOND || !req->reply.responded));
+    leave_step(req);
+    return step;
+}
+
+enum next { NEXT_CALL, NEXT_HOOKS, NEXT_STAGE, NEXT_WAIT, NEXT_OVER };
 
 static enum next send_reply(struct andiron_request *req)
 {
@@ -313,8 +352,8 @@ static enum next choose(struct andiron_request *req, struct call *call)
     case STAGE_RECEIVE:
     case STAGE_AUTHENTICATE:
     case STAGE_AUTHORIZE:
-        if (next_hook(req, call))
-            return NEXT_CALL;
+        if (has_hook(req))
+            return NEXT_HOOKS;
         go_to(req, (enum request_stage)(req->stage + 1));
         return NEXT_STAGE;
     case STAGE_ROUTED:
@@ -335,8 +374,8 @@ static enum next choose(struct andiron_request *req, struct call *call)
     case STAGE_RESPOND:
         if (req->parent != NULL)
             return NEXT_OVER;
-        if (!req->reply.responded && next_hook(req, call))
-            return NEXT_CALL;
+        if (!req->reply.responded && has_hook(req))
+            return NEXT_HOOKS;
         go_to(req, STAGE_ENCODE);
         return NEXT_STAGE;
     case STAGE_ENCODE:
@@ -347,9 +386,7 @@ static enum next choose(struct andiron_request *req, struct call *call)
     case STAGE_SEND:
         return send_reply(req);
     case STAGE_LOG:
-        if (next_hook(req, call))
-            return NEXT_CALL;
-        return NEXT_OVER;
+        return has_hook(req) ? NEXT_HOOKS : NEXT_OVER;
     case STAGE_JOB:
     case STAGE_OVER:
         break;
@@ -434,17 +471,16 @@ static void run_respond_hooks(struct andiron_request *req)
     const struct http_owner *owner = req->then_owner;
     bool ready = req->ready;
     uint8_t stage = req->stage;
-    struct call call;
 
     req->reply.responded = true;
     if (req->parent != NULL)
         return;
     go_to(req, STAGE_RESPOND);
-    while (next_hook(req, &call)) {
-        if (call_step(req, &call) == ANDIRON_AGAIN)
+    while (has_hook(req)) {
+        if (call_hooks(req) == ANDIRON_AGAIN)
             andiron_request_log(req, ANDIRON_LOG_ERROR, "plugin.fault",
                                 "%s: a RESPOND hook cannot wait while a response is streamed",
-                                call.owner->name);
+                                req->then_owner->name);
     }
     req->stage = stage;
     req->then = then;
@@ -502,10 +538,9 @@ static struct andiron_request *unwind(struct andiron_request *req)
     return req;
 }
 
-static struct andiron_request *step(struct andiron_request *req, const struct call *call)
+/* Goes on by what a step said. */
+static struct andiron_request *answered(struct andiron_request *req, enum andiron_step answer)
 {
-    enum andiron_step answer = call_step(req, call);
-
     if (req->waiting && answer != ANDIRON_AGAIN) {
         /* The wait must end before anything else can be done with the request. */
         req->then = NULL;
@@ -550,10 +585,12 @@ static struct andiron_request *turn(struct andiron_request *req)
         return NULL;
     case NEXT_OVER:
         return over(req);
+    case NEXT_HOOKS:
+        return answered(req, call_hooks(req));
     case NEXT_CALL:
         break;
     }
-    return step(req, &call);
+    return answered(req, call_step(req, &call));
 }
 
 /* Others want their turn on this loop, too: goes on from its next round. */

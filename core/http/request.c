@@ -46,13 +46,6 @@ struct andiron_request *request_new(struct http_loop *home)
     return req;
 }
 
-struct andiron_request *request_root(struct andiron_request *req)
-{
-    while (req->parent != NULL)
-        req = req->parent;
-    return req;
-}
-
 void request_free(struct andiron_request *req)
 {
     if (req->prev != NULL)

@@ -187,7 +187,12 @@ extern const struct andiron_principal request_system;
 /* A request in an arena of its own, in STAGE_RECEIVE, linked into its loop. */
 struct andiron_request *request_new(struct http_loop *home);
 /* The one whose connection, deadline and arena an inner request shares; itself if it is not one. */
-struct andiron_request *request_root(struct andiron_request *req);
+static inline struct andiron_request *request_root(struct andiron_request *req)
+{
+    while (req->parent != NULL)
+        req = req->parent;
+    return req;
+}
 /* Unlinks it and gives back its memory, body and buffers. Not for inner requests. */
 void request_free(struct andiron_request *req);
 

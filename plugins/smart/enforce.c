@@ -42,6 +42,11 @@ static const struct need needs[] = {
     { "FhirDelete", TARGET_TYPE, SCOPE_D },
     { "FhirConditionalDelete", TARGET_TYPE, SCOPE_D | SCOPE_S },
     { "FhirTransaction", TARGET_NONE, 0 },
+    /* Each type is asked for, too, when it is exported and when its files are fetched. */
+    { "FhirExport", TARGET_SYSTEM, SCOPE_R | SCOPE_S },
+    { "FhirExportStatus", TARGET_SYSTEM, SCOPE_R | SCOPE_S },
+    { "FhirExportFile", TARGET_SYSTEM, SCOPE_R | SCOPE_S },
+    { "FhirExportStream", TARGET_TYPE, SCOPE_R | SCOPE_S },
     /* FhirOperation: the last part of the path */
     { "$meta", TARGET_TYPE, SCOPE_R },
     { "$meta-add", TARGET_TYPE, SCOPE_U },

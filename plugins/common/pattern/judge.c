@@ -6,13 +6,14 @@
 #include <pthread.h>
 
 enum {
-    LOOP_LIMIT_US = 200,
+    LOOP_LIMIT_US = 60,
     WAITING_MAX = 64 /* in a lane: a third of a second with the default time-limit */
 };
 
 /* A call that waits; in its request's arena. */
 struct job {
     struct job *next;
+    struct policy_lane *lane;
     const void *self, *compiled;
     struct andiron_policy_call *call;
     policy_judge_fn judge;
@@ -87,6 +88,15 @@ static bool enqueue(struct policy_lane *lane, struct job *job)
     return has_room;
 }
 
+static void hand_over(void *arg)
+{
+    struct job *job = arg;
+    if (!enqueue(job->lane, job))
+        andiron_policy_finish(
+            job->call,
+            andiron_policy_fault(job->call, "too many requests at a time take long to judge"));
+}
+
 enum andiron_verdict policy_lane_judge(struct policy_lane *lane, const void *self,
                                        const void *compiled, struct andiron_policy_call *call,
                                        policy_judge_fn judge)
@@ -100,8 +110,10 @@ enum andiron_verdict policy_lane_judge(struct policy_lane *lane, const void *sel
     if (verdict != ANDIRON_FAULT)
         return verdict;
     struct job *job = andiron_new(andiron_request_arena(req), struct job);
-    *job = (struct job){ .self = self, .compiled = compiled, .call = call, .judge = judge };
-    if (enqueue(lane, job))
-        return ANDIRON_PENDING;
-    return andiron_policy_fault(call, "too many requests at a time take long to judge");
+    *job = (struct job){
+        .lane = lane, .self = self, .compiled = compiled, .call = call, .judge = judge
+    };
+    /* Not at once: who asked still uses the arena, until the request waits. */
+    andiron_loop_post(loop, hand_over, job);
+    return ANDIRON_PENDING;
 }
