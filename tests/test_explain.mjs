@@ -2,7 +2,7 @@
 import { describe, test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { start, call, basic, bin } from './lib/server.mjs';
+import { start, call, basic, bin, sleep } from './lib/server.mjs';
 
 let server;
 before(async () => { server = await start(); });
@@ -188,6 +188,57 @@ describe('Operations', () => {
     const r = await call('POST', `${server.base}/auth/test-policy`, { request: { uri: '/fhir/Patient' } }, { authorization: basic('tester', 'secret') });
     assert.equal(r.status, 200, r.text);
     await remove('AccessPolicy/anybody-tests');
+  });
+});
+
+describe('the decision record', () => {
+  test('is in the access log: who, what, the policy that granted, how many were asked, and how long that took', async () => {
+    const line = async (id) => {
+      for (let i = 0; i < 100; i += 1) {
+        const found = server.log().split('\n').find((l) => l.includes('"http.request"') && l.includes(`"request_id":"${id}"`));
+        if (found) return JSON.parse(found);
+        await sleep(50);
+      }
+      return assert.fail(`no line of ${id}`);
+    };
+    await call('GET', `${server.fhir}/Patient`, undefined, { ...server.admin, 'x-request-id': 'record-1' });
+    const granted = await line('record-1');
+    assert.deepEqual([granted.operation, granted.client_id, granted.policy], ['FhirSearch', 'root', 'AccessPolicy/root']);
+    assert.ok(granted.policies >= 1 && granted.policy_us >= 0, JSON.stringify(granted));
+    await call('GET', `${server.fhir}/Patient`, undefined, { 'x-request-id': 'record-2' });
+    const refused = await line('record-2');
+    assert.deepEqual([refused.operation, refused.policy, refused.reason], ['FhirSearch', undefined, 'no policy matches']);
+    assert.ok(refused.policies >= 0 && refused.policy_us >= 0, JSON.stringify(refused));
+  });
+});
+
+describe('another process over the same store', () => {
+  test('follows a policy that is written, changed and deleted within a second', async () => {
+    const other = await start({ state: `${server.dir}/state`, init: false });
+    try {
+      await put('Client/follower', { secret: 'secret', grant_types: ['basic'] });
+      const get = async () => (await call('GET', `${other.fhir}/Patient`, undefined, { authorization: basic('follower', 'secret') })).status;
+      const becomes = async (status) => {
+        const begun = Date.now();
+        while (await get() !== status) { assert.ok(Date.now() - begun < 20000, `never ${status}`); await sleep(20); }
+        return Date.now() - begun;
+      };
+      assert.equal(await becomes(403) >= 0, true); // the Client is known there, too
+      const took = [];
+      for (let i = 0; i < 3; i += 1) {
+        await put('AccessPolicy/follower', { engine: 'allow', link: linkTo('follower') });
+        took.push(await becomes(200));
+        await put('AccessPolicy/follower', { engine: 'allow', effect: 'deny', link: linkTo('follower') });
+        took.push(await becomes(403));
+        await put('AccessPolicy/follower', { engine: 'allow', link: linkTo('follower') });
+        took.push(await becomes(200));
+        await remove('AccessPolicy/follower');
+        took.push(await becomes(403));
+      }
+      assert.ok(took.sort((a, b) => a - b)[6] <= 1000, `ms until it was followed: ${took}`); // half of them, since the machine may be busy
+    } finally {
+      await other.stop();
+    }
   });
 });
 

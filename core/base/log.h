@@ -28,14 +28,16 @@ struct log_settings {
  */
 struct log_fields {
     const char *plugin;
-    andiron_str request_id, trace_id, method, route, type;
+    andiron_str request_id, trace_id, method, route, type, operation;
     int status; /* 0: none */
     int64_t duration_us, bytes_in, bytes_out, store_us;
     andiron_str client_id, remote, policy, reason, error;
+    int64_t policies, policy_us; /* asked for the decision, and how long that took */
 };
 #define LOG_FIELDS_NONE                                                                            \
     {                                                                                              \
-        .duration_us = -1, .bytes_in = -1, .bytes_out = -1, .store_us = -1                         \
+        .duration_us = -1, .bytes_in = -1, .bytes_out = -1, .store_us = -1, .policies = -1,        \
+        .policy_us = -1                                                                            \
     }
 
 /* Starts the writing thread. Strings of settings are copied. */

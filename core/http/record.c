@@ -39,6 +39,20 @@ static andiron_str type_of(const struct andiron_request *req)
     return type;
 }
 
+/* Of a note that is a number; -1: there is none. */
+static int64_t noted_number(const struct andiron_request *req, const char *name)
+{
+    andiron_str text = andiron_request_noted(req, name);
+    int64_t number = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || number > INT64_MAX / 10 - 1)
+            return -1;
+        number = number * 10 + (text.data[i] - '0');
+    }
+    return text.len != 0 ? number : -1;
+}
+
 static void access_line(const struct andiron_request *req, int64_t duration_us)
 {
     struct log_fields fields = LOG_FIELDS_NONE;
@@ -48,6 +62,7 @@ static void access_line(const struct andiron_request *req, int64_t duration_us)
     fields.method = req->is_head ? ANDIRON_STR("HEAD") : req->method;
     fields.route = request_route(req);
     fields.type = type_of(req);
+    fields.operation = andiron_str_of(req->operation);
     fields.status = req->reply.status;
     fields.duration_us = duration_us;
     fields.bytes_in = (int64_t)(req->head.bytes + req->body.bytes);
@@ -55,6 +70,8 @@ static void access_line(const struct andiron_request *req, int64_t duration_us)
     fields.client_id = andiron_str_of(req->principal->id);
     fields.remote = req->remote;
     fields.policy = andiron_str_of(req->granted);
+    fields.policies = noted_number(req, "policies");
+    fields.policy_us = noted_number(req, "policy-us");
     fields.reason = andiron_request_noted(req, "reason");
     fields.error = andiron_request_noted(req, "oauth-error");
     /* Health probes come every second; who watches the server is no news. */

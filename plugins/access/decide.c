@@ -3,11 +3,10 @@
  */
 #include "decide.h"
 
-#include <time.h>
-
 #include <andiron/auth.h>
 
 #include "caller.h"
+#include "nanoseconds.h"
 #include "refusals.h"
 
 /* A decision under way. */
@@ -32,13 +31,6 @@ struct deciding {
     struct refused_policy first[REFUSED_POLICIES];
     unsigned at;
 };
-
-static int64_t nanoseconds(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* ---- counting ------------------------------------------------------------------------- */
 

@@ -7,9 +7,8 @@
  */
 #include "explain.h"
 
-#include <time.h>
-
 #include "caller.h"
+#include "nanoseconds.h"
 #include "trial.h"
 
 enum { ANSWER_MAX = 256 * 1024 * 1024, SHOWN_MAX = 1000, OTHERS_MAX = 1000 };
@@ -39,13 +38,6 @@ struct explaining {
     struct andiron_inner inner;
     struct andiron_request *check;
 };
-
-static int64_t nanoseconds(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* ---- asking, whatever waits ----------------------------------------------------------------- */
 
