@@ -241,22 +241,48 @@ static uint64_t etag_version(andiron_str tag)
     return tag.data[1] != '0' ? version : 0;
 }
 
-/* RFC 9110 section 8.8.3: one entity-tag, whoever made it. */
-static bool is_etag(andiron_str tag)
+/*
+ * Takes the next entity-tag of a list, whoever made it: RFC 9110 section 8.8.3. Commas may stand
+ * between its quotes, and a '\\' there is one like any other character. 0 at the end; -1: something
+ * else stands there.
+ */
+static int next_tag(andiron_str *list, andiron_str *ret)
 {
-    if (tag.len > 2 && tag.data[0] == 'W' && tag.data[1] == '/')
-        tag.data += 2, tag.len -= 2;
-    return tag.len >= 2 && tag.data[0] == '"' &&
-           memchr(tag.data + 1, '"', tag.len - 1) == tag.data + tag.len - 1;
+    const char *at = list->data, *end = list->data + list->len;
+
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ',')) /* section 5.6.1.2: empty elements */
+        at++;
+    const char *tag = at;
+    if (end - at > 2 && at[0] == 'W' && at[1] == '/')
+        at += 2;
+    if (at == end) {
+        list->len = 0;
+        return 0;
+    }
+    if (*at++ != '"')
+        return -1;
+    while (at < end && *at != '"' && (unsigned char)*at > ' ' && *at != 0x7f)
+        at++;
+    if (at == end || *at++ != '"')
+        return -1;
+    *ret = (andiron_str){ tag, (size_t)(at - tag) };
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    if (at < end && *at != ',')
+        return -1;
+    *list = (andiron_str){ at, (size_t)(end - at) };
+    return 1;
 }
 
 bool negotiate_etag_matches(andiron_str if_none_match, uint64_t version)
 {
-    while (if_none_match.len > 0) {
-        andiron_str tag = next_part(&if_none_match, ',');
-        if (same_word(tag, "*") || (version > 0 && etag_version(tag) == version))
+    andiron_str tag;
+
+    if (same_word(trim(if_none_match), "*"))
+        return true;
+    while (version > 0 && next_tag(&if_none_match, &tag) > 0)
+        if (etag_version(tag) == version)
             return true;
-    }
     return false;
 }
 
@@ -264,21 +290,18 @@ int negotiate_if_match(andiron_str if_match, uint64_t *ret_version)
 {
     uint64_t version = 0;
     size_t count = 0;
+    andiron_str tag;
+    int more;
 
     if (same_word(trim(if_match), "*")) {
         *ret_version = NEGOTIATE_LOOK;
         return 0;
     }
-    while (if_match.len > 0) {
-        andiron_str tag = next_part(&if_match, ',');
-        if (tag.len == 0) /* RFC 9110 section 5.6.1.2: empty elements are ignored */
-            continue;
-        if (!is_etag(tag))
-            return -1;
+    while ((more = next_tag(&if_match, &tag)) > 0) {
         version = etag_version(tag);
         count++;
     }
-    if (count == 0)
+    if (more < 0 || count == 0)
         return -1;
     *ret_version = count > 1 ? NEGOTIATE_LOOK : version != 0 ? version : NEGOTIATE_FOREIGN;
     return 0;

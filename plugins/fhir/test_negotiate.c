@@ -104,7 +104,9 @@ static void etags_are_compared_weakly(void **state)
     assert_true(negotiate_etag_matches(ANDIRON_STR("W/\"3\""), 3));
     assert_true(negotiate_etag_matches(ANDIRON_STR("\"3\""), 3));
     assert_true(negotiate_etag_matches(ANDIRON_STR("\"a,b\", W/\"1\" ,W/\"3\""), 3));
+    assert_true(negotiate_etag_matches(ANDIRON_STR("\"a\\\",W/\"3\""), 3)); /* no escape */
     assert_true(negotiate_etag_matches(ANDIRON_STR("*"), 3));
+    assert_false(negotiate_etag_matches(ANDIRON_STR("\"x,W/\"3\""), 3));
     assert_false(negotiate_etag_matches(ANDIRON_STR("W/\"33\""), 3));
     assert_false(negotiate_etag_matches(ANDIRON_STR("3"), 3));
     assert_false(negotiate_etag_matches(ANDIRON_STR("W/\"\""), 0));
@@ -118,14 +120,16 @@ static void if_match_names_versions(void **state)
     assert_int_equal(version, 12);
     assert_int_equal(negotiate_if_match(ANDIRON_STR(" \"4\" "), &version), 0);
     assert_int_equal(version, 4);
-    static const char *const several[] = { "*", " * ", "W/\"1\", W/\"2\"", "\"a,b\",W/\"1\"" };
+    static const char *const several[] = { "*", " * ", "W/\"1\", W/\"2\"", "\"a,b\",W/\"1\"",
+                                           "W/\"1\" , \",\"", "\"a\\\", \"b\"" };
     for (size_t i = 0; i < sizeof(several) / sizeof(several[0]); i++) {
         assert_int_equal(negotiate_if_match(andiron_str_of(several[i]), &version), 0);
         assert_true(version == NEGOTIATE_LOOK);
     }
     assert_int_equal(negotiate_if_match(ANDIRON_STR(", W/\"3\" ,"), &version), 0);
     assert_int_equal(version, 3);
-    static const char *const wrong[] = { ",", "W/\"1\", 2", "*, W/\"1\"", "3", "W/\"1\" W/\"2\"" };
+    static const char *const wrong[] = { ",", "W/\"1\", 2", "*, W/\"1\"", "3", "W/\"1\" W/\"2\"",
+                                         "\"a b\"", "\"1\"x", "w/\"1\"", "W/,\"1\"" };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(negotiate_if_match(andiron_str_of(wrong[i]), &version), -1);
     assert_int_equal(negotiate_if_match(ANDIRON_STR("W/"), &version), -1);
