@@ -124,13 +124,31 @@ enum andiron_step access_refuse(struct andiron_request *req)
     return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
 }
 
-enum andiron_step access_refuse_as(struct andiron_request *req, const struct andiron_request *sub)
+enum andiron_code access_passed_on(struct andiron_request *req, struct andiron_request *sub)
 {
-    andiron_str why = andiron_replied_header(sub, "WWW-Authenticate");
-    if (why.data != NULL) /* sub may have an arena of its own */
-        why.data = andiron_copy(andiron_request_arena(req), why);
-    andiron_reply_header(req, "WWW-Authenticate", why);
-    return andiron_fail(req, ANDIRON_E_FORBIDDEN, "Forbidden");
+    static const char *const names[] = { "WWW-Authenticate", "Retry-After" };
+    int status = andiron_reply_status(sub);
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        andiron_str value = andiron_replied_header(sub, names[i]);
+        if (value.data != NULL) /* sub may have an arena of its own */
+            value.data = andiron_copy(andiron_request_arena(req), value);
+        andiron_reply_header(req, names[i], value);
+    }
+    for (int code = ANDIRON_E_INVALID; code <= ANDIRON_E_CODE; code++)
+        if (andiron_code_http((enum andiron_code)code) == status)
+            return (enum andiron_code)code;
+    return status < 500 ? ANDIRON_E_INVALID : ANDIRON_E_UNAVAILABLE;
+}
+
+enum andiron_step access_refuse_as(struct andiron_request *req, struct andiron_request *sub)
+{
+    enum andiron_code code = access_passed_on(req, sub);
+    bool is_for_now = code == ANDIRON_E_THROTTLED || andiron_code_http(code) >= 500;
+
+    return andiron_fail(req, is_for_now ? code : ANDIRON_E_FORBIDDEN,
+                        is_for_now ? "whether this is allowed cannot be said now; try again later"
+                                   : "Forbidden");
 }
 
 static enum andiron_step type_asked(struct andiron_request *req, void *state)

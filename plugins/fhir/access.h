@@ -14,8 +14,11 @@ enum andiron_step access_unknown_type(struct andiron_request *req);
 enum andiron_step access_refuse(struct andiron_request *req);
 void access_challenge(struct andiron_request *req);
 
-/* The same with the challenge of an inner request, which knows whether scopes or policies refused. */
-enum andiron_step access_refuse_as(struct andiron_request *req, const struct andiron_request *sub);
+/*
+ * The same with the challenge of an inner request, which knows whether scopes or policies refused;
+ * or as that was refused, where it was so only for now (429, 5xx).
+ */
+enum andiron_step access_refuse_as(struct andiron_request *req, struct andiron_request *sub);
 
 /*
  * Goes on with then(req, state) if req may search each of `types` (NULL-terminated; NULL: none),
@@ -32,6 +35,12 @@ enum andiron_step access_type(struct andiron_request *req, const char *type,
 /* Likewise whether req may do what needs the operation TestPolicy: see how things are done. */
 enum andiron_step access_insight(struct andiron_request *req, struct andiron_request **ret_sub,
                                  andiron_step_fn then, void *state);
+
+/*
+ * The code with which req passes on that an inner request was refused, and the headers that say
+ * when to try again, or how to be let in.
+ */
+enum andiron_code access_passed_on(struct andiron_request *req, struct andiron_request *sub);
 
 /* Whether the request may do that with nothing at all of the type: a scope that names other types. */
 bool access_is_hidden(const struct andiron_request *req, const struct resource_type *type,

@@ -1,6 +1,7 @@
 /*
- * Batches and transactions, inside: transaction.c runs them, transaction_plan.c finds out what
- * entries write, what they call each other, and what their conditions lead to.
+ * Batches and transactions, inside: transaction_check.c asks whether each entry may be done,
+ * transaction_plan.c finds out what entries write, what they call each other, and what their
+ * conditions lead to, transaction.c does it.
  */
 #ifndef FHIR_TRANSACTION_H
 #define FHIR_TRANSACTION_H
@@ -97,6 +98,9 @@ enum andiron_step transaction_plan(struct andiron_request *req, struct transacti
  */
 enum andiron_step transaction_work(struct transaction *t, void (*work)(void *state),
                                    andiron_step_fn then);
+
+/* What a writing entry does to what it names. */
+enum andiron_access transaction_access(const struct entry *e);
 
 /* What comes after the plan. */
 enum andiron_step transaction_planned(struct andiron_request *req, void *state);
