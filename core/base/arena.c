@@ -189,12 +189,18 @@ static void wipe_blocks(struct andiron_arena *arena)
     }
 }
 
+void arena_release(struct andiron_arena *arena)
+{
+    for (struct release *r = arena->releases; r != NULL; r = r->next)
+        r->fn(r->arg);
+    arena->releases = NULL;
+}
+
 void arena_free(struct andiron_arena *arena)
 {
     if (arena == NULL)
         return;
-    for (struct release *r = arena->releases; r != NULL; r = r->next)
-        r->fn(r->arg);
+    arena_release(arena);
     if (arena->is_secret)
         wipe_blocks(arena);
     /* The oldest block holds the arena itself, so it is the last that the walk gives back. */

@@ -16,6 +16,9 @@ struct andiron_arena *arena_new(void);
 /* Runs the release hooks, last registered first, and gives all memory back. NULL is allowed. */
 void arena_free(struct andiron_arena *arena);
 
+/* Only runs the release hooks; memory is kept until arena_free(), which may be on another thread. */
+void arena_release(struct andiron_arena *arena);
+
 /* Bytes taken from the system, for the limit `request-memory`. */
 size_t arena_bytes(const struct andiron_arena *arena);
 

@@ -14,7 +14,8 @@
 #include "http/phases.h"
 #include "http/stats.h"
 
-enum { RESERVE_STEP = 64 * 1024 };
+/* New pages are cleared as they are written: a quarter of a megabyte at once is 0.1 to 0.2 ms. */
+enum { RESERVE_STEP = 64 * 1024, RECEIVE_STEP = 256 * 1024 };
 
 static const char continue_line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -416,7 +417,8 @@ enum body_state body_continue(struct andiron_request *req)
     ssize_t got;
 
     if (!body->piecewise && is_long(req) && !fits_in_place(req) && conn->body_at == conn->len) {
-        got = conn_recv(conn, body->gathered.data + body->gathered.len, (size_t)body->left);
+        got = conn_recv(conn, body->gathered.data + body->gathered.len,
+                        body->left < RECEIVE_STEP ? (size_t)body->left : RECEIVE_STEP);
         if (got > 0) {
             body->gathered.len += (size_t)got;
             body->left -= (uint64_t)got;
@@ -508,9 +510,9 @@ bool body_can_skip(const struct andiron_request *req)
     return !body->owes_continue && body->left <= BODY_SKIP_MAX;
 }
 
-void body_release(struct andiron_request *req)
+void body_release(struct body *body, struct http_server *server)
 {
-    buffer_free(&req->body.gathered);
-    server_release(req->home->server, req->body.reserved);
-    req->body.reserved = 0;
+    buffer_free(&body->gathered);
+    server_release(server, body->reserved);
+    body->reserved = 0;
 }

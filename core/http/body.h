@@ -7,6 +7,8 @@
 
 #include "http/request.h"
 
+struct http_server;
+
 enum {
     BODY_WINDOW = 4096,        /* room behind the head for reading chunks */
     BODY_PIECE = 64 * 1024,    /* of an UPLOAD */
@@ -36,6 +38,7 @@ bool body_is_large_json(const struct andiron_request *req);
 /* The rest need not be read to keep the connection in order. */
 bool body_can_skip(const struct andiron_request *req);
 
-void body_release(struct andiron_request *req);
+/* Frees what was gathered, and takes it off the server's account. Any thread. */
+void body_release(struct body *body, struct http_server *server);
 
 #endif

@@ -16,6 +16,8 @@
 
 #include <event2/event.h>
 
+#include "loop/priority.h"
+
 struct local_state {
     const void *self;
     void *local;
@@ -154,6 +156,7 @@ void loop_run(struct andiron_loop *loop)
     struct andiron_loop *outer = current;
 
     current = loop;
+    priority_loop();
     (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     current = outer;
 }

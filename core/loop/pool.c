@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "loop/priority.h"
 
 static struct {
     pthread_mutex_t lock;
@@ -56,6 +57,7 @@ static void *run(void *arg)
 
     (void)arg;
     (void)pthread_setname_np(pthread_self(), "pool"); /* only a name for ps */
+    priority_pool();
     while ((job = take()) != NULL)
         job->work(job->arg);
     arena_cache_drop();
@@ -100,6 +102,11 @@ void pool_stop(void)
     free(pool.threads);
     pool.threads = NULL;
     pool.thread_count = 0;
+}
+
+bool pool_runs(void)
+{
+    return pool.thread_count != 0; /* changes only before loops run and after they ended */
 }
 
 size_t pool_queued(void)

@@ -21,6 +21,9 @@ struct pool_job {
 };
 void pool_post_own(struct pool_job *job);
 
+/* Whether there are threads: what is only better done there is done at once without them. */
+bool pool_runs(void);
+
 /* Jobs waiting; a metric. */
 size_t pool_queued(void);
 

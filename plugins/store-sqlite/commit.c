@@ -18,7 +18,10 @@
 #include "search.h"
 #include "watch.h"
 
-enum { OWN_OF_ONE = 1024 /* bytes, about: items and keys of a single write */ };
+enum {
+    OWN_OF_ONE = 1024, /* bytes, about: items and keys of a single write */
+    OWN_IS_LARGE = 64  /* writes, for what is theirs to be freed before the request ends */
+};
 
 /* What one write applies to. */
 struct item {
@@ -566,7 +569,8 @@ static void drop_own(void *arg)
     c->own = NULL;
 }
 
-void commit_over(struct job *job)
+/* On the writer's thread: a loop has no time for giving back megabytes. */
+static void tidy(struct job *job)
 {
     drop_own(job);
 }
@@ -579,6 +583,7 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->job.check = check;
     c->job.apply = apply;
     c->job.done = done;
+    c->job.tidy = commit->count > OWN_IS_LARGE ? tidy : NULL;
     c->job.error = &commit->error;
     c->store = store;
     c->arena = arena;

@@ -19,7 +19,4 @@ enum { STATE_LIVE, STATE_DELETED, STATE_STUB };
 struct job *commit_job(struct store *store, struct db *db, struct andiron_arena *arena,
                        struct andiron_commit *commit, const struct andiron_term_maker *maker);
 
-/* Lets go of what a commit needed beside its results, before the request ends. Once it is over. */
-void commit_over(struct job *job);
-
 #endif

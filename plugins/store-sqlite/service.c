@@ -260,21 +260,13 @@ static void committing_work(void *arg)
         readers_give(c->store, reader);
 }
 
-static enum andiron_step committing_over(struct andiron_request *req, void *arg)
-{
-    struct committing *c = arg;
-
-    commit_over(c->job);
-    return c->then(req, c->state);
-}
-
 static enum andiron_step committing_then(struct andiron_request *req, void *arg)
 {
     struct committing *c = arg;
 
     if (c->job == NULL)
         return c->then(req, c->state);
-    return submit(c->store, req, c->job, committing_over, c);
+    return submit(c->store, req, c->job, c->then, c->state);
 }
 
 static enum andiron_step store_commit_making(void *self, struct andiron_request *req,

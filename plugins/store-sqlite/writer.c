@@ -7,6 +7,7 @@
 #include "writer.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "checkpoint.h"
@@ -14,7 +15,14 @@
 #include "rows.h"
 #include "watch.h"
 
-enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250, PATIENCE_MS = 100 };
+enum {
+    NICER = 5, /* than loops, see writer_main() */
+    SWEEP_ROWS = 1000,
+    SWEEP_MS = 60000,
+    PROBE_MS = 1000,
+    LOCKED_MS = 250,
+    PATIENCE_MS = 100
+};
 
 /* A name that this transaction added or widened. */
 struct pending {
@@ -305,6 +313,8 @@ static void finish(struct writer *w, struct job *job)
         job->done(w, job);
     if (job->error->code != ANDIRON_OK)
         store_count(w->store->metrics.failures, 1);
+    if (job->tidy != NULL)
+        job->tidy(job);
     if (job->req != NULL)
         andiron_resume(job->req);
     else if (job->over != NULL)
@@ -488,6 +498,8 @@ static void *writer_main(void *arg)
     int64_t idled_ms = monotonic_ms();
     bool end = false;
 
+    /* Readers go first: what waits for the disk can wait for them. On Linux this is the thread's. */
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER);
     while (!end) {
         struct job *jobs = take_jobs(w, &end);
         if (jobs != NULL)

@@ -37,6 +37,8 @@ struct job {
     int (*apply)(struct writer *w, struct job *job);
     /* After the commit, on the writer's thread, before the answer: tells watchers. Optional. */
     void (*done)(struct writer *w, struct job *job);
+    /* Lets go of what nobody needs behind the job, before anybody is told that it is over. Optional. */
+    void (*tidy)(struct job *job);
 };
 
 /* What the transaction at hand works with; for jobs, on the writer's thread. */
