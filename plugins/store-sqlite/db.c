@@ -77,6 +77,8 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_VALUES_DOWN] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s<=?3 ORDER BY s DESC "
                        "LIMIT ?4",
     [DB_VALUES_UP] = "SELECT s,h FROM ix_value WHERE p=?1 AND k=?2 AND s>=?3 ORDER BY s LIMIT ?4",
+    [DB_TOKEN_BELOW] = "SELECT h,vid FROM ix_token WHERE p=?1 AND h<=?2 "
+                       "ORDER BY h DESC,vid DESC LIMIT 1",
     [DB_RESOURCE_AT] = "SELECT rid FROM resource INDEXED BY resource_tv WHERE st=0 AND type=?1 "
                        "AND vid=?2",
     [DB_HAS_TOKEN] = "SELECT 1 FROM ix_token WHERE p=?1 AND h=?2 AND vid=?3",

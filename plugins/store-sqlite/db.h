@@ -56,6 +56,7 @@ enum db_statement {
     DB_ORDER_ID_UP,
     DB_VALUES_DOWN,
     DB_VALUES_UP,
+    DB_TOKEN_BELOW, /* the latest version with the next smaller number */
     DB_RESOURCE_AT,
     DB_HAS_TOKEN,
     DB_HAS_REF,

@@ -6,6 +6,7 @@
 
 #include "backup.h"
 #include "commit.h"
+#include "in_use.h"
 #include "jobs.h"
 #include "purge.h"
 #include "read.h"
@@ -32,6 +33,7 @@ struct call {
     const struct andiron_walk *walk;
     const struct andiron_visitor *visitor;
     struct andiron_indexing *items;
+    const char *const *types, *const *params;
 };
 
 static int call_read(struct search_place *place, struct call *call)
@@ -52,6 +54,11 @@ static int call_walk(struct search_place *place, struct call *call)
 static int call_visit(struct search_place *place, struct call *call)
 {
     return walk_visit(place, call->walk, call->visitor, call->rows);
+}
+
+static int call_in_use(struct search_place *place, struct call *call)
+{
+    return in_use_run(place, call->types, call->params, call->count, call->visitor, call->rows);
 }
 
 static int call_compare(struct search_place *place, struct call *call)
@@ -218,6 +225,21 @@ static enum andiron_step store_visit(void *self, struct andiron_request *req,
     call->walk = walk;
     call->visitor = visitor;
     return to_pool(call, then, state); /* a visitor may not be shown a row twice */
+}
+
+static enum andiron_step store_in_use(void *self, struct andiron_request *req,
+                                      const char *const *types, const char *const *params,
+                                      size_t limit, const struct andiron_visitor *visitor,
+                                      struct andiron_rows *ret, andiron_step_fn then, void *state)
+{
+    struct call *call = call_new(self, req, NULL, call_in_use);
+
+    set_rows(call, ret);
+    call->types = types;
+    call->params = params;
+    call->count = limit;
+    call->visitor = visitor;
+    return answer(call, false, then, state);
 }
 
 /* ---- writing -------------------------------------------------------------------------- */
@@ -473,6 +495,7 @@ const struct andiron_store service_store = {
     .commit_making = store_commit_making,
     .purge = store_purge,
     .visit = store_visit,
+    .in_use = store_in_use,
 };
 
 const struct andiron_health service_health = {
