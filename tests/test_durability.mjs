@@ -251,6 +251,7 @@ test('a full disk: writes are refused and change nothing, all else goes on, and 
   const server = box.server = await start({ at }), [worker] = workers(server);
   const put = (id, size) => call('PUT', `${server.fhir}/Patient/${id}`, { resourceType: 'Patient', id, identifier: [{ system: 'urn:full', value: id }], text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(size)}</div>` } }, server.admin);
   assert.equal((await put('first', 10)).status, 201);
+  assert.ok(await until(async () => (await call('GET', server.base + '/.well-known/jwks.json')).status === 200), 'keys were made while there was room');
   const ballast = path.join(state, 'ballast');
   fs.writeFileSync(ballast, Buffer.alloc(12 << 20));
   const stored = [];

@@ -115,6 +115,67 @@ describe('$everything', () => {
   });
 });
 
+describe('meta of a type and of all types', () => {
+  const own = 'http://use.example/';
+  const meta = (r) => { assert.equal(r.status, 200, r.text); return r.json.parameter?.[0].valueMeta ?? {}; };
+  const ours = (list) => list?.filter((c) => (c.system ?? c).startsWith?.(own));
+  const tag = (code, more) => ({ system: own + 'tags', code, ...more });
+  before(async () => {
+    for (let i = 0; i < 30; i++) await put('Device', `use${i}`, { meta: { tag: [tag('common', { display: 'In common' }), tag(i % 2 ? 'odd' : 'even')], profile: [own + 'profile|1'] }, status: i % 2 ? 'active' : 'inactive' });
+    await put('Device', 'use-secret', { meta: { security: [{ system: own + 'labels', code: 'R,1|x' }], tag: [tag('inactive only'), { code: 'without a system' }] }, status: 'inactive' });
+    await put('Location', 'use-l', { meta: { tag: [tag('place')] } });
+    await put('Location', 'use-gone', { meta: { tag: [tag('gone')] } });
+    await fhir('DELETE', 'Location/use-gone');
+    await put('Location', 'use-changed', { meta: { tag: [tag('changed')] } });
+    await put('Location', 'use-changed', { meta: { tag: [tag('place')] } });
+  });
+  test('is the union of profiles, labels and tags of what is stored now', async () => {
+    const m = meta(await fhir('GET', 'Device/$meta'));
+    assert.deepEqual(m.tag.map((t) => t.code), ['without a system', 'common', 'even', 'inactive only', 'odd']);
+    assert.deepEqual(m.tag[1], tag('common', { display: 'In common' }));
+    assert.deepEqual(m.profile, [own + 'profile|1']);
+    assert.deepEqual(m.security, [{ system: own + 'labels', code: 'R,1|x' }]);
+    assert.deepEqual(ours(meta(await fhir('POST', 'Location/$meta')).tag), [tag('place')]);
+    assert.deepEqual(meta(await fhir('GET', 'Substance/$meta')), {});
+    const everywhere = meta(await fhir('GET', '$meta'));
+    assert.deepEqual(ours(everywhere.tag).map((t) => t.code), ['common', 'even', 'inactive only', 'odd', 'place']);
+    assert.deepEqual(meta(await fhir('POST', '$meta', { resourceType: 'Parameters' })), everywhere);
+    outcome(await fhir('GET', 'Client/$meta'), 404);
+    outcome(await fhir('GET', 'Nothing/$meta'), 404);
+    outcome(await call('GET', `${server.fhir}/$meta`), 401);
+    outcome(await call('GET', `${server.fhir}/Device/$meta`), 401);
+  });
+  test('says nothing of what a token may not see', async () => {
+    const token = async (scope) => {
+      await root('PUT', 'Client/use', { grant_types: ['client_credentials'], secret: 'a secret of some length', scope: scope.split(' '), auth: { client_credentials: { token_format: 'jwt' } } });
+      await root('PUT', 'AccessPolicy/use', { engine: 'allow', link: [{ resourceType: 'Client', id: 'use' }] });
+      const r = await call('POST', `${server.base}/auth/token`, `grant_type=client_credentials&scope=${encodeURIComponent(scope)}`, { authorization: basic('use', 'a secret of some length'), 'content-type': 'application/x-www-form-urlencoded' });
+      assert.equal(r.status, 200, r.text);
+      return { authorization: `Bearer ${r.json.access_token}` };
+    };
+    const active = await token('system/Device.rs?status=active');
+    for (const path of ['Device/$meta', '$meta']) {
+      const m = meta(await call('GET', `${server.fhir}/${path}`, undefined, active));
+      assert.deepEqual([m.tag.map((t) => t.code), m.profile, m.security], [['common', 'odd'], [own + 'profile|1'], undefined], path);
+    }
+    outcome(await call('GET', `${server.fhir}/Location/$meta`, undefined, active), 403);
+    const inactive = meta(await call('GET', `${server.fhir}/Device/$meta`, undefined, await token('system/Device.rs?status=inactive')));
+    assert.deepEqual([inactive.tag.map((t) => t.code), inactive.security.length], [['without a system', 'common', 'even', 'inactive only'], 1], 'whatever is in their names');
+    outcome(await call('GET', `${server.fhir}/Device/$meta`, undefined, await token('system/Device.r')), 403);
+    assert.deepEqual(meta(await call('GET', `${server.fhir}/$meta`, undefined, await token('system/Location.rs'))).tag, [tag('place')]);
+  });
+  test('of more values than may be listed it is refused', async () => {
+    const few = await start({ plugins: { fhir: { 'max-count': 3, 'default-count': 3 } } });
+    try {
+      for (let i = 0; i < 4; i++) {
+        assert.equal((await call('GET', `${few.fhir}/Basic/$meta`, undefined, few.admin)).status, 200);
+        assert.equal((await call('PUT', `${few.fhir}/Basic/${i}`, { resourceType: 'Basic', id: String(i), code: { text: 'x' }, meta: { tag: [{ system: 'http://a', code: String(i) }] } }, few.admin)).status, 201);
+      }
+      outcome(await call('GET', `${few.fhir}/Basic/$meta`, undefined, few.admin), 422);
+    } finally { await few.stop(); few.remove(); }
+  });
+});
+
 test('operations are posted to with Parameters as well', async () => {
   const parameters = (...list) => ({ resourceType: 'Parameters', ...(list.length ? { parameter: list } : {}) });
   const count = { name: '_count', valueInteger: 2 }, type = { name: '_type', valueString: 'Observation,Patient' };

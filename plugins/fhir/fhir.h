@@ -87,6 +87,7 @@ enum andiron_step fhir_history_instance(struct andiron_request *req, void *self)
 enum andiron_step fhir_history_type(struct andiron_request *req, void *self);
 enum andiron_step fhir_history_system(struct andiron_request *req, void *self);
 enum andiron_step fhir_operation_meta(struct andiron_request *req, void *self);
+enum andiron_step fhir_operation_meta_use(struct andiron_request *req, void *self);
 enum andiron_step fhir_operation_meta_add(struct andiron_request *req, void *self);
 enum andiron_step fhir_operation_meta_delete(struct andiron_request *req, void *self);
 enum andiron_step fhir_operation_versions(struct andiron_request *req, void *self);

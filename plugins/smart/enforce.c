@@ -56,6 +56,10 @@ static const struct need needs[] = {
     { "FhirValidate", TARGET_TYPE, SCOPE_R }, /* it may show what is stored, and changes nothing */
 };
 
+/* $meta without an id, of a type or of all, says what a search could find out. */
+static const struct need meta_of_type = { "$meta", TARGET_TYPE, SCOPE_S };
+static const struct need meta_of_all = { "$meta", TARGET_SYSTEM, SCOPE_S };
+
 /* What an operation is known by in the table. */
 static andiron_str key_of(const struct andiron_request *req)
 {
@@ -74,6 +78,8 @@ static const struct need *need_of(const struct andiron_request *req)
 {
     andiron_str key = key_of(req);
 
+    if (andiron_str_eq(key, ANDIRON_STR("$meta")) && andiron_request_var(req, "id").data == NULL)
+        return andiron_request_var(req, "type").data != NULL ? &meta_of_type : &meta_of_all;
     for (size_t i = 0; key.len > 0 && i < sizeof(needs) / sizeof(needs[0]); i++)
         if (andiron_str_eq(andiron_str_of(needs[i].operation), key))
             return &needs[i];
