@@ -152,7 +152,7 @@ test('kill -9 during a transaction: all of it or nothing', async (t) => {
     const tag = `round-${round}`;
     let answered = false;
     const pending = ask(agent, box.server, 'POST', '', bundle(tag)).then((r) => { answered = r !== undefined && r.status === 200; });
-    await sleep(usual * (round + 1) / 9);
+    await sleep(usual * round / 9);
     killAll(box.server);
     await pending;
     await restart(box);
