@@ -1,0 +1,218 @@
+// Exports as jobs: while others write, through kill -9, cancelled, over their limits.
+import test, { describe } from 'node:test';
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { call, configure, sleep, start } from './lib/server.mjs';
+import { begin, bytes, download, finished, kickoff, lines, load, manifest, observation, patient, stored } from './lib/bulk.mjs';
+
+// Small slices make an export of some thousand resources last long enough to be met in the middle.
+const slow = { 'slice-rows': 20, checkpoint: '50ms', poll: '100ms', 'file-size': '200k' };
+const count = 3000;
+const running = async (options, work) => {
+  const server = await start({ quick: true, ...options });
+  try { return await work(server); } finally { await server.stop(); server.remove(); }
+};
+const folder = (server) => path.join(server.dir, 'state/bulk');
+const jobs = (server) => fs.readdirSync(folder(server)).filter((name) => /^[0-9a-f]{32}$/.test(name));
+const until = async (what, holds, ms = 30000) => {
+  for (const end = Date.now() + ms; !(await holds()); await sleep(20)) if (Date.now() > end) throw new Error(`still not: ${what}`);
+};
+// Each resource of the output once, in the version that was current at the horizon; keep: versions by id, newest last.
+const asOf = (all, versions, time) => {
+  const seen = new Map(all.map(([, line]) => [JSON.parse(line).id, line]));
+  assert.equal(seen.size, all.length, 'nothing comes twice');
+  for (const [id, list] of versions) {
+    const shown = list.filter((v) => v.updated <= time).at(-1);
+    const line = seen.get(id);
+    if (!shown || shown.deleted) assert.equal(line, undefined, `${id} was not there`);
+    else { assert.ok(line, `${id} is missing`); assert.equal(line, shown.text); }
+    seen.delete(id);
+  }
+  return seen.size;
+};
+// What is stored now, by id.
+const snapshot = async (server) => {
+  const versions = new Map();
+  for (const line of lines((await bytes('GET', `${server.fhir}/Observation/$export-stream`, server.admin)).body)) {
+    const { id, meta } = JSON.parse(line);
+    versions.set(id, [{ updated: meta.lastUpdated, text: line }]);
+  }
+  return versions;
+};
+// Changes, makes and deletes resources until told to stop, and notes each version.
+const writer = (server, versions) => {
+  let stopped = false, writes = 0;
+  const note = (id, v) => versions.set(id, [...(versions.get(id) ?? []), v]);
+  const work = (async () => {
+    for (let i = 0; !stopped; i++) {
+      const n = (i * 7919) % count, id = i % 5 === 4 ? `new${i}` : `o${n}`;
+      const remove = i % 11 === 10;
+      const r = remove ? await call('DELETE', `${server.fhir}/Observation/${id}`, undefined, server.admin)
+        : await call('PUT', `${server.fhir}/Observation/${id}`, { ...observation(n), id, status: i % 2 ? 'corrected' : 'final' }, server.admin);
+      if (r.status >= 300) continue;
+      const { json } = await call('GET', `${server.fhir}/Observation/${id}/_history?_count=1`, undefined, server.admin);
+      if (!json.entry?.length) continue; // what never was, deleted
+      const resource = json.entry[0].resource;
+      const at = resource?.meta.lastUpdated ?? json.entry[0].response.lastModified;
+      note(id, resource ? { updated: at, text: await stored(server, `Observation/${id}/_history/${resource.meta.versionId}`) } : { updated: at, deleted: true });
+      writes++;
+    }
+  })();
+  return async () => { stopped = true; await work; return writes; };
+};
+
+test('shows each resource once, as it was at transactionTime, while others write', async () => {
+  await running({ plugins: { bulk: slow } }, async (server) => {
+    await load(server, count, observation);
+    const versions = await snapshot(server), stop = writer(server, versions);
+    await sleep(100);
+    const query = ['$export?_type=Observation', `$export?_type=Observation&_typeFilter=${encodeURIComponent('Observation?status=final,amended')}`];
+    const [whole, some] = await Promise.all(query.map((q) => manifest(server, q)));
+    const writes = await stop();
+    assert.ok(writes > 20, `${writes} writes`);
+    const all = await download(server, whole);
+    asOf(all, versions, whole.transactionTime);
+    const filtered = new Map([...versions].map(([id, list]) => [id, list.map((v) => ({ ...v, deleted: v.deleted || !/"status":"(final|amended)"/.test(v.text) }))]));
+    asOf(await download(server, some), filtered, some.transactionTime);
+    assert.ok(whole.output.length > 3);
+  });
+});
+
+test('goes on after kill -9 without a gap or a double, several times', async () => {
+  const at = await configure({ quick: true, plugins: { bulk: { ...slow, 'slice-rows': 1 } } });
+  let server = await start({ at });
+  try {
+    await load(server, count, observation);
+    const url = await begin(server, '$export?_type=Observation');
+    let kills = 0;
+    const progress = async () => { const r = await call('GET', url, undefined, server.admin); return r.status === 200 ? count : Number(/(\d+) resources/.exec(r.headers.get('x-progress') ?? '')?.[1] ?? 0); };
+    for (let i = 0, before = 0; i < 4; i++) {
+      await until('more than before', async () => (await progress()) > before);
+      before = await progress();
+      if (before === count) break;
+      if (i === 1) await server.stop(); else { await killAll(server); kills++; }
+      server = await restart(at);
+      assert.ok((await progress()) >= before, 'what was stored is kept');
+    }
+    const done = await finished(server, url);
+    assert.equal(done.status, 200, done.text);
+    assert.ok(kills >= 1, 'it was met in the middle');
+    const all = await download(server, done.json);
+    assert.equal(asOf(all, await snapshot(server), '9'), 0);
+    assert.match(server.log(), /"bulk.resumed"/);
+    assert.ok(done.json.output.every((f) => f.count > 0));
+  } finally { await server.stop(); server.remove(); }
+});
+
+// The supervisor's children: the worker holds the job.
+const workers = (server) => fs.readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim().split(/\s+/).filter(Boolean).map(Number);
+const killWorker = (server) => { for (const pid of workers(server)) process.kill(pid, 'SIGKILL'); };
+// The supervisor first, or it would start another.
+const killAll = async (server) => {
+  const pids = workers(server);
+  server.child.kill('SIGKILL');
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  await server.exit;
+};
+// As soon as the last thread of the killed one has let go of the port (exit status 75 until then).
+const restart = async (at) => {
+  for (const end = Date.now() + 10000; ; await sleep(50)) {
+    try { return await start({ at }); } catch (e) { if (e.exit?.code !== 75 || Date.now() > end) throw e; }
+  }
+};
+
+test('a worker that dies is replaced, and its exports go on', async () => {
+  await running({ plugins: { bulk: { ...slow, 'slice-rows': 10 } } }, async (server) => {
+    await load(server, count, observation);
+    const url = await begin(server, '$export?_type=Observation');
+    await until('a checkpoint', async () => / [1-9]\d* resources/.test((await call('GET', url, undefined, server.admin)).headers.get('x-progress') ?? ' 1 resources'));
+    killWorker(server);
+    await until('another worker', async () => { try { return (await call('GET', `${server.base}/health/ready`)).status === 200; } catch { return false; } });
+    const done = await finished(server, url);
+    assert.equal(done.status, 200, done.text);
+    asOf(await download(server, done.json), await snapshot(server), '9');
+  });
+});
+
+test('several run at a time, none waits for another to end', async () => {
+  await running({ plugins: { bulk: slow } }, async (server) => {
+    await load(server, count, observation);
+    await load(server, 5, patient);
+    const long = await begin(server, '$export?_type=Observation'), short = await begin(server, '$export?_type=Patient');
+    assert.equal((await finished(server, short, { every: 30 })).status, 200);
+    const m = await finished(server, long);
+    assert.equal((await download(server, m.json)).length, count);
+    const ends = server.log().split('\n').filter((l) => l.includes('"bulk.finished"'));
+    assert.ok(ends[0].includes(short.slice(-32)), 'the short one ends first');
+  });
+});
+
+test('DELETE stops an export in the middle, and removes its files', async () => {
+  await running({ plugins: { bulk: { ...slow, 'slice-rows': 5 } } }, async (server) => {
+    await load(server, count, observation);
+    const url = await begin(server, '$export?_type=Observation');
+    await until('files', () => jobs(server).length === 1);
+    assert.equal((await call('DELETE', url, undefined, server.admin)).status, 202);
+    assert.equal((await call('GET', url, undefined, server.admin)).status, 404);
+    await until('no files', () => jobs(server).length === 0);
+    await sleep(300);
+    assert.deepEqual(jobs(server), [], 'and none come back');
+    assert.doesNotMatch(server.log(), /bulk.finished/);
+    assert.equal((await download(server, await manifest(server, '$export?_type=Observation'))).length, count);
+  });
+});
+
+test('a finished export expires with its files', async () => {
+  await running({ plugins: { bulk: { keep: '1s', poll: '100ms' } } }, async (server) => {
+    await load(server, 5, patient);
+    const m = await manifest(server, '$export?_type=Patient', { every: 50 });
+    await until('gone', async () => (await call('GET', m.url, undefined, server.admin)).status === 404);
+    await until('no files', () => jobs(server).length === 0);
+    assert.equal((await call('GET', m.output[0].url, undefined, server.admin)).status, 404);
+  });
+});
+
+describe('limits', () => {
+  test('a full disk quota is 507, for the export that meets it and for the next', async () => {
+    await running({ plugins: { bulk: { ...slow, quota: '300k' } } }, async (server) => {
+      await load(server, count, observation);
+      const r = await finished(server, await begin(server, '$export?_type=Observation'));
+      assert.equal(r.status, 507, r.text);
+      assert.match(r.json.issue[0].diagnostics, /quota of 307200 bytes/);
+      await until('no files', () => jobs(server).length === 0);
+      await load(server, 400, patient);
+      let refused;
+      for (let i = 0; i < 8 && refused === undefined; i++) {
+        const next = await kickoff(server, '$export?_type=Patient');
+        if (next.status !== 202) { refused = next; assert.ok(next.headers.get('retry-after')); } else if ((await finished(server, next.headers.get('content-location'))).status === 507) refused = { status: 507 };
+      }
+      assert.equal(refused?.status, 507);
+    });
+  });
+  test('min-free is a refusal at once', async () => {
+    await running({ plugins: { bulk: { 'min-free': '900000g' } } }, async (server) => {
+      const r = await kickoff(server, '$export');
+      assert.equal(r.status, 507, r.text);
+      assert.match(r.json.issue[0].diagnostics, /no room/);
+    });
+  });
+  test('more exports than allowed are 429, and polls that do not wait', async () => {
+    await running({ plugins: { bulk: { ...slow, 'slice-rows': 1, 'max-jobs-per-client': 1, 'max-kept-per-client': 2 } } }, async (server) => {
+      await load(server, count, observation);
+      const url = await begin(server, '$export?_type=Observation');
+      const more = await kickoff(server, '$export');
+      assert.equal(more.status, 429, more.text);
+      assert.ok(more.headers.get('retry-after'));
+      const statuses = [];
+      for (let i = 0; i < 25; i++) { const r = await call('GET', url, undefined, server.admin); statuses.push(r.status); if (r.status === 429) assert.ok(Number(r.headers.get('retry-after')) >= 1); }
+      assert.equal(statuses[0], 202);
+      assert.ok(statuses.includes(429), statuses.join());
+      assert.equal((await finished(server, url, { every: 1100 })).status, 200);
+      await manifest(server, '$export?_type=Patient');
+      const kept = await kickoff(server, '$export');
+      assert.equal(kept.status, 429);
+      assert.match(kept.json.issue[0].diagnostics, /kept/);
+    });
+  });
+});
