@@ -1,4 +1,6 @@
-// Runs suites and adds up what they report: tests/run.mjs BUILD-DIR [--only PATTERN] [--jobs N]
+// Runs suites and adds up what they report: tests/run.mjs BUILD-DIR [--only PATTERN] [--jobs N] [--store sqlite|postgres]
+//
+// With --store postgres the black-box suites run on a private cluster of PostgreSQL, and nothing else does.
 //
 // Suites are the programs that ctest knows (cmocka counts its own tests, other programs count as one) and every
 // tests/test_*.mjs (node:test). Prints a line per suite, the output of those that failed, and at the end
@@ -6,22 +8,26 @@
 import { spawn, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { startPostgres } from './lib/postgres.mjs';
 import { source } from './lib/server.mjs';
 
 const [build, ...rest] = process.argv.slice(2);
 const option = (name, fallback) => { const i = rest.indexOf(name); return i < 0 ? fallback : rest[i + 1]; };
 const only = new RegExp(option('--only', '.'));
 const jobs = Number(option('--jobs', '2'));
+const store = option('--store', 'sqlite');
 const limitMs = 600000;
+const pg = store === 'postgres' ? await startPostgres({ settings: { max_connections: 300, shared_buffers: '64MB' } }) : undefined;
 
 const ctest = JSON.parse(execFileSync('ctest', ['--test-dir', build, '--show-only=json-v1'], { maxBuffer: 1 << 26 }));
 const property = (t, name) => t.properties?.find((p) => p.name === name)?.value;
-const suites = ctest.tests.filter((t) => t.command).map((t) => ({ name: t.name, command: t.command, cwd: property(t, 'WORKING_DIRECTORY') ?? build, skip: property(t, 'SKIP_RETURN_CODE') }));
+const suites = ctest.tests.filter((t) => t.command && !pg).map((t) => ({ name: t.name, command: t.command, cwd: property(t, 'WORKING_DIRECTORY') ?? build, skip: property(t, 'SKIP_RETURN_CODE') }));
 for (const file of fs.readdirSync(path.join(source, 'tests')).sort())
   if (/^test_.*\.mjs$/.test(file)) suites.push({ name: `tests/${file}`, command: [process.execPath, '--test', '--test-reporter=tap', path.join(source, 'tests', file)], cwd: source });
 
 const env = {
   ...process.env,
+  ...(pg ? { ANDIRON_TEST_STORE: 'postgres', ANDIRON_TEST_POSTGRES: pg.dsn() } : {}),
   ANDIRON_BIN: path.resolve(build, 'andiron'), ANDIRON_MODULES: path.resolve(build, 'modules'), ANDIRON_BUILD: path.resolve(build),
   NPM_MODULES: process.env.NPM_MODULES ?? path.join(source, 'tests/node_modules'),
   ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=0',
@@ -42,15 +48,23 @@ const counts = (output, code, skip) => {
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 };
 
+// Databases that a suite left behind.
+const drop = (prefix) => {
+  if (!pg) return;
+  for (const name of pg.sql(`SELECT datname FROM pg_database WHERE datname LIKE '${prefix}\\_%'`)) if (name) pg.sql(`DROP DATABASE "${name}" WITH (FORCE)`);
+};
+
+let number = 0;
 const run = (suite) => new Promise((ok) => {
-  const child = spawn(suite.command[0], suite.command.slice(1), { cwd: suite.cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const prefix = `suite${++number}`;
+  const child = spawn(suite.command[0], suite.command.slice(1), { cwd: suite.cwd, env: { ...env, ANDIRON_TEST_SUITE: prefix }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   const begun = Date.now();
   const timer = setTimeout(() => { output += `\nended after ${limitMs / 1000} s\n`; child.kill('SIGKILL'); }, limitMs);
   child.stdout.on('data', (d) => { output += d; });
   child.stderr.on('data', (d) => { output += d; });
   child.on('error', (e) => { output += e; });
-  child.on('close', (code) => { clearTimeout(timer); ok({ suite, output, code, seconds: (Date.now() - begun) / 1000, ...counts(output, code, suite.skip) }); });
+  child.on('close', (code) => { clearTimeout(timer); drop(prefix); ok({ suite, output, code, seconds: (Date.now() - begun) / 1000, ...counts(output, code, suite.skip) }); });
 });
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -64,5 +78,6 @@ const worker = async () => {
   }
 };
 await Promise.all(Array.from({ length: jobs }, worker));
+await pg?.stop();
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ''}`);
 process.exit(total.failed || total.passed === 0 ? 1 : 0);

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { pathToFileURL } from 'node:url';
-import { start, configure, call, freePort, sleep, source } from './lib/server.mjs';
+import { start, configure, call, freePort, sleep, source, storeOf } from './lib/server.mjs';
 
 const require = createRequire(path.join(process.env.NPM_MODULES ?? path.join(source, 'tests/node_modules'), 'x.js'));
 const jose = await import(pathToFileURL(require.resolve('jose')).href);
@@ -124,7 +124,7 @@ describe('signing keys', () => {
   test('are known to every server over one store', async () => {
     const one = await start();
     await call('GET', `${one.base}/.well-known/jwks.json`); // its key is made: the other one takes it from the store
-    const two = await start({ init: false, plugins: { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') } }, core: { http: { 'base-url': one.base } } });
+    const two = await start({ init: false, plugins: { ...storeOf(one) }, core: { http: { 'base-url': one.base } } });
     const key = await keyPair('k');
     await call('PUT', `${one.base}/Client/c`, { grant_types: ['client_credentials'], scope: ['system/*.read'], jwks: [key.jwk], auth: { client_credentials: { token_format: 'jwt' } } }, admin);
     await call('PUT', `${one.base}/AccessPolicy/c`, { engine: 'allow', link: [{ resourceType: 'Client', id: 'c' }] }, admin);

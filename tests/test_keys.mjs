@@ -6,7 +6,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { bin, start, configure, call, control, sleep } from './lib/server.mjs';
+import { bin, start, configure, call, control, sleep, storeOf } from './lib/server.mjs';
 import { allow, bearer, claimsOf, getToken, headerOf, keyPair, putClient, seedClient } from './lib/smart.mjs';
 
 const run = (server, ...args) => new Promise((ok) => {
@@ -39,7 +39,7 @@ const client = async (server) => {
 };
 // Another daemon over the same store, with its own port and control socket. It gives the same base-url. The first one has its key by then.
 const beside = async (one, { state, jwks = {}, auth = {} } = {}) => await published(one) && launch({
-  init: false, quick: true, plugins: { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') }, jwks, auth }, core: { http: { 'base-url': one.base }, ...(state ? { core: { 'state-dir': state } } : {}) },
+  init: false, quick: true, plugins: { ...storeOf(one), jwks, auth }, core: { http: { 'base-url': one.base }, ...(state ? { core: { 'state-dir': state } } : {}) },
 });
 const tokenAt = async (server, base) => getToken({ ...server, base: `http://127.0.0.1:${server.port}`, aud: base }, 'c', key);
 const end = async (...servers) => {

@@ -219,13 +219,16 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     return 0;
 }
 
-static void loop_stop(struct andiron_loop *loop, void *self, void *local)
+static void loop_stop(struct andiron_loop *loop, void *self, void *arg)
 {
     struct store *store = self;
+    struct local *local = arg;
 
-    wire_loop_free(((struct local *)local)->wire);
+    wire_loop_free(local->wire);
     watches_stop(store->watches, loop);
-    writer_free(((struct local *)local)->writer);
+    writer_free(local->writer);
+    free(local->lengths);
+    free(local->totals);
     free(local);
 }
 

@@ -56,6 +56,8 @@ struct local {
     struct wire_loop *wire;
     struct writer *writer; /* commit.h */
     uint64_t claims;
+    struct lengths *lengths; /* of lists of the index (lengths.c); to be freed */
+    struct totals *totals;   /* of queries (counting.c); to be freed */
 };
 
 static inline struct local *store_local(struct store *store, struct andiron_loop *loop)

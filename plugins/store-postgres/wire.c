@@ -60,7 +60,7 @@ struct wire {
     struct store *store;
     struct dsn dsn;
     struct hosts *hosts;
-    char begin[512];
+    char begin[1024];
     char connect_timeout[24];
     _Atomic int64_t ready[WIRE_POOLS], wanted[WIRE_POOLS], waiting, under_way;
 };
@@ -652,15 +652,25 @@ static void make_begin(struct wire *wire)
     const struct config *config = wire->store->config;
 
     /* Of the session; or, where a pooler may give each transaction another, of the transaction. */
-    (void)snprintf(wire->begin, sizeof(wire->begin),
-                   "SELECT set_config('search_path','%s,pg_temp',%s),set_config('jit','off',%s),"
-                   "set_config('random_page_cost','1.1',%s),"
-                   "set_config('statement_timeout','%lld',%s),"
-                   "set_config('idle_in_transaction_session_timeout','%lld',%s)",
-                   config->schema, config->prepare ? "false" : "true",
-                   config->prepare ? "false" : "true", config->prepare ? "false" : "true",
-                   (long long)config->statement_timeout, config->prepare ? "false" : "true",
-                   (long long)config->idle_transaction_timeout, config->prepare ? "false" : "true");
+    const char *local = config->prepare ? "false" : "true";
+    int len = snprintf(wire->begin, sizeof(wire->begin),
+                       "SELECT set_config('search_path','%s,pg_temp',%s),"
+                       "set_config('statement_timeout','%lld',%s),"
+                       "set_config('idle_in_transaction_session_timeout','%lld',%s)",
+                       config->schema, local, (long long)config->statement_timeout, local,
+                       (long long)config->idle_transaction_timeout, local);
+    /* Statements say by their shape what drives what: plans that depend on statistics, or read and
+     * sort what a limit would have cut, are what must not happen. */
+    static const char *const settings[][2] = { { "jit", "off" },
+                                               { "random_page_cost", "1.1" },
+                                               { "enable_hashjoin", "off" },
+                                               { "enable_mergejoin", "off" },
+                                               { "enable_bitmapscan", "off" },
+                                               { "enable_seqscan", "off" },
+                                               { "plan_cache_mode", "force_generic_plan" } };
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+        len += snprintf(wire->begin + len, sizeof(wire->begin) - (size_t)len,
+                        ",set_config('%s','%s',%s)", settings[i][0], settings[i][1], local);
 }
 
 struct wire *wire_new(struct store *store, struct andiron_error *err)

@@ -1,8 +1,9 @@
 // Starts real andiron daemons for the black-box tests: each in a folder of its own, on free ports of 127.0.0.1.
 //
 // ANDIRON_BIN and ANDIRON_MODULES name the program and the folder of modules under test; the plugins' configuration
-// is taken from the source tree (plugins/*/NN-name.conf), as it is installed.
-import { spawn } from 'node:child_process';
+// is taken from the source tree (plugins/*/NN-name.conf), as it is installed. ANDIRON_TEST_STORE=postgres gives each daemon
+// a database of its own in the cluster of ANDIRON_TEST_POSTGRES (tests/run.mjs --store postgres starts one).
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
@@ -15,6 +16,11 @@ export const modules = process.env.ANDIRON_MODULES ?? path.join(path.dirname(bin
 // Whether it was built with AddressSanitizer: then times and memory are not to be compared. (`andiron test-plugin` names
 // __asan_init itself.)
 export const sanitized = fs.existsSync(bin) && fs.readFileSync(bin).includes('__asan_report_load');
+
+// The store under test: "sqlite" or "postgres".
+export const store = process.env.ANDIRON_TEST_STORE ?? 'sqlite';
+// For test(name, { skip: notOn('postgres', why) }, ..): a reason, or false.
+export const notOn = (other, why) => (store === other ? `not on ${other}: ${why}` : false);
 
 const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
 
@@ -66,6 +72,41 @@ const packagedPlugins = (withPostgres) => {
 
 const section = (name, values) => `[${name}]\n` + Object.entries(values).map(([k, v]) => `${k} = ${v}\n`).join('');
 
+// The words of a connection string of libpq: { host, port, dbname, user }.
+const words = (dsn) => Object.fromEntries(dsn.split(' ').map((w) => w.split('=')));
+const postgres = (program, ...args) => {
+  const { host, port, user } = words(process.env.ANDIRON_TEST_POSTGRES);
+  return execFileSync(program, ['-h', host, '-p', port, '-U', user, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+};
+
+// The database of the daemon in that folder, made when it is first asked for. Names begin with that of the suite, so that
+// tests/run.mjs can drop them.
+const databaseOf = (dir) => {
+  const file = path.join(dir, 'database');
+  if (!fs.existsSync(file)) {
+    const name = `${process.env.ANDIRON_TEST_SUITE ?? 't'}_${process.pid}_${Date.now().toString(36)}_${Math.floor(Math.random() * 1e6)}`;
+    postgres('createdb', name);
+    fs.writeFileSync(file, name);
+  }
+  const { host, port, user } = words(process.env.ANDIRON_TEST_POSTGRES);
+  return `host=${host} port=${port} dbname=${fs.readFileSync(file, 'utf8')} user=${user}`;
+};
+
+// Directives that mean the same in both stores.
+const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group-commit-max', 'queue-max', 'poll-interval'];
+
+// The plugins of a configuration with the store under test in place of store-sqlite.
+const withStore = (chosen, dir) => {
+  if (store !== 'postgres' || chosen['store-sqlite'] === false || chosen['store-postgres']) return chosen;
+  const { 'store-sqlite': values = {}, ...others } = chosen;
+  // Not every build of it has SQL for policies.
+  const sql = fs.readFileSync(path.join(modules, 'store-postgres.so')).includes('sql/1') ? {} : { 'policy-sql': false };
+  return { ...sql, ...others, 'store-postgres': { dsn: databaseOf(dir), ...Object.fromEntries(Object.entries(values).filter(([k]) => common.includes(k))) } };
+};
+
+// Plugins for a second daemon on the store of another.
+export const storeOf = (one) => (store === 'postgres' ? { 'store-postgres': { dsn: databaseOf(one.dir) } } : { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') } });
+
 // Writes a configuration folder. options:
 //   dir       where (default: a new temporary folder)
 //   core      { section: { name: value } } added to andiron.conf
@@ -92,7 +133,7 @@ export const configure = async (options = {}) => {
   if (options.quick) core.http['drain-grace'] = '10ms';
   for (const [name, values] of Object.entries(options.core ?? {})) core[name] = { ...core[name], ...values };
   fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
-  const chosen = options.plugins ?? {};
+  const chosen = withStore(options.plugins ?? {}, dir);
   for (const [name, [file, text]] of Object.entries(packagedPlugins(chosen['store-postgres']))) {
     const values = chosen[name] ?? {};
     if (values === false || (name === 'store-sqlite' && chosen['store-postgres'])) continue;

@@ -25,6 +25,7 @@ enum node_op {
 
 struct memo;
 struct iter;
+struct note;
 
 struct node {
     enum node_op op;
@@ -51,6 +52,7 @@ struct node {
     struct memo *memo;       /* CHAIN: targets judged so far */
     struct iter *references; /* HAS: where a resource is referred to */
     struct iter *inner;      /* HAS, CHAIN: candidates for args[0], or NULL */
+    struct note *note;       /* whatever else */
 };
 
 /* Where building finds what a filter names. Each gives 0; -1: failed, and node_build() with it. */

@@ -1,0 +1,37 @@
+/*
+ * How a search was done, as JSON; see stages.h.
+ */
+#include "stages.h"
+
+void explaining(struct run *run, int64_t microseconds)
+{
+    const char *plan = "{\"driver\":\"nothing\"}";
+    bool exact = run->plan_count != 0;
+
+    for (size_t i = 0; i < run->plan_count; i++) {
+        const struct source *s = run->plans[i].source;
+        if (s == NULL)
+            continue;
+        exact = exact && (s->exact || condition_is_whole(run, run->plans[i].filter));
+        if (i != 0)
+            continue;
+        if (s->kind == SOURCE_ARRAY)
+            plan = andiron_printf(run->arena, "{\"driver\":\"%s\",\"entries\":\"%zu\"}", s->name,
+                                  s->vid_count);
+        else if (s->entries >= 0)
+            plan = andiron_printf(
+                run->arena, "{\"driver\":\"%s\",\"lists\":%zu,\"entries\":\"%s%lld\"}", s->name,
+                s->list_count, s->entries > run->store->config->short_list ? "at least " : "",
+                (long long)s->entries);
+        else
+            plan = andiron_printf(run->arena, "{\"driver\":\"%s\",\"lists\":%zu}", s->name,
+                                  s->list_count);
+    }
+    const char *text = andiron_printf(
+        run->arena,
+        "{\"plan\":%s,\"judged\":%s,\"order\":\"%s\",\"probed\":%lld,\"rows\":%zu,\"on\":\"loop\","
+        "\"rounds\":%zu,\"microseconds\":%lld,\"cpu\":0}",
+        plan, exact ? "\"by the index alone\"" : "\"one by one\"", run->order_name,
+        (long long)run->probed, run->page_count, run->rounds, (long long)microseconds);
+    run->rows->explain = andiron_str_of(text);
+}
