@@ -166,7 +166,7 @@ describe('3: a token', () => {
     const app = granted(await ask(server, 'app', rsa));
     assert.deepEqual([app.need_patient_banner, app.expires_in], [true, 30]);
   });
-  test('a bad Accept, or HTTP\'s own refusals, keep the headers of the endpoint', async () => {
+  test('TK-3: a bad Accept, or HTTP\'s own refusals, keep the headers of the endpoint', async () => {
     for (const r of [
       await postToken(server, tokenRequest(assertion(server, 'bulk', rsa)), { accept: '*/*' }),
       await call('POST', `${server.base}/auth/token`, '{', {}), await call('POST', `${server.base}/auth/token`, 'x', { 'content-type': 'text/plain' }), await call('GET', `${server.base}/auth/token`),

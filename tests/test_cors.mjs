@@ -28,7 +28,7 @@ before(async () => { server = await start({ core: { http: { 'cors-origins': `${l
 after(async () => { await server.stop(); server.remove(); });
 
 describe('a preflight', () => {
-  test('of a listed origin is answered before authentication', async () => {
+  test('DS-5: of a listed origin is answered before authentication', async () => {
     for (const path of ['/fhir/Patient/p', '/fhir', '/auth/token']) {
       const r = await preflight(path, listed);
       assert.equal(r.status, 204);
@@ -40,7 +40,7 @@ describe('a preflight', () => {
       assert.equal(r.headers['access-control-allow-credentials'], undefined);
     }
   });
-  test('of another origin gets nothing that lets a browser go on', async () => {
+  test('DS-5: of another origin gets nothing that lets a browser go on', async () => {
     for (const origin of ['https://evil.example', 'null', 'http://app.example.org', `${listed}.evil.example`, `${listed}:443`, 'https://app.example', '*']) {
       const r = await preflight('/fhir/Patient/p', origin);
       assert.equal(r.status, 204);
@@ -95,7 +95,7 @@ describe('an answer', () => {
   });
 });
 
-test('origins of a Client count while it is active', async () => {
+test('DS-5: origins of a Client count while it is active', async () => {
   assert.equal(await has(registered), false);
   const client = { resourceType: 'Client', id: 'spa', grant_types: ['basic'], secret: 'a secret of some length', allowed_origins: [registered, 'https://second.example/'] };
   assert.ok([200, 201].includes((await put('/Client/spa', client)).status));

@@ -46,12 +46,12 @@ describe('smart-configuration', () => {
     }
     for (const name of ['introspection_endpoint', 'revocation_endpoint']) assert.ok(c[name], name);
   });
-  test('is no OpenID configuration: there is nobody to log in', async () => {
+  test('DS-4: is no OpenID configuration: there is nobody to log in', async () => {
     for (const base of [server.base, server.fhir]) assert.equal((await call('GET', `${base}/.well-known/openid-configuration`, undefined, server.admin)).status, 404);
   });
 });
 
-test('the CapabilityStatement says how to get a token', async () => {
+test('DS-3: the CapabilityStatement says how to get a token', async () => {
   const s = await security(server);
   assert.equal(s.cors, true);
   assert.deepEqual(s.service[0].coding[0], { system: 'http://terminology.hl7.org/CodeSystem/restful-security-service', code: 'SMART-on-FHIR' });
@@ -60,7 +60,7 @@ test('the CapabilityStatement says how to get a token', async () => {
   assert.deepEqual(Object.fromEntries(uris.map((u) => [u.url, u.valueUri])), { token: c.token_endpoint, introspect: c.introspection_endpoint, revoke: c.revocation_endpoint });
 });
 
-test('plugins that are not loaded are not spoken of', async () => {
+test('DS-2: plugins that are not loaded are not spoken of', async () => {
   const other = await start({ quick: true, plugins: { smart: false, 'policy-smart': false, cors: false } });
   assert.equal((await call('GET', places(other)[0], undefined, other.admin)).status, 404);
   const s = await security(other);

@@ -49,7 +49,7 @@ describe('our own key set', () => {
   after(async () => { await clean(server); server.remove(); });
   const get = (headers = {}, method = 'GET') => call(method, `${server.base}/.well-known/jwks.json`, undefined, headers);
 
-  test('holds public keys only, each with what a client needs', async () => {
+  test('KS-1: holds public keys only, each with what a client needs', async () => {
     const r = await get({ accept: 'text/html' });
     assert.equal(r.status, 200);
     assert.match(r.headers.get('content-type'), /^application\/json/);
@@ -65,7 +65,7 @@ describe('our own key set', () => {
       assert.equal(Buffer.from(key.n, 'base64url').length, 256);
     }
   });
-  test('is not sent again to who has it', async () => {
+  test('KS-1: is not sent again to who has it', async () => {
     const etag = (await get()).headers.get('etag');
     assert.match(etag, /^"[A-Za-z0-9_-]+"$/);
     const r = await get({ 'if-none-match': etag });
@@ -76,7 +76,7 @@ describe('our own key set', () => {
     assert.equal(head.status, 200);
     assert.equal(head.headers.get('etag'), etag);
   });
-  test('can be a client\'s key set, without a deadlock on one loop, and proves nothing', async () => {
+  test('JK-2: can be a client\'s key set, without a deadlock on one loop, and proves nothing', async () => {
     await register(server, 'self', `${server.base}/.well-known/jwks.json`);
     const kid = (await get()).json.keys[0].kid;
     refused(await ask(server, 'self', { ...await keyPair(kid, 'RS384') }));
@@ -84,7 +84,7 @@ describe('our own key set', () => {
 });
 
 describe('signing keys', () => {
-  test('stay over restarts', async () => {
+  test('KS-2: stay over restarts', async () => {
     let server = await start();
     const key = await keyPair('k');
     await call('PUT', `${server.base}/Client/c`, { grant_types: ['client_credentials'], scope: ['system/*.read'], jwks: [key.jwk], auth: { client_credentials: { token_format: 'jwt' } } }, admin);
@@ -103,7 +103,7 @@ describe('signing keys', () => {
     await clean(server);
     server.remove();
   });
-  test('open to others or broken stop the start and say what to do', async () => {
+  test('KS-2: open to others or broken stop the start and say what to do', async () => {
     const at = await configure();
     const keys = path.join(at.dir, 'state/keys');
     fs.mkdirSync(keys, { recursive: true, mode: 0o700 });
@@ -121,7 +121,7 @@ describe('signing keys', () => {
     await clean(server);
     server.remove();
   });
-  test('are known to every server over one store', async () => {
+  test('TK-30: are known to every server over one store', async () => {
     const one = await start();
     await call('GET', `${one.base}/.well-known/jwks.json`); // its key is made: the other one takes it from the store
     const two = await start({ init: false, plugins: { ...storeOf(one) }, core: { http: { 'base-url': one.base } } });
@@ -144,7 +144,7 @@ describe('signing keys', () => {
     one.remove();
     two.remove();
   });
-  test('for test assertions are made and published only on demand, and make no access token', async () => {
+  test('KS-4: for test assertions are made and published only on demand, and make no access token', async () => {
     const server = await start({ core: { dev: { 'assertion-key': 'on' } } });
     const file = fs.readdirSync(path.join(server.dir, 'state/keys')).find((f) => f.startsWith('assertion-'));
     const kid = file.replace(/^assertion-RS384-|\.pem$/g, '');
@@ -195,14 +195,14 @@ describe('key sets of clients', () => {
   });
   after(async () => { keys.closeAllConnections(); keys.close(); await clean(server); server.remove(); });
 
-  test('are fetched when a token is asked for, and kept', async () => {
+  test('JK-1, JK-5: are fetched when a token is asked for, and kept', async () => {
     const key = await keyPair('a');
     const c = await fresh(set([key.jwk]));
     assert.equal(c.hits(), 0);
     for (let i = 0; i < 4; i++) assert.equal((await ask(server, c.id, key)).status, 200);
     assert.equal(c.hits(), 1);
   });
-  test('are asked for politely, by one GET', async () => {
+  test('JK-3: are asked for politely, by one GET', async () => {
     const key = await keyPair('a');
     let seen;
     const c = await fresh((req, res) => { seen = req; set([key.jwk])(req, res); });
@@ -212,14 +212,14 @@ describe('key sets of clients', () => {
     assert.equal(seen.headers.authorization, undefined);
     assert.equal(seen.headers['accept-encoding'], undefined);
   });
-  test('needed at the same time are fetched once', async () => {
+  test('JK-6: needed at the same time are fetched once', async () => {
     const key = await keyPair('a');
     const c = await fresh((req, res) => setTimeout(() => set([key.jwk])(req, res), 300));
     const answers = await Promise.all(Array.from({ length: 12 }, () => ask(server, c.id, key)));
     assert.ok(answers.every((r) => r.status === 200), answers.map((r) => r.text).join());
     assert.equal(c.hits(), 1);
   });
-  test('that may not be kept are fetched each time', async () => {
+  test('JK-5: that may not be kept are fetched each time', async () => {
     for (const value of ['max-age=0', 'no-store', 'public, no-cache']) {
       const key = await keyPair('a');
       const c = await fresh(set([key.jwk], { 'cache-control': value }));
@@ -258,7 +258,7 @@ describe('key sets of clients', () => {
     for (const r of await Promise.all(pending)) assert.equal(r.status, 200, r.text);
     assert.equal((await ask(server, c.id, key)).status, 200);
   });
-  test('end after max-age, and a removed key with them', async () => {
+  test('JK-5: end after max-age, and a removed key with them', async () => {
     const [one, two] = await Promise.all([keyPair('one'), keyPair('two')]);
     let list = [one.jwk];
     const c = await fresh((req, res) => set(list, { 'cache-control': 'max-age=1' })(req, res));
@@ -269,7 +269,7 @@ describe('key sets of clients', () => {
     refused(await ask(server, c.id, one));
     assert.equal((await ask(server, c.id, two)).status, 200);
   });
-  test('with a new key are fetched early, but not for every unknown kid', async () => {
+  test('JK-6: with a new key are fetched early, but not for every unknown kid', async () => {
     const [one, two, three] = await Promise.all([keyPair('one'), keyPair('two'), keyPair('three')]);
     let list = [one.jwk];
     const c = await fresh((req, res) => set(list)(req, res));
@@ -280,7 +280,7 @@ describe('key sets of clients', () => {
     for (let i = 0; i < 5; i++) refused(await ask(server, c.id, three));
     assert.equal(c.hits(), 2);
   });
-  test('that are slow fail in time, hold up nobody, and are not asked again at once', async () => {
+  test('JK-1, JK-7: that are slow fail in time, hold up nobody, and are not asked again at once', async () => {
     const key = await keyPair('a');
     const c = await fresh((req, res) => setTimeout(() => set([key.jwk])(req, res), 4500));
     const began = Date.now();
@@ -297,7 +297,7 @@ describe('key sets of clients', () => {
     assert.equal(c.hits(), 1);
     assert.match(server.log(), /jwks\.fetch\.failed/);
   });
-  test('in any form but a plain public set are refused', async () => {
+  test('JK-3: in any form but a plain public set are refused', async () => {
     const [key, good] = await Promise.all([keyPair('a'), keyPair('b')]);
     const body = JSON.stringify({ keys: [key.jwk] });
     const rows = {
@@ -348,7 +348,7 @@ describe('server-side request forgery', () => {
   });
   after(async () => { inner.close(); await clean(server); server.remove(); });
 
-  test('inner and odd URLs are refused when the Client is written', async () => {
+  test('JK-4, CL-24: inner and odd URLs are refused when the Client is written', async () => {
     const urls = ['http://keys.example/jwks', `http://127.0.0.1:${port}/`, `https://127.0.0.1:${port}/`, 'https://localhost/', 'https://a.localhost/', 'https://[::1]/', 'https://[::ffff:127.0.0.1]/', 'https://10.0.0.1/', 'https://169.254.169.254/latest', 'https://0.0.0.0/',
       'https://127.1/', 'https://2130706433/', 'https://0x7f.1/', 'https://0177.0.0.1/', 'https://user@keys.example/', 'https://keys.example/#x', 'https://keys.example/\\x', 'https://keys.example\\@127.0.0.1/', 'ftp://keys.example/', 'file:///etc/passwd', 'gopher://keys.example/', 'keys.example', '/jwks', '', 'https://', 'https://k y/'];
     for (const jwks_uri of urls) {
@@ -387,7 +387,7 @@ describe('key sets over TLS', () => {
   before(async () => { dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-tls-')); key = await keyPair('a'); });
   after(() => fs.rmSync(dir, { recursive: true }));
 
-  test('are taken from a host that proves its name, by TLS 1.2 and later', async () => {
+  test('JK-3: are taken from a host that proves its name, by TLS 1.2 and later', async () => {
     const right = certificate('localhost'), wrong = certificate('elsewhere.example');
     const hosts = {
       good: await serve(right), other: await serve(wrong), unknown: await serve(certificate('localhost')),

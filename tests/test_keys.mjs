@@ -70,7 +70,7 @@ describe('andiron keys', () => {
     const text = await run(server, 'list');
     assert.match(text.stdout, new RegExp(`KID .*\\n${list[0].kid}  ES256  active   \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ`));
   });
-  test('publishes the next key before it signs, once', async () => {
+  test('KS-3: publishes the next key before it signs, once', async () => {
     const [old] = await keys(server, 'list');
     const list = await keys(server, 'rotate');
     assert.deepEqual(list.map((k) => k.state), ['active', 'next']);
@@ -87,7 +87,7 @@ describe('andiron keys', () => {
     assert.equal((await keys(server, 'retire', list[1].kid)).length, 1);
     assert.equal((await published(server)).length, 1);
   });
-  test('rotates at once if told so, and old tokens go on', async () => {
+  test('KS-3: rotates at once if told so, and old tokens go on', async () => {
     const token = await getToken(server, 'c', key);
     const list = await keys(server, 'rotate', '--now');
     assert.deepEqual(list.map((k) => k.state), ['retired', 'active']);
@@ -99,7 +99,7 @@ describe('andiron keys', () => {
     await keys(server, 'rotate');
     assert.deepEqual((await keys(server, 'rotate', '--now')).map((k) => k.state), ['retired', 'retired', 'active']);
   });
-  test('revokes: tokens that were just accepted fail at once, also one that is cached', async () => {
+  test('KS-3: revokes: tokens that were just accepted fail at once, also one that is cached', async () => {
     const token = await getToken(server, 'c', key);
     for (let i = 0; i < 3; i++) assert.equal(await read(server, token), 200);
     const { kid } = headerOf(token);
@@ -139,6 +139,10 @@ describe('andiron keys', () => {
     const unknown = await run(server, 'retire', 'nobody');
     assert.equal(unknown.status, 65);
     assert.match(unknown.stderr, /^andiron: there is no key 'nobody' \(404\)\nhint: andiron keys list\n$/);
+    // Every 64th thumbprint begins with a hyphen.
+    const kid = `-${'A_'.repeat(21)}`;
+    for (const args of [['retire', kid], ['retire', kid, '--revoke'], ['retire', '--revoke', kid]]) assert.match((await run(server, ...args)).stderr, new RegExp(`^andiron: there is no key '${kid}'`));
+    for (const args of [['list', kid], ['retire', kid, 'x'], ['retire', kid, kid]]) assert.equal((await run(server, ...args)).status, 64, args.join(' '));
     assert.equal((await run(server, 'rotate', '--key', '/nowhere.pem')).status, 66);
     assert.match((await run(server, '--help')).stdout, /usage: andiron keys list/);
     assert.equal((await run({ etc: (await configure()).etc }, 'list')).status, 69);
@@ -218,7 +222,7 @@ describe('two processes over one store', () => {
     await end(two, one);
   });
 
-  test('know within seconds of a key that the other revoked', async () => {
+  test('KS-3: know within seconds of a key that the other revoked', async () => {
     const jwks = { 'token-alg': 'ES256', 'seal-key': '0123456789abcdef0123456789abcdef' };
     const one = await launch({ quick: true, plugins: { jwks } });
     const two = await beside(one, { jwks });
@@ -234,7 +238,7 @@ describe('two processes over one store', () => {
     await end(two, one);
   });
 
-  test('of which one lacks the private part: it verifies, but is not ready and says why', async () => {
+  test('KS-2: of which one lacks the private part: it verifies, but is not ready and says why', async () => {
     const one = await launch({ quick: true, plugins: { jwks: { 'token-alg': 'ES256' } } });
     const two = await beside(one, { jwks: { 'token-alg': 'ES256' } });
     await client(one);
@@ -294,7 +298,7 @@ describe('key files of operators', () => {
     assert.match(server.log(), /keys\.file\.unused.*other\.pem/);
     await end(server);
   });
-  test('that are weak, mismatched, encrypted, open to others or broken stop the start', async () => {
+  test('KS-2: that are weak, mismatched, encrypted, open to others or broken stop the start', async () => {
     const good = privatePem('ec', { namedCurve: 'P-256' });
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
     const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });

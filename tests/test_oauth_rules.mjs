@@ -2,7 +2,7 @@
 import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { start, call, basic } from './lib/server.mjs';
+import { start, call, basic, sleep } from './lib/server.mjs';
 import { keyPair, assertion, jws, tokenRequest, postToken, postForm, putClient, seedClient, seedScope, allow, bearer, claimsOf, headerOf, now } from './lib/smart.mjs';
 
 let server, key;
@@ -146,6 +146,16 @@ describe('the token endpoint', () => {
       const c = claimsOf(r.json.access_token);
       assert.equal(c.exp - c.iat, given);
     }
+  });
+  test('TK-25: a long life of tokens by assertion is taken, and told once', async () => {
+    await putClient(server, 'long', seedClient({ jwks: [key.jwk], auth: { client_credentials: { access_token_expiration: 500, token_format: 'jwt' } } }));
+    for (let i = 0; i < 3; i++) assert.equal((await postToken(server, tokenRequest(assertion(server, 'long', key)))).json.expires_in, 500);
+    await sleep(200);
+    assert.equal(server.log().split('\n').filter((line) => line.includes('auth.token.long') && line.includes('Client/long')).length, 1);
+    // By a secret nobody advises against it.
+    await putClient(server, 'long-secret', withSecret({ access_token_expiration: 500 }));
+    assert.equal((await bySecret('long-secret')).json.expires_in, 500);
+    assert.doesNotMatch(server.log(), /Client\/long-secret gets tokens/);
   });
   test('TK-26: members of the answer, for each kind of token and client', async () => {
     const plain = (await bySecret('opaque')).json;

@@ -96,7 +96,7 @@ describe('reading', () => {
       assert.equal((await as('GET', '/Observation/_history?_count=1000')).json.entry.filter((e) => e.fullUrl.endsWith(`/${id}`)).length, seen ? 2 : 0);
     }
   });
-  test('a chain into a type without s is 403, whatever it would find; with a query it sees only what matches', async () => {
+  test('SC-14: a chain into a type without s is 403, whatever it would find; with a query it sees only what matches', async () => {
     const [seen, hidden] = [await storedLab(), await storedVital()];
     await stored({ resourceType: 'DiagnosticReport', id: 'chained', status: 'final', code: concept('x'), result: [{ reference: `Observation/${seen}` }, { reference: `Observation/${hidden}` }] });
     const reports = await client(['system/DiagnosticReport.rs', 'system/Observation.s?category=laboratory']);
@@ -107,7 +107,7 @@ describe('reading', () => {
     is(await blind('GET', `/Observation?_has:DiagnosticReport:result:status=final`), 403);
     is(await reports('GET', `/Patient?_has:Observation:patient:status=final`), 403);
   });
-  test('a link of another token serves nobody else', async () => {
+  test('SC-18: a link of another token serves nobody else', async () => {
     for (let i = 0; i < 3; i++) await storedLab();
     const link = (await as('GET', '/Observation?_count=1')).json.link.find((l) => l.relation === 'next').url;
     is(await call('GET', link, undefined, as.headers), 200);
@@ -244,7 +244,7 @@ describe('bundles', () => {
   let as;
   before(async () => { as = await client(['system/Observation.cruds?category=laboratory', 'system/DiagnosticReport.cruds']); });
 
-  test('in a batch each entry is judged for itself', async () => {
+  test('SC-17: in a batch each entry is judged for itself', async () => {
     const [seen, hidden, made] = [await storedLab(), await storedVital(), fresh()];
     const r = is(await as('POST', '/', bundle('batch', entry('GET', `Observation/${seen}`), entry('GET', `Observation/${hidden}`), entry('PUT', `Observation/${made}`, lab(made)), entry('PUT', `Observation/${seen}`, vital(seen)), entry('PUT', `Observation/${hidden}`, lab(hidden)), entry('DELETE', `Observation/${hidden}`), entry('POST', 'Observation', vital()), entry('GET', 'Patient'), entry('GET', `Observation?_id=${seen},${hidden}`))), 200);
     assert.deepEqual(r.json.entry.map((e) => e.response.status.slice(0, 3)), ['200', '404', '201', '403', '403', '403', '403', '403', '200']);
@@ -252,7 +252,7 @@ describe('bundles', () => {
     await unchanged(hidden, 'vital-signs');
     await unchanged(seen, 'laboratory');
   });
-  test('one refused entry refuses a transaction, and nothing is stored', async () => {
+  test('SC-17: one refused entry refuses a transaction, and nothing is stored', async () => {
     const [seen, hidden] = [await storedLab(), await storedVital()];
     const binary = (list) => ({ resourceType: 'Binary', contentType: 'application/json-patch+json', data: Buffer.from(JSON.stringify(list)).toString('base64') });
     for (const bad of [entry('PUT', `Observation/${hidden}`, lab(hidden)), entry('PUT', `Observation/${seen}`, vital(seen)), entry('DELETE', `Observation/${hidden}`), entry('POST', 'Observation', vital()), entry('PATCH', `Observation/${hidden}`, binary(patch('/status', 'amended'))), entry('PATCH', `Observation/${seen}`, binary(patch('/category/0/coding/0/code', 'vital-signs'))), entry('PUT', `Observation?_id=${seen}`, vital(seen)), entry('POST', 'Patient', { resourceType: 'Patient' }), entry('GET', 'Patient')]) {

@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 
-enum { PEM_MAX = 64 * 1024, KID_MAX = 64 };
+enum { PEM_MAX = 64 * 1024, KID_MAX = 64, THUMBPRINT = 43 };
 
 static const char usage[] =
     "usage: andiron keys list [--json]\n"
@@ -169,6 +169,24 @@ static int check(const struct order *order, int argc)
     return EXIT_DONE;
 }
 
+/*
+ * Every 64th kid begins with a hyphen: it must not be read as options. Takes it out of the
+ * arguments; no option is as long as a thumbprint.
+ */
+static const char *take_kid(int *argc, char **argv)
+{
+    for (int i = 2; i < *argc; i++) {
+        const char *kid = argv[i];
+        if (kid[0] != '-' || strlen(kid) != THUMBPRINT || !is_kid(kid))
+            continue;
+        for (; i < *argc; i++)
+            argv[i] = argv[i + 1];
+        --*argc;
+        return kid;
+    }
+    return NULL;
+}
+
 int cmd_keys(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -176,7 +194,8 @@ int cmd_keys(int argc, char **argv)
         { "revoke", no_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },   { NULL, 0, NULL, 0 }
     };
-    struct order order = { .action = NULL };
+    struct order order = { .kid = take_kid(&argc, argv) };
+    const bool is_taken = order.kid != NULL;
     int c;
 
     while ((c = cli_getopt(argc, argv, options)) != -1) {
@@ -202,9 +221,9 @@ int cmd_keys(int argc, char **argv)
     }
     if (optind < argc)
         order.action = argv[optind];
-    if (optind + 1 < argc)
+    if (optind + 1 < argc && !is_taken)
         order.kid = argv[optind + 1];
-    int status = check(&order, argc);
+    int status = check(&order, argc + is_taken);
     if (status != EXIT_DONE)
         return status;
     struct andiron_arena *arena = arena_new();

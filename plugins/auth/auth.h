@@ -36,6 +36,7 @@ struct config {
 enum {
     CLIENT_EPOCHS = 4096,
     SESSION_EPOCHS = 16384,
+    LONG_LIVES = 65536,
     MAX_ASSERTION_ALGS = 16,
     AUTH_ENDPOINTS = 3,
     AUTH_RESULTS = 11,
@@ -53,6 +54,7 @@ struct auth {
     struct hmac_sha256_ctx mac;                      /* keyed for this process; copied for use */
     uint64_t seed;
     atomic_uint *client_epochs, *session_epochs;
+    atomic_uint *long_lives;  /* a bit for each slot of ids; see token.c */
     atomic_uint issuer_epoch; /* of all TokenIntrospectors and Users together */
     andiron_str issuer;       /* ours; absent while base-url is not set */
     bool has_cors;            /* plugin cors is loaded */

@@ -36,7 +36,6 @@ struct client {
     int64_t ttl_s; /* 0: not set */
     andiron_json audience, scope;
     bool shows_banner;
-    bool long_life_noted;
 
     struct andiron_principal principal; /* of the client itself, with Basic */
 

@@ -290,6 +290,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     auth->config = config;
     auth->issuer = own_issuer(host);
     auth->client_epochs = andiron_alloc(arena, CLIENT_EPOCHS * sizeof(atomic_uint));
+    auth->long_lives = andiron_alloc(arena, LONG_LIVES / 32 * sizeof(atomic_uint));
     auth->session_epochs = andiron_alloc(arena, SESSION_EPOCHS * sizeof(atomic_uint));
     if (gnutls_rnd(GNUTLS_RND_KEY, key, sizeof(key)) != 0 ||
         gnutls_rnd(GNUTLS_RND_KEY, &auth->seed, sizeof(auth->seed)) != 0)

@@ -105,20 +105,28 @@ static void new_opaque_token(struct andiron_arena *arena, struct asking *a)
     a->session.token_hash = session_token_hash(arena, a->access_token);
 }
 
+/* Once for each start, whichever loop has the Client in memory; of two of one slot the first. */
+static void note_long_life(struct andiron_request *req, struct asking *a)
+{
+    andiron_str id = a->caller.client->id;
+    uint64_t slot = auth_hash(a->caller.auth, id) % LONG_LIVES;
+    unsigned bit = 1u << slot % 32;
+
+    if ((atomic_fetch_or(&a->caller.auth->long_lives[slot / 32], bit) & bit) == 0)
+        andiron_request_log(req, ANDIRON_LOG_WARN, "auth.token.long",
+                            "Client/%.*s gets tokens for more than 300 s, which SMART backend "
+                            "services advises against",
+                            (int)id.len, id.data);
+}
+
 /* TK-25 */
 static int64_t lifetime(struct andiron_request *req, struct asking *a)
 {
     int64_t seconds = a->caller.client->ttl_s > 0 ? a->caller.client->ttl_s : DEFAULT_TTL_S;
     int64_t most = a->caller.auth->config->max_ttl / 1000;
 
-    if (seconds > DEFAULT_TTL_S && a->caller.method == METHOD_ASSERTION &&
-        !a->caller.client->long_life_noted) {
-        a->caller.client->long_life_noted = true;
-        andiron_request_log(req, ANDIRON_LOG_WARN, "auth.token.long",
-                            "Client/%.*s gets tokens for more than 300 s, which SMART backend "
-                            "services advises against",
-                            (int)a->caller.client->id.len, a->caller.client->id.data);
-    }
+    if (seconds > DEFAULT_TTL_S && a->caller.method == METHOD_ASSERTION)
+        note_long_life(req, a);
     return seconds < most ? seconds : most;
 }
 
