@@ -179,6 +179,16 @@ static int drop_resources(struct writer_view v, struct purge_job *j)
 
 /* ---- a slice ----------------------------------------------------------------------------- */
 
+/* Named twice: its row is still there, its versions are not. */
+static bool is_gone(const struct purge_job *j, int64_t rid)
+{
+    for (size_t i = 0; i < j->rid_count; i++) {
+        if (j->rids[i] == rid)
+            return true;
+    }
+    return false;
+}
+
 static int apply(struct writer *w, struct job *job)
 {
     struct purge_job *j = (struct purge_job *)job;
@@ -193,7 +203,8 @@ static int apply(struct writer *w, struct job *job)
         int found = find(v, ref, &f);
         if (found < 0)
             return -1;
-        if (found == 0 || (ref->version != 0 && (uint64_t)f.version != ref->version))
+        if (found == 0 || (ref->version != 0 && (uint64_t)f.version != ref->version) ||
+            is_gone(j, f.rid))
             continue;
         if (drop_old(v, &f, &budget) != 0)
             return -1;

@@ -1,5 +1,5 @@
 /*
- * Claims, index maintenance, forgetting, backup and restore, watches, readers' snapshots.
+ * Backup and restore, watches, readers' snapshots. Index maintenance: tests/store.
  */
 #include "test_kit.h"
 
@@ -27,31 +27,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool claim(struct kit *k, const char *name, andiron_usec expires)
-{
-    struct andiron_error err = { .code = ANDIRON_OK };
-    bool taken;
-
-    writer_run(k->store.writer, claim_job(k->arena, andiron_str_of(name), expires, &taken, &err));
-    assert_int_equal(err.code, ANDIRON_OK);
-    return taken;
-}
-
-static void name_is_claimed_once_until_it_expires(void **state)
-{
-    struct kit *k = *state;
-    andiron_usec soon = andiron_now() + 300000;
-
-    assert_true(claim(k, "jti-1", soon));
-    assert_false(claim(k, "jti-1", soon));
-    assert_true(claim(k, "jti-2", soon));
-    kit_close(k);
-    kit_reopen(k); /* also over a restart */
-    assert_false(claim(k, "jti-1", soon));
-    usleep(350000);
-    assert_true(claim(k, "jti-1", andiron_now() + 1000000));
-}
-
 static int64_t matches(struct kit *k, const char *param)
 {
     struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, kit_token(param, "s", "x"));
@@ -60,115 +35,6 @@ static int64_t matches(struct kit *k, const char *param)
 
     assert_int_equal(kit_search(k, &query, &rows), 0);
     return (int64_t)rows.count;
-}
-
-static bool differs(struct kit *k, struct andiron_indexing *item)
-{
-    struct andiron_error err;
-
-    assert_int_equal(reader_enter(k->reader), 0);
-    assert_int_equal(index_compare(&k->store, &k->reader->db, k->arena, item, 1, &err), 0);
-    reader_leave(k->reader);
-    return item->differs;
-}
-
-static void added_terms_are_found_and_compared(void **state)
-{
-    struct kit *k = *state;
-    struct andiron_term both[] = { kit_token("old", "s", "x"), kit_token("new", "s", "x") };
-    struct andiron_error err = { .code = ANDIRON_OK };
-    struct andiron_indexing item = { .ref = kit_ref("Patient", "a"),
-                                     .terms = &both[1],
-                                     .term_count = 1 };
-
-    assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 1), 1);
-    assert_int_equal(matches(k, "new"), 0);
-    item.ref.version = 2; /* not the current one: skipped */
-    writer_run(k->store.writer, index_job(&k->store, k->arena, ANDIRON_INDEX_ADD, &item, 1, &err));
-    assert_int_equal(err.code, ANDIRON_OK);
-    assert_int_equal(matches(k, "new"), 0);
-    item.ref.version = 1;
-    writer_run(k->store.writer, index_job(&k->store, k->arena, ANDIRON_INDEX_ADD, &item, 1, &err));
-    assert_int_equal(err.code, ANDIRON_OK);
-    assert_int_equal(matches(k, "new"), 1);
-    assert_int_equal(matches(k, "old"), 1);
-    item.terms = both;
-    item.term_count = 2;
-    assert_false(differs(k, &item));
-    item.term_count = 1;
-    assert_true(differs(k, &item));
-    assert_true(andiron_str_eq(item.differing, ANDIRON_STR("new")));
-    item.pass_over = (const char *const[]){ "other", "new", NULL };
-    assert_false(differs(k, &item));
-    item.pass_over = NULL;
-    /* What was added goes with the version. */
-    assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 1), 2);
-    assert_int_equal(matches(k, "new"), 0);
-}
-
-static void forgotten_parameter_starts_anew(void **state)
-{
-    struct kit *k = *state;
-    struct andiron_term term = kit_token("code", "s", "x");
-    struct andiron_error err = { .code = ANDIRON_OK };
-    char id[16];
-    bool more = true;
-
-    for (int i = 0; i < 30; i++) {
-        snprintf(id, sizeof(id), "%d", i);
-        assert_int_equal(kit_put(k, "Patient", id, "{}", &term, 1), 1);
-    }
-    assert_int_equal(matches(k, "code"), 30);
-    while (more) {
-        writer_run(k->store.writer, forget_job(k->arena, "Patient", "code", &more, &err));
-        assert_int_equal(err.code, ANDIRON_OK);
-    }
-    assert_int_equal(matches(k, "code"), 0);
-    /* Old entries of the name mean nothing; a new one counts, and updates of old ones work. */
-    assert_int_equal(kit_put(k, "Patient", "0", "{}", &term, 1), 2);
-    assert_int_equal(matches(k, "code"), 1);
-}
-
-static void comparing_passes_over_what_was_forgotten(void **state)
-{
-    struct kit *k = *state;
-    struct andiron_term both[] = { kit_token("kept", "s", "x"), kit_token("gone", "s", "x") };
-    struct andiron_error err = { .code = ANDIRON_OK };
-    struct andiron_indexing item = { .ref = kit_ref("Patient", "a"),
-                                     .terms = both,
-                                     .term_count = 1 };
-    bool more = true;
-
-    assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 2), 1);
-    item.ref.version = 1;
-    assert_true(differs(k, &item));
-    assert_true(andiron_str_eq(item.differing, ANDIRON_STR("gone")));
-    while (more)
-        writer_run(k->store.writer, forget_job(k->arena, "Patient", "gone", &more, &err));
-    assert_false(differs(k, &item));
-    item.term_count = 2; /* of a name that nobody knows now */
-    assert_true(differs(k, &item));
-    assert_true(andiron_str_eq(item.differing, ANDIRON_STR("gone")));
-}
-
-static void replaced_terms_are_the_only_ones(void **state)
-{
-    struct kit *k = *state;
-    struct andiron_term both[] = { kit_token("old", "s", "x"), kit_token("new", "s", "x") };
-    struct andiron_error err = { .code = ANDIRON_OK };
-    struct andiron_indexing item = { .ref = kit_ref("Patient", "a"),
-                                     .terms = &both[1],
-                                     .term_count = 1 };
-
-    assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 1), 1);
-    item.ref.version = 1;
-    assert_true(differs(k, &item));
-    writer_run(k->store.writer,
-               index_job(&k->store, k->arena, ANDIRON_INDEX_REPLACE, &item, 1, &err));
-    assert_int_equal(err.code, ANDIRON_OK);
-    assert_int_equal(matches(k, "old"), 0);
-    assert_int_equal(matches(k, "new"), 1);
-    assert_false(differs(k, &item));
 }
 
 static void backup_is_a_whole_copy_and_comes_back(void **state)
@@ -348,11 +214,6 @@ static void snapshot_is_kept_until_anybody_commits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(name_is_claimed_once_until_it_expires, setup, teardown),
-        cmocka_unit_test_setup_teardown(added_terms_are_found_and_compared, setup, teardown),
-        cmocka_unit_test_setup_teardown(forgotten_parameter_starts_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(comparing_passes_over_what_was_forgotten, setup, teardown),
-        cmocka_unit_test_setup_teardown(replaced_terms_are_the_only_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(backup_is_a_whole_copy_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(watch_hears_of_this_process_and_of_others, setup, teardown),
         cmocka_unit_test_setup_teardown(many_foreign_changes_become_any_of_them, setup, teardown),

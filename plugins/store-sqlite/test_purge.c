@@ -102,54 +102,6 @@ static void put_all_kinds(struct kit *k, const char *id)
     assert_true(kit_put(k, "Observation", id, "{}", terms, sizeof(terms) / sizeof(terms[0])) != 0);
 }
 
-static void purged_resource_leaves_no_row(void **state)
-{
-    struct kit *k = *state;
-
-    put_all_kinds(k, "kept");
-    int64_t before = rows_left(k);
-    put_all_kinds(k, "gone");
-    put_all_kinds(k, "gone");
-    assert_true(rows_left(k) > before);
-    assert_int_equal(purge_one(k, "Observation", "gone", 0), 1);
-    assert_int_equal(rows_left(k), before);
-    assert_int_equal(found(k, "Observation", kit_token("kind", "s", "shared")), 1);
-    assert_int_equal(number(k, "SELECT count(*) FROM resource WHERE id='gone'"), 0);
-    /* Its id and its values begin anew. */
-    put_all_kinds(k, "gone");
-    assert_int_equal(number(k, "SELECT ver FROM resource WHERE id='gone'"), 1);
-    assert_int_equal(found(k, "Observation", kit_token("code", "s", "gone")), 1);
-    assert_int_equal(number(k, "SELECT count(*) FROM ix_value WHERE k=1 AND s='gone'"), 1);
-}
-
-static void only_the_version_that_was_seen_is_purged(void **state)
-{
-    struct kit *k = *state;
-
-    put_all_kinds(k, "a");
-    put_all_kinds(k, "a");
-    int64_t before = rows_left(k);
-    assert_int_equal(purge_one(k, "Observation", "a", 1), 0);
-    assert_int_equal(rows_left(k), before);
-    assert_int_equal(purge_one(k, "Observation", "a", 2), 1);
-    assert_int_equal(rows_left(k), 0);
-    assert_int_equal(purge_one(k, "Observation", "a", 2), 0);
-    assert_int_equal(purge_one(k, "Nothing", "a", 0), 0);
-}
-
-static void deletion_is_purged_like_any_version(void **state)
-{
-    struct kit *k = *state;
-    struct andiron_write write = { .ref = kit_ref("Observation", "a"), .remove = true };
-    struct andiron_commit commit = { .writes = &write, .count = 1 };
-
-    put_all_kinds(k, "a");
-    assert_int_equal(kit_commit(k, &commit), 0);
-    assert_int_equal(purge_one(k, "Observation", "a", 2), 1);
-    assert_int_equal(number(k, "SELECT count(*) FROM version"), 0);
-    assert_int_equal(number(k, "SELECT count(*) FROM resource WHERE id='a'"), 0);
-}
-
 /* Each commit takes a bounded number of versions, the oldest first; the rest stays readable. */
 static void long_history_goes_in_slices_oldest_first(void **state)
 {
@@ -251,9 +203,6 @@ static void values_purged_by_another_process_are_added_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(purged_resource_leaves_no_row, setup, teardown),
-        cmocka_unit_test_setup_teardown(only_the_version_that_was_seen_is_purged, setup, teardown),
-        cmocka_unit_test_setup_teardown(deletion_is_purged_like_any_version, setup, teardown),
         cmocka_unit_test_setup_teardown(long_history_goes_in_slices_oldest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_others_refer_to_stays_as_a_stub, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_packed_before_a_purge_are_made_anew, setup, teardown),
