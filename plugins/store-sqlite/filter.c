@@ -174,7 +174,11 @@ static bool list_matches(struct run *run, struct node *n, const struct candidate
 {
     bool all = n->op == NODE_AND;
 
-    for (size_t i = 0; i < n->arg_count; i++) {
+    if (n->set != NULL && is_true(run, judge_tokens(n, c->keys)))
+        return true;
+    for (size_t i = 0; i < n->arg_count && !run->failed; i++) {
+        if (n->args[i]->in_set)
+            continue;
         bool matches = filter_matches(run, n->args[i], c, trust && all);
         if (run->failed || run->stopped)
             return false;

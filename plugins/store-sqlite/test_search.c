@@ -447,10 +447,14 @@ static struct andiron_filter *random_filter(struct kit *k, bool patient, int dep
     } else {
         f = filter_new(k, kind < 8 ? ANDIRON_FILTER_AND : ANDIRON_FILTER_OR);
     }
+    /* As of a ValueSet, judged by hash; each list takes its part of a budget. */
+    bool is_set = f->op == ANDIRON_FILTER_OR && k->config.scan_budget > 1000 && roll(2);
     f->arg_count = f->op == ANDIRON_FILTER_AND || f->op == ANDIRON_FILTER_OR ? 1 + roll(3) : 1;
+    f->arg_count += is_set ? 20 : 0;
     args = andiron_alloc(k->arena, f->arg_count * sizeof(args[0]));
     for (size_t i = 0; i < f->arg_count; i++)
-        args[i] = random_filter(k, patient, depth - 1);
+        args[i] = is_set && i < 20 ? leaf(k, ANDIRON_CMP_EQ, random_token("code"))
+                                   : random_filter(k, patient, depth - 1);
     f->args = args;
     return f;
 }

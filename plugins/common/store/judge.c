@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/geo/sphere.h"
+#include "tokens.h"
 
 bool judge_date(enum andiron_compare how, andiron_usec low, andiron_usec high, andiron_usec q_low,
                 andiron_usec q_high)
@@ -184,6 +185,18 @@ enum judgement judge_term(const struct node *n, andiron_str keys)
 
     while (keys_next(&k, &e)) {
         if (e.p == n->p && e.kind == n->kind && e.group == 0 && entry_matches(n, &e))
+            return JUDGED_TRUE;
+    }
+    return k.broken ? JUDGED_DAMAGED : JUDGED_FALSE;
+}
+
+enum judgement judge_tokens(const struct node *n, andiron_str keys)
+{
+    struct keys_cursor k = keys_begin(keys);
+    struct keys_entry e;
+
+    while (keys_next(&k, &e)) {
+        if (tokens_match(n->set, &e))
             return JUDGED_TRUE;
     }
     return k.broken ? JUDGED_DAMAGED : JUDGED_FALSE;

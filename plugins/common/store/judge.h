@@ -10,6 +10,8 @@ enum judgement { JUDGED_FALSE, JUDGED_TRUE, JUDGED_DAMAGED /* the keys cannot be
 
 /* A NODE_TERM or NODE_TOGETHER. */
 enum judgement judge_term(const struct node *n, andiron_str keys);
+/* An OR with a set: whether one of that set is met. */
+enum judgement judge_tokens(const struct node *n, andiron_str keys);
 enum judgement judge_together(const struct node *n, andiron_str keys);
 
 /* Comparisons of ranges, for iterators too. */

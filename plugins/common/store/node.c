@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "tokens.h"
+
 static struct node *node_new(const struct node_source *source, enum node_op op, int64_t type)
 {
     struct node *n = andiron_new(source->arena, struct node);
@@ -178,6 +180,8 @@ static struct node *build_list(const struct node_source *source, int64_t type,
         return n->args[0];
     if (n->arg_count == 0)
         n->op = all ? NODE_TRUE : NODE_FALSE;
+    if (n->op == NODE_OR)
+        tokens_set(source->arena, n);
     return n;
 }
 

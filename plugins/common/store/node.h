@@ -26,6 +26,7 @@ enum node_op {
 struct memo;
 struct iter;
 struct note;
+struct token_set;
 
 struct node {
     enum node_op op;
@@ -43,7 +44,9 @@ struct node {
     int64_t other; /* CHAIN, HAS: the other type; REFERENCE by SYSTEM: target type */
     struct node **args;
     size_t arg_count;
-    bool single; /* a range: no resource has several values of the param */
+    struct token_set *set; /* OR: arguments that are judged together, by judge_tokens(); or NULL */
+    bool in_set;           /* it is one of those */
+    bool single;           /* a range: no resource has several values of the param */
 
     /* What a store notes for itself. */
     bool walked;             /* bounds the walk along the index of the first sort key */
