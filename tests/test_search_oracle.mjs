@@ -10,11 +10,13 @@ import { start, call, indexAgrees } from './lib/server.mjs';
 import { evaluator, loadExamples, loadParams, skip } from './lib/oracle/data.mjs';
 import { matches } from './lib/oracle/rules.mjs';
 import { random, searches } from './lib/oracle/queries.mjs';
+import { linkSearches, sortSearches } from './lib/oracle/links.mjs';
 
 const SEED = Number(process.env.ORACLE_SEED ?? 1);
 const PER_PARAM = Number(process.env.ORACLE_PER_PARAM ?? 4);
 
 let server, examples, agent;
+const known = []; // of each parameter of each type, what its resources have
 
 const each = async (list, width, one) => { let next = 0; await Promise.all(Array.from({ length: width }, async () => { while (next < list.length) await one(list[next++]); })); };
 
@@ -43,6 +45,9 @@ const get = (url) => new Promise((ok, no) => {
 
 // Ids of all matches, over all pages.
 async function found(search, count) {
+  return (await inOrder(search, count)).sort();
+}
+async function inOrder(search, count) {
   const ids = [];
   let url = `${server.fhir}/${search}&_count=${count}&_elements=id`;
   while (url) {
@@ -52,7 +57,7 @@ async function found(search, count) {
     for (const e of bundle.entry ?? []) if (e.search.mode === 'match') ids.push(e.resource.id);
     url = bundle.link.find((l) => l.relation === 'next')?.url;
   }
-  return ids.sort();
+  return ids;
 }
 
 const microseconds = () => BigInt(Date.now()) * 1000n;
@@ -69,6 +74,7 @@ test('every search finds exactly what the oracle says', { skip }, async (t) => {
       const kind = param.type, kinds = param.component?.map((c) => byUrl.get(c.definition).type);
       const values = resources.map((resource) => (kind === 'composite' ? oracle.groups(param, resource) : oracle.values(param, resource)));
       counts.pairs++;
+      known.push({ type, param, kind, kinds, values, resources });
       if (values.some((v) => v.length > 0)) counts.withValues++;
       for (const search of searches({ kind, kinds }, values.flat(), PER_PARAM, r, { base: server.fhir, targets: param.target, code: param.code, versions: resources.map((x) => x.version).filter(Boolean) })) asked.push({ ...search, type, param, kind, kinds, values, resources });
     }
@@ -93,6 +99,30 @@ test('every search finds exactly what the oracle says', { skip }, async (t) => {
   if (process.env.ORACLE_ALL) console.log(wrong.join('\n'));
   assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${asked.length} searches differ`);
   assert.ok(asked.length > PER_PARAM * 1000 && open < asked.length / 20);
+});
+
+test('chains and _has find exactly what the oracle says', { skip }, async (t) => {
+  const asked = linkSearches(known, Math.ceil(PER_PARAM / 2), random(SEED + 1), server.fhir), wrong = [];
+  let hits = 0;
+  await each(asked, 8, async ({ text, expected }) => {
+    const got = await found(text, 100).catch((e) => [e.message]);
+    hits += got.length;
+    if (String(got) !== String(expected)) wrong.push(`${text}\n    found: ${got}\n    expected: ${expected}`);
+  });
+  t.diagnostic(`${asked.length} searches, ${asked.filter((a) => a.text.includes('?_has')).length} of them _has; ${hits} hits`);
+  assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${asked.length} searches differ`);
+  assert.ok(asked.length > 300 && hits > 300, `${asked.length} searches, ${hits} hits`);
+});
+
+test('sorted answers have all resources, in the order that the oracle says', { skip }, async (t) => {
+  const r = random(SEED + 2), asked = sortSearches(known, PER_PARAM, r), wrong = [];
+  await each(asked, 8, async ({ text, wrong: what }) => {
+    const said = await inOrder(text, r.pick([3, 7, 100])).then(what, (e) => e.message);
+    if (said !== undefined) wrong.push(`${text}: ${said}`);
+  });
+  t.diagnostic(`${asked.length} searches`);
+  assert.deepEqual(wrong.slice(0, 20), [], `${wrong.length} of ${asked.length} searches differ`);
+  assert.ok(asked.length > 300);
 });
 
 test('andiron check finds every index term as it should be', { skip }, async () => {

@@ -115,7 +115,7 @@ const bare = (url) => url.replace(/#.*/s, '');
 const withoutVersion = (url) => url.replace(/\|.*/s, '');
 const urlMatches = (wanted, url) => bare(url) === wanted || withoutVersion(bare(url)) === wanted;
 
-function targetsOf(v, base) {
+export function targetsOf(v, base) {
   if (v.type === 'Reference') return typeof v.data.reference === 'string' ? [target(v.data.reference, base)].filter(Boolean) : [];
   if (v.data?.resourceType) return v.data.id ? [{ type: v.data.resourceType, id: v.data.id }] : [];
   const url = v.type === 'Attachment' ? v.data.url : typeof v.data === 'string' ? v.data : undefined;
@@ -216,6 +216,26 @@ function nearMatches(text, v) {
   const [latitude, longitude, distance = '10', unit = 'km'] = split(text, '|');
   if (v.data?.latitude === undefined || v.data?.longitude === undefined) return false;
   return kilometres({ latitude: Number(latitude), longitude: Number(longitude) }, v.data) <= Number(distance) * KM[unit];
+}
+
+// ---- order (3.1.1.5.1, _sort) --------------------------------------------------------------------------------------------
+
+// Keys of a value: numbers, or bytes of which the first hundred count (longer texts have an order of their own behind them).
+// The standard leaves open what of a range counts (here its low end), and that codes are sorted by code rather than display
+// (an identifier without a value is an empty one).
+const key = (text) => Buffer.from(text).subarray(0, 100);
+const approximate = (d) => (d === undefined ? -Infinity : Number(`${d.n}e${d.e}`));
+const urls = (url) => [bare(url), withoutVersion(bare(url))].filter((u) => u !== '');
+export function sortKeysOf(kind, found) {
+  switch (kind) {
+    case 'date': return found.flatMap(rangesOf).map((r) => r.low);
+    case 'number': case 'quantity': return found.flatMap(amountsOf).map((a) => approximate(a.low));
+    case 'token': return found.flatMap(tokensOf).filter((t) => t.code !== undefined || t.system !== undefined).map((t) => key(t.isFree ? t.code.toLowerCase() : t.code ?? ''));
+    case 'string': return found.flatMap(stringsOf).map(fold).filter((s) => s !== '').map(key);
+    case 'uri': return found.filter((v) => typeof v.data === 'string').flatMap((v) => urls(v.data)).map(key);
+    case 'reference': return found.flatMap((v) => targetsOf(v, '')).flatMap((t) => (t.url === undefined ? [`${t.type}/${t.id}`] : t.isCanonical ? urls(t.url) : [t.url])).map(key);
+    default: throw new Error(`nothing is sorted by ${kind}`);
+  }
 }
 
 // ---- all ---------------------------------------------------------------------------------------------------------------
