@@ -208,3 +208,39 @@ void hosts_at(struct hosts *hosts, unsigned attempt, struct host *ret, bool *ret
     }
     pthread_mutex_unlock(&hosts->lock);
 }
+
+/* libpq would print what the server remarks. */
+static void ignore_notice(void *arg, const PGresult *r)
+{
+    (void)arg;
+    (void)r;
+}
+
+PGconn *hosts_connect(struct hosts *hosts, const struct dsn *dsn, struct andiron_error *err)
+{
+    struct host host;
+    bool is_last = false;
+
+    for (unsigned attempt = 0; !is_last; attempt++) {
+        struct dsn one = *dsn;
+        hosts_at(hosts, attempt, &host, &is_last);
+        dsn_set(&one, "host", host.name);
+        dsn_set(&one, "hostaddr", host.address);
+        dsn_set(&one, "port", host.port);
+        dsn_set(&one, "target_session_attrs", host.attributes);
+        if (!host.is_known) {
+            andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
+                              "database: no address is known for host %.200s", host.name);
+            continue;
+        }
+        PGconn *pg = PQconnectdbParams(one.keywords, one.values, 0);
+        (void)PQsetNoticeReceiver(pg, ignore_notice, NULL);
+        if (PQstatus(pg) == CONNECTION_OK)
+            return pg;
+        const char *text = PQerrorMessage(pg);
+        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s",
+                          (int)strcspn(text, "\n"), text);
+        PQfinish(pg);
+    }
+    return NULL;
+}

@@ -30,4 +30,7 @@ void hosts_refresh(struct hosts *hosts);
 /* The attempt of that number, which goes around all of them; *ret_last: it ends a round. */
 void hosts_at(struct hosts *hosts, unsigned attempt, struct host *ret, bool *ret_last);
 
+/* Connects to the first that will do. Blocks; dsn has a connect_timeout. NULL: err. */
+PGconn *hosts_connect(struct hosts *hosts, const struct dsn *dsn, struct andiron_error *err);
+
 #endif

@@ -8,6 +8,7 @@
 #include "commit.h"
 #include "horizon.h"
 #include "service.h"
+#include "sql.h"
 #include "store.h"
 #include "watch.h"
 
@@ -107,6 +108,21 @@ static const struct andiron_directive directives[] = {
       .min = 10,
       .max = 60000,
       .help = "how often changes by other nodes are looked for, beside being told of them" },
+    { .name = "policy-connections",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, policy_connections),
+      .fallback = "1",
+      .min = 1,
+      .max = 16,
+      .help = "queries of policies (engine sql) that run at once; connections are made with the "
+              "first" },
+    { .name = "policy-queue",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, policy_queue),
+      .fallback = "1000",
+      .min = 1,
+      .max = 100000,
+      .help = "queries of policies that may wait; further ones fail, which grants nothing" },
     { .name = "group-commit-max",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, group_commit_max),
@@ -146,6 +162,7 @@ static const struct andiron_directive directives[] = {
 
 static const struct andiron_service provides[] = {
     { ANDIRON_STORE, &service_store },
+    { ANDIRON_SQL, &service_sql },
     { ANDIRON_HEALTH "store", &service_health },
     { NULL, NULL },
 };
@@ -236,6 +253,8 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
                       struct andiron_error *err)
 {
     struct local *local = calloc(1, sizeof(*local));
+
+    sql_on_loop();
 
     if (local == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");

@@ -11,6 +11,7 @@
 #include "connection.h"
 #include "horizon.h"
 #include "schema.h"
+#include "sql.h"
 #include "watch.h"
 
 void store_log(const struct store *store, enum andiron_level level, const char *event,
@@ -132,7 +133,10 @@ int store_open(struct store *store, struct andiron_error *err)
         return -1;
     store->horizon = horizon_new();
     store->watches = watches_new(store);
-    if (store->horizon == NULL || store->watches == NULL)
+    store->sql_role = sql_role_new(store);
+    store->sql = sql_questions(store);
+    if (store->horizon == NULL || store->watches == NULL || store->sql_role == NULL ||
+        store->sql == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     store->wire = wire_new(store, err);
     if (store->wire == NULL)
@@ -158,10 +162,14 @@ void store_close(struct store *store)
 {
     names_free(store->names);
     store->names = NULL;
+    questions_free(store->sql);
+    sql_role_free(store->sql_role);
     wire_free(store->wire);
     watches_free(store->watches);
     horizon_free(store->horizon);
     store->wire = NULL;
     store->watches = NULL;
+    store->sql_role = NULL;
+    store->sql = NULL;
     store->horizon = NULL;
 }

@@ -22,7 +22,7 @@ struct config {
     int64_t replica_window; /* how long a client's writes keep its reads off replicas behind them */
     int64_t group_commit_max;
     int64_t scan_budget, scan_time, short_list, max_includes;
-    int64_t policy_queue;
+    int64_t policy_connections, policy_queue;
 };
 
 struct metrics {
@@ -34,6 +34,8 @@ struct metrics {
 struct wire;
 struct horizon;
 struct watches;
+struct sql_role;
+struct questions;
 
 struct store {
     const struct config *config;
@@ -41,6 +43,8 @@ struct store {
     struct wire *wire;
     struct horizon *horizon;
     struct watches *watches;
+    struct sql_role *sql_role;
+    struct questions *sql;
     int64_t vid_at_open;  /* versions up to here were decided when it was opened; -1: not known */
     uint8_t hash_key[16]; /* of all hashes in this database (meta.hash-key) */
     struct hash_key key, seal; /* made of it: of index hashes; of cursors */

@@ -43,6 +43,8 @@ static inline struct config kit_config(void)
                             .idle_transaction_timeout = 10000,
                             .start_timeout = 10000,
                             .poll_interval = 100,
+                            .policy_connections = 1,
+                            .policy_queue = 100,
                             .group_commit_max = 64,
                             .scan_budget = 50000,
                             .scan_time = 2000,

@@ -717,30 +717,7 @@ void wire_free(struct wire *wire)
 
 PGconn *wire_connect(struct wire *wire, struct andiron_error *err)
 {
-    struct host host;
-    bool is_last = false;
-
-    for (unsigned attempt = 0; !is_last; attempt++) {
-        struct dsn dsn = wire->dsn;
-        hosts_at(wire->hosts, attempt, &host, &is_last);
-        dsn_set(&dsn, "host", host.name);
-        dsn_set(&dsn, "hostaddr", host.address);
-        dsn_set(&dsn, "port", host.port);
-        dsn_set(&dsn, "target_session_attrs", host.attributes);
-        if (!host.is_known) {
-            andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
-                              "database: no address is known for host %.200s", host.name);
-            continue;
-        }
-        PGconn *pg = PQconnectdbParams(dsn.keywords, dsn.values, 0);
-        if (PQstatus(pg) == CONNECTION_OK)
-            return pg;
-        const char *text = PQerrorMessage(pg);
-        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s",
-                          (int)strcspn(text, "\n"), text);
-        PQfinish(pg);
-    }
-    return NULL;
+    return hosts_connect(wire->hosts, &wire->dsn, err);
 }
 
 struct wire_figures wire_figures(struct wire *wire)

@@ -6,15 +6,13 @@
 
 #include <andiron/store.h>
 
+#include "common/store/questions.h"
+
 struct store;
-struct sql_runner;
 
 extern const struct andiron_sql service_sql;
 
 /* Threads and connections are made when the first query comes. NULL: out of memory. */
-struct sql_runner *sql_runner_new(const struct store *store);
-
-/* Interrupts what runs and fails what waits. Accepts NULL. */
-void sql_runner_free(struct sql_runner *runner);
+struct questions *sql_questions(struct store *store);
 
 #endif

@@ -78,7 +78,7 @@ int store_open(struct store *store, struct andiron_error *err)
     store->names = names_new(&store->key);
     store->watches = watches_new();
     store->readers = readers_new();
-    store->sql = sql_runner_new(store);
+    store->sql = sql_questions(store);
     if (store->watches == NULL || store->readers == NULL || store->sql == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     if (names_load(store->names, db) != 0)
@@ -100,7 +100,7 @@ int store_start(struct store *store, struct andiron_error *err)
 
 void store_stop(struct store *store)
 {
-    sql_runner_free(store->sql);
+    questions_free(store->sql);
     store->sql = NULL;
     writer_free(store->writer);
     checkpointer_free(store->checkpointer);

@@ -42,7 +42,7 @@ struct store {
     struct writer *writer;
     struct watches *watches;
     struct checkpointer *checkpointer;
-    struct sql_runner *sql;
+    struct questions *sql;
     struct readers *readers; /* those that threads of the pool borrow */
     struct metrics metrics;
 };

@@ -217,6 +217,8 @@ static void a_full_queue_refuses(void **state)
     (void)state;
     kit.config.sql_threads = 1;
     kit.config.sql_queue = 1;
+    kit_close(&kit);
+    kit_reopen(&kit);
     unsigned refused = 0;
     assert_int_equal(sem_init(&running[0].over, 0, 0), 0);
     service_sql.ask(&kit.store, ANDIRON_STR(endless), NULL, 0, 600000, done, &running[0]);
