@@ -52,6 +52,13 @@ static const struct andiron_directive directives[] = {
       .min = 1,
       .max = 16,
       .help = "connections of each loop for writing" },
+    { .name = "replica-connections",
+      .type = ANDIRON_INT,
+      .offset = offsetof(struct config, replica_connections),
+      .fallback = "1",
+      .min = 1,
+      .max = 16,
+      .help = "connections of each loop to a replica, if replica-dsn is set" },
     { .name = "window",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, window),
@@ -170,7 +177,8 @@ static const struct andiron_service provides[] = {
 static double ready(void *self)
 {
     struct wire_figures f = wire_figures(((struct store *)self)->wire);
-    return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE]);
+    return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE] + f.ready[WIRE_LISTEN] +
+                    f.ready[WIRE_REPLICA]);
 }
 
 static double waiting(void *self)

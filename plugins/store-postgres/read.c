@@ -4,6 +4,7 @@
 #include "commit.h"
 #include "common/store/body.h"
 #include "naming.h"
+#include "replica.h"
 #include "service.h"
 
 /* Columns of both: ver, ts, deleted, enc, body; behind them the place in the list. */
@@ -40,6 +41,7 @@ struct reading {
     size_t *places[2]; /* of current and given versions in refs */
     size_t counts[2];
     bool is_one;
+    enum wire_pool pool;
     andiron_step_fn then;
     void *state;
 };
@@ -127,7 +129,7 @@ static enum andiron_step ask(struct andiron_request *req, void *state)
         wire_add(r->batch, &read_one);
         wire_int2(r->batch, names_type(local->store->names, ref->type));
         wire_text(r->batch, ref->id);
-        return wire_ask(local->wire, WIRE_READ, req, r->batch, came, r);
+        return wire_ask(local->wire, r->pool, req, r->batch, came, r);
     }
     for (int kind = 0; kind < 2; kind++) {
         if (r->counts[kind] > 0)
@@ -135,7 +137,7 @@ static enum andiron_step ask(struct andiron_request *req, void *state)
     }
     if (r->counts[0] > 0 && r->counts[1] > 0)
         wire_snapshot(r->batch);
-    return wire_ask(local->wire, WIRE_READ, req, r->batch, came, r);
+    return wire_ask(local->wire, r->pool, req, r->batch, came, r);
 }
 
 static void refreshed(void *arg, const struct andiron_error *err)
@@ -161,6 +163,7 @@ enum andiron_step service_read(void *self, struct andiron_request *req,
                            .refs = refs,
                            .count = count,
                            .ret = ret,
+                           .pool = WIRE_REPLICA, /* unless one of them may not */
                            .then = then,
                            .state = state };
     ret->rows = andiron_alloc(r->arena, (count + 1) * sizeof(ret->rows[0]));
@@ -172,6 +175,8 @@ enum andiron_step service_read(void *self, struct andiron_request *req,
             continue;
         r->places[kind][r->counts[kind]++] = i;
         all_known &= names_type(r->local->store->names, refs[i].type) != 0;
+        if (r->pool == WIRE_REPLICA)
+            r->pool = replica_pool(r->local, req, refs[i].type);
     }
     if (r->counts[0] + r->counts[1] == 0)
         return andiron_ready(req, then, state);

@@ -12,6 +12,7 @@
 #include "common/store/body.h"
 #include "naming.h"
 #include "plan.h"
+#include "replica.h"
 #include "service.h"
 #include "sorting.h"
 #include "stages.h"
@@ -370,6 +371,7 @@ static void take_reply(struct run *run, struct wire_batch *b)
     }
     if (changed) {
         run->reloads++;
+        run->place.pool = WIRE_READ; /* a replica may not know of them yet */
         naming_load(run->place.local, run->arena, got_names, run);
         return;
     }
@@ -435,12 +437,12 @@ static void send(struct run *run)
         if (run->want_count > 1)
             wire_snapshot(b);
         run->is_single = true;
-        wire_send(run->place.local->wire, WIRE_READ, b, replied, run);
+        wire_send(run->place.local->wire, run->place.pool, b, replied, run);
         return;
     }
     run->keeps_snapshot = true;
-    run->lease =
-        wire_lease(run->place.local->wire, WIRE_READ, WIRE_REPEATABLE, run->arena, granted, run);
+    run->lease = wire_lease(run->place.local->wire, run->place.pool, WIRE_REPEATABLE, run->arena,
+                            granted, run);
 }
 
 /* Goes on as far as what is there leads. */
@@ -511,6 +513,7 @@ enum andiron_step service_search(void *self, struct andiron_request *req,
                                   .arena = andiron_request_arena(req) };
     enum andiron_step step = andiron_wait(req, then, state);
 
+    place.pool = replica_pool(place.local, req, andiron_str_of(query->type));
     search_start(&place, query, ret, resume, req);
     return step;
 }

@@ -10,6 +10,7 @@
 
 #include "connection.h"
 #include "horizon.h"
+#include "replica.h"
 #include "schema.h"
 #include "sql.h"
 #include "watch.h"
@@ -133,10 +134,11 @@ int store_open(struct store *store, struct andiron_error *err)
         return -1;
     store->horizon = horizon_new();
     store->watches = watches_new(store);
+    store->replica = replica_new();
     store->sql_role = sql_role_new(store);
     store->sql = sql_questions(store);
     if (store->horizon == NULL || store->watches == NULL || store->sql_role == NULL ||
-        store->sql == NULL)
+        store->replica == NULL || store->sql == NULL)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     store->wire = wire_new(store, err);
     if (store->wire == NULL)
@@ -167,6 +169,8 @@ void store_close(struct store *store)
     wire_free(store->wire);
     watches_free(store->watches);
     horizon_free(store->horizon);
+    replica_free(store->replica);
+    store->replica = NULL;
     store->wire = NULL;
     store->watches = NULL;
     store->sql_role = NULL;

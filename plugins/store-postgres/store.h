@@ -19,7 +19,7 @@ struct config {
     int64_t queue_max, connect_wait;
     int64_t connect_timeout, statement_timeout, idle_transaction_timeout, start_timeout;
     int64_t poll_interval;
-    int64_t replica_window; /* how long a client's writes keep its reads off replicas behind them */
+    int64_t replica_connections;
     int64_t group_commit_max;
     int64_t scan_budget, scan_time, short_list, max_includes;
     int64_t policy_connections, policy_queue;
@@ -34,6 +34,7 @@ struct metrics {
 struct wire;
 struct horizon;
 struct watches;
+struct replica;
 struct sql_role;
 struct questions;
 
@@ -43,6 +44,7 @@ struct store {
     struct wire *wire;
     struct horizon *horizon;
     struct watches *watches;
+    struct replica *replica;
     struct sql_role *sql_role;
     struct questions *sql;
     int64_t vid_at_open;  /* versions up to here were decided when it was opened; -1: not known */

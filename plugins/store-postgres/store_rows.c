@@ -215,6 +215,7 @@ static void finished(void *arg, struct wire_batch *b)
     struct txn *txn = arg;
 
     txn->lease = NULL;
+    txn->lsn = b->reply.lsn;
     if (b->reply.outcome != WIRE_OK)
         txn_failed(txn, b);
     else

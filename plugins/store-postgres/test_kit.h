@@ -35,6 +35,7 @@ static inline struct config kit_config(void)
                             .prepare = true,
                             .read_connections = 2,
                             .write_connections = 1,
+                            .replica_connections = 1,
                             .window = 16,
                             .queue_max = 1000,
                             .connect_wait = 2000,

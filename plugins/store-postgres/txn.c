@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "replica.h"
 #include "txn_life.h"
 #include "watch.h"
 
@@ -337,6 +338,7 @@ void txn_committed(struct txn *txn)
     for (struct commit_job *job = txn->jobs; job != NULL; job = next) {
         next = job->next;
         store_count(txn->store->metrics.commits, 1);
+        replica_wrote(txn->local, job->req, txn->lsn);
         writer_answer(job);
     }
     store_count(txn->store->metrics.resources, txn->written);

@@ -85,6 +85,7 @@ struct txn {
     void (*then)(struct txn *txn);
     struct wire_lease *lease;
     int64_t xid, last_vid; /* to look the outcome up */
+    uint64_t lsn;          /* of the commit; 0: not known */
     andiron_usec clock;    /* of the database */
     int attempts, lookups;
     size_t written;

@@ -4,13 +4,13 @@
 #include "wire.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <event2/event.h>
 
 #include "batch.h"
 #include "connection.h"
+#include "servers.h"
 
 enum { LOOK_MS = 100, GRACE_MS = 1000 /* beyond what the server allows a statement */ };
 
@@ -52,17 +52,12 @@ struct wire_loop {
     struct pool pools[WIRE_POOLS];
     struct wire_listener listener;
     struct event *later, *look;
+    struct event *measure; /* the replica; NULL: there is none */
+    struct andiron_arena *measure_arena;
+    uint64_t replayed;
+    int64_t replayed_ms;
     struct wire_work *over, **over_last; /* to be told of, not from inside a call */
     bool is_looking, is_ending;
-};
-
-struct wire {
-    struct store *store;
-    struct dsn dsn;
-    struct hosts *hosts;
-    char begin[1024];
-    char connect_timeout[24];
-    _Atomic int64_t ready[WIRE_POOLS], wanted[WIRE_POOLS], waiting, under_way;
 };
 
 static const struct wire_sql begin_committed = { .name = "begin",
@@ -238,6 +233,8 @@ static void submit(struct wire_work *w)
     const struct config *config = p->loop->wire->store->config;
 
     w->since_ms = connection_clock();
+    if (p->kind == WIRE_REPLICA && free_seat(p) == NULL)
+        p = w->pool = &p->loop->pools[WIRE_READ];
     if (p->loop->is_ending || away_ms(p, w->since_ms) > config->connect_wait) {
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE, away);
     } else if (p->waiting >= (size_t)config->queue_max) {
@@ -344,8 +341,10 @@ static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
     bool writes_alone = w->lease == NULL && p->kind == WIRE_WRITE;
 
     p->loop->wire->under_way--;
-    if (w->lease == NULL && p->kind == WIRE_READ && !w->is_retried && !p->loop->is_ending) {
+    if (w->lease == NULL && (p->kind == WIRE_READ || p->kind == WIRE_REPLICA) && !w->is_retried &&
+        !p->loop->is_ending) {
         w->is_retried = true;
+        w->pool = &p->loop->pools[WIRE_READ];
         batch_reset(w->batch);
         push(w, true);
         keep_looking(p->loop);
@@ -542,6 +541,7 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
 {
     struct wire *wire = loop->wire;
     const struct config *config = wire->store->config;
+    bool is_replica = kind == WIRE_REPLICA;
     struct connection_owner owner = {
         .up = on_up,
         .notified = on_notified,
@@ -555,8 +555,8 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
     *p = (struct pool){ .loop = loop, .kind = kind, .last = &p->first };
     p->settings = (struct connection_settings){
         .store = wire->store,
-        .dsn = &wire->dsn,
-        .hosts = wire->hosts,
+        .dsn = is_replica ? &wire->replica_dsn : &wire->dsn,
+        .hosts = is_replica ? wire->replica_hosts : wire->hosts,
         .begin = wire->begin,
         .writes = kind == WIRE_WRITE,
         .keep_prepared = config->prepare,
@@ -577,6 +577,73 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
     return 0;
 }
 
+/* ---- replicas ------------------------------------------------------------------------------------------- */
+
+enum { MEASURE_MS = 100, MEASURED_MS = 2000 };
+
+static const struct wire_sql replayed = {
+    .name = "replayed",
+    .text = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+            " ELSE pg_current_wal_insert_lsn() END-'0/0'::pg_lsn)::bigint"
+};
+
+static void measure_later(struct wire_loop *loop)
+{
+    struct timeval wait = { .tv_usec = MEASURE_MS * 1000 };
+
+    if (event_add(loop->measure, &wait) != 0)
+        abort(); /* out of memory */
+}
+
+static void on_measured(void *arg, struct wire_batch *b)
+{
+    struct wire_loop *loop = arg;
+
+    if (b->reply.outcome == WIRE_OK) {
+        loop->replayed = (uint64_t)wire_get_int(b, 0, 0, 0);
+        loop->replayed_ms = connection_clock();
+    }
+    measure_later(loop);
+}
+
+static void on_measure(evutil_socket_t fd, short what, void *arg)
+{
+    struct wire_loop *loop = arg;
+    struct pool *p = &loop->pools[WIRE_REPLICA];
+
+    (void)fd;
+    (void)what;
+    /* Of the replica itself: not where submit() would go without one. */
+    if (free_seat(p) == NULL) {
+        measure_later(loop);
+        return;
+    }
+    andiron_arena_free(loop->measure_arena);
+    loop->measure_arena = andiron_arena_new(0);
+    struct wire_batch *b = wire_batch(loop->measure_arena);
+    wire_add(b, &replayed);
+    wire_send(loop, WIRE_REPLICA, b, on_measured, loop);
+}
+
+static int replica_open(struct wire_loop *loop)
+{
+    if (loop->wire->replica_hosts == NULL)
+        return 0;
+    loop->measure = event_new(andiron_loop_base(loop->loop), -1, 0, on_measure, loop);
+    if (loop->measure == NULL || pool_open(&loop->pools[WIRE_REPLICA], loop, WIRE_REPLICA,
+                                           loop->wire->store->config->replica_connections) != 0)
+        return -1;
+    measure_later(loop);
+    return 0;
+}
+
+uint64_t wire_replayed(const struct wire_loop *loop)
+{
+    return loop->measure != NULL && connection_clock() - loop->replayed_ms < MEASURED_MS
+               ? loop->replayed
+               : 0;
+}
+
 struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
                                 struct andiron_error *err)
 {
@@ -592,7 +659,8 @@ struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
     ret->look = event_new(andiron_loop_base(loop), -1, 0, on_look, ret);
     if (ret->later != NULL && ret->look != NULL &&
         pool_open(&ret->pools[WIRE_READ], ret, WIRE_READ, config->read_connections) == 0 &&
-        pool_open(&ret->pools[WIRE_WRITE], ret, WIRE_WRITE, config->write_connections) == 0)
+        pool_open(&ret->pools[WIRE_WRITE], ret, WIRE_WRITE, config->write_connections) == 0 &&
+        replica_open(ret) == 0)
         return ret;
 fail:
     wire_loop_free(ret);
@@ -635,6 +703,9 @@ void wire_loop_free(struct wire_loop *loop)
         event_free(loop->later);
     if (loop->look != NULL)
         event_free(loop->look);
+    if (loop->measure != NULL)
+        event_free(loop->measure);
+    andiron_arena_free(loop->measure_arena);
     free(loop);
 }
 
@@ -645,87 +716,4 @@ int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
     if (pool_open(&loop->pools[WIRE_LISTEN], loop, WIRE_LISTEN, 1) == 0)
         return 0;
     return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
-}
-
-static void make_begin(struct wire *wire)
-{
-    const struct config *config = wire->store->config;
-
-    /* Of the session; or, where a pooler may give each transaction another, of the transaction. */
-    const char *local = config->prepare ? "false" : "true";
-    int len = snprintf(wire->begin, sizeof(wire->begin),
-                       "SELECT set_config('search_path','%s,pg_temp',%s),"
-                       "set_config('statement_timeout','%lld',%s),"
-                       "set_config('idle_in_transaction_session_timeout','%lld',%s)",
-                       config->schema, local, (long long)config->statement_timeout, local,
-                       (long long)config->idle_transaction_timeout, local);
-    /* Statements say by their shape what drives what: plans that depend on statistics, or read and
-     * sort what a limit would have cut, are what must not happen. */
-    static const char *const settings[][2] = { { "jit", "off" },
-                                               { "random_page_cost", "1.1" },
-                                               { "enable_hashjoin", "off" },
-                                               { "enable_mergejoin", "off" },
-                                               { "enable_bitmapscan", "off" },
-                                               { "enable_seqscan", "off" },
-                                               { "plan_cache_mode", "force_generic_plan" } };
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        len += snprintf(wire->begin + len, sizeof(wire->begin) - (size_t)len,
-                        ",set_config('%s','%s',%s)", settings[i][0], settings[i][1], local);
-}
-
-struct wire *wire_new(struct store *store, struct andiron_error *err)
-{
-    struct wire *wire = calloc(1, sizeof(*wire));
-
-    if (wire == NULL) {
-        andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
-        return NULL;
-    }
-    wire->store = store;
-    if (dsn_parse(&wire->dsn, store->config->dsn, "store-postgres.dsn", err) != 0)
-        goto fail;
-    (void)snprintf(wire->connect_timeout, sizeof(wire->connect_timeout), "%lld",
-                   (long long)(store->config->connect_timeout + 1999) / 1000);
-    dsn_default(&wire->dsn, "application_name", "andiron");
-    dsn_default(&wire->dsn, "keepalives_idle", "5");
-    dsn_default(&wire->dsn, "keepalives_interval", "1");
-    dsn_default(&wire->dsn, "keepalives_count", "4");
-    dsn_default(&wire->dsn, "tcp_user_timeout", "6000");
-    dsn_default(&wire->dsn, "gssencmode", "disable"); /* looks for tickets in files */
-    dsn_set(&wire->dsn, "client_encoding", "UTF8");
-    dsn_set(&wire->dsn, "connect_timeout", wire->connect_timeout);
-    wire->hosts = hosts_new(&wire->dsn, "read-write", err);
-    if (wire->hosts == NULL)
-        goto fail;
-    hosts_look_up(wire->hosts);
-    make_begin(wire);
-    return wire;
-
-fail:
-    wire_free(wire);
-    return NULL;
-}
-
-void wire_free(struct wire *wire)
-{
-    if (wire == NULL)
-        return;
-    hosts_free(wire->hosts);
-    dsn_free(&wire->dsn);
-    free(wire);
-}
-
-PGconn *wire_connect(struct wire *wire, struct andiron_error *err)
-{
-    return hosts_connect(wire->hosts, &wire->dsn, err);
-}
-
-struct wire_figures wire_figures(struct wire *wire)
-{
-    return (struct wire_figures){
-        .ready = { wire->ready[WIRE_READ], wire->ready[WIRE_WRITE], wire->ready[WIRE_LISTEN] },
-        .wanted = { wire->wanted[WIRE_READ], wire->wanted[WIRE_WRITE], wire->wanted[WIRE_LISTEN] },
-        .waiting = wire->waiting,
-        .under_way = wire->under_way,
-    };
 }

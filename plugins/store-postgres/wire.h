@@ -143,11 +143,12 @@ const int64_t *wire_get_ints(const struct wire_batch *b, size_t at, size_t row, 
 /* ---- sending ------------------------------------------------------------------------ */
 
 enum wire_pool {
-    WIRE_READ,  /* what fails with its connection is tried once more on another one */
-    WIRE_WRITE, /* each batch is a transaction, committed with its last statement */
-    WIRE_LISTEN /* after wire_listen() */
+    WIRE_READ,   /* what fails with its connection is tried once more on another one */
+    WIRE_WRITE,  /* each batch is a transaction, committed with its last statement */
+    WIRE_LISTEN, /* after wire_listen() */
+    WIRE_REPLICA /* reads that may lag behind (replica.h); by the primary if there is none */
 };
-enum { WIRE_POOLS = WIRE_LISTEN + 1 };
+enum { WIRE_POOLS = WIRE_REPLICA + 1 };
 
 struct wire_loop; /* connections of a loop: struct local has it (store.h) */
 
@@ -161,7 +162,7 @@ void wire_send(struct wire_loop *loop, enum wire_pool pool, struct wire_batch *b
 
 /*
  * The same for a request that waits: `then` goes on whatever the outcome, unless the request has
- * ended meanwhile. Reads may go to a replica (replica-dsn) that has what req's client last wrote.
+ * ended meanwhile.
  */
 enum andiron_step wire_ask(struct wire_loop *loop, enum wire_pool pool, struct andiron_request *req,
                            struct wire_batch *b, andiron_step_fn then, void *state);
@@ -241,6 +242,9 @@ struct wire_listener {
 };
 ANDIRON_MUST_CHECK int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
                                    struct andiron_error *err);
+
+/* What the replica has surely replayed (LSN); 0: there is none, or it does not answer. */
+uint64_t wire_replayed(const struct wire_loop *loop);
 
 /* A connection to the primary in the hands of the caller, for the start. Blocks. NULL: err. */
 struct pg_conn *wire_connect(struct wire *wire, struct andiron_error *err);
