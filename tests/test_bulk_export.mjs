@@ -161,6 +161,13 @@ describe('what is exported', () => {
     all = await download(server, await manifest(server, 'Patient/$export?_type=Patient,Practitioner'));
     assert.deepEqual(ids(all, 'Practitioner'), ['dr'], 'nobody\'s own, where it is named');
   });
+  test('patients are found however a reference to them is written', async () => {
+    const put = (id, subject) => fhir('PUT', `Encounter/${id}`, JSON.stringify({ resourceType: 'Encounter', id, status: 'finished', class: { code: 'AMB' }, subject: { reference: 'SUBJECT' }, serviceProvider: { display: 'Patient/p2' } }).replace('SUBJECT', subject));
+    for (const [id, subject] of [['plain', 'Patient/p2'], ['absolute', `${server.fhir}/Patient/p2`], ['version', 'Patient/p2/_history/1'], ['slash', 'Patient\\/p2'], ['unicode', '\\u0050atient/p2'], ['other', 'Patient/p22'], ['foreign', 'http://elsewhere/fhir/Patient/p2']]) assert.equal((await put(id, subject)).status, 201, id);
+    const all = await download(server, await manifest(server, 'Patient/$export', { parameter: [{ name: 'patient', valueReference: { reference: 'Patient/p2' } }, { name: '_type', valueString: 'Encounter' }] }));
+    assert.deepEqual(ids(all, 'Encounter'), ['absolute', 'plain', 'slash', 'unicode', 'version']);
+    for (const id of ['plain', 'absolute', 'version', 'slash', 'unicode', 'other', 'foreign']) await fhir('DELETE', `Encounter/${id}`);
+  });
   test('Group level: of its members, without those that left', async () => {
     const member = (id, more = {}) => ({ entity: { reference: `Patient/${id}` }, ...more });
     await fhir('PUT', 'Group/g', { resourceType: 'Group', id: 'g', type: 'person', actual: true, member: [member('p1'), member('p2', { inactive: true }), member('p4', { period: { end: '2020-01-01' } }), member('p6', { period: { end: '2999-01-01' } }), { entity: { reference: 'Device/d' } }] });

@@ -173,6 +173,28 @@ test('a finished export expires with its files', async () => {
   });
 });
 
+test('a node whose directory is not the others\' says so at start', async () => {
+  const at = await configure({ quick: true, plugins: { bulk: {} } });
+  let server = await start({ at });
+  try {
+    await load(server, 5, patient);
+    const m = await manifest(server, '$export?_type=Patient');
+    await server.stop();
+    assert.doesNotMatch(server.log(), /bulk.directory/);
+    fs.renameSync(folder(server), folder(server) + '.elsewhere');
+    server = await start({ at });
+    await until('a line in the log', () => server.log().includes('"bulk.directory.foreign"'));
+    const r = await call('GET', m.output[0].url, undefined, server.admin);
+    assert.equal(r.status, 503, r.text);
+    assert.match(r.json.issue[0].diagnostics, /not on this node/);
+    await server.stop();
+    fs.rmSync(folder(server), { recursive: true });
+    fs.renameSync(folder(server) + '.elsewhere', folder(server));
+    server = await start({ at });
+    assert.equal((await download(server, m)).length, 5);
+  } finally { await server.stop(); server.remove(); }
+});
+
 describe('limits', () => {
   test('a full disk quota is 507, for the export that meets it and for the next', async () => {
     await running({ plugins: { bulk: { ...slow, quota: '300k' } } }, async (server) => {

@@ -22,6 +22,7 @@ before(async () => {
   }
   assert.deepEqual([json.kind, json.fhirVersion, json.rest.length], ['instance', '4.0.1', 1]);
   [rest] = json.rest;
+  assert.deepEqual(json.instantiates, ['http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data']);
   sample = new Map();
   if (!skip) for (const file of fs.readdirSync(examples)) {
     const type = /^([A-Z][A-Za-z]+)-.*\.json$/.exec(file)?.[1];

@@ -160,7 +160,8 @@ ANDIRON_API const struct andiron_route *andiron_host_route(struct andiron_host *
  * Service "discovery/1:<name>": what a plugin adds to the documents in which the
  * server describes itself. A JSON object in arena, or absent; arrays are joined,
  * other members may be set by one plugin only. Asked at start and when a
- * SearchParameter changes.
+ * SearchParameter changes. capability_rest() gives members of CapabilityStatement.rest, and
+ * perhaps `instantiates`, which goes to the statement itself.
  */
 #define ANDIRON_DISCOVERY "discovery/1:"
 

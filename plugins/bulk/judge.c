@@ -32,16 +32,40 @@ static bool is_patient(const struct judge *j, andiron_str id)
             bsearch(&id, j->patients->ids, j->patients->count, sizeof(id), compare) != NULL);
 }
 
+/*
+ * Whether the text of a resource could refer to one of the patients: false only if it cannot. Most
+ * belong to others where few are asked for, and need not be read for that. An escape may hide a
+ * name, so what has one is read.
+ */
+static bool may_refer(const struct judge *j, andiron_str body)
+{
+    static const char name[] = "Patient/";
+    const size_t len = sizeof(name) - 1;
+    const char *end = body.data + body.len, *at = body.data;
+
+    if (j->patients == NULL || memchr(body.data, '\\', body.len) != NULL)
+        return true;
+    while ((at = memmem(at, (size_t)(end - at), name, len)) != NULL) {
+        andiron_str id = { at + len, 0 };
+        while (id.data + id.len < end && id.data[id.len] != '"' && id.data[id.len] != '/' &&
+               id.data[id.len] != '|' && id.data[id.len] != '#')
+            id.len++;
+        if (is_patient(j, id))
+            return true;
+        at += len;
+    }
+    return false;
+}
+
 /* R4 CompartmentDefinition: some parameter of the type that leads to the patient does. */
 static bool belongs_to_patient(const struct judge *j, andiron_str id,
                                const struct andiron_term *terms, size_t count)
 {
-    int patient = fhir_type(ANDIRON_STR("Patient"));
     const char *param;
 
-    if (j->index == patient)
+    if (j->index == j->patient)
         return is_patient(j, id);
-    for (size_t pos = 0; (param = fhir_compartment_param(patient, j->index, &pos)) != NULL;)
+    for (size_t pos = 0; (param = fhir_compartment_param(j->patient, j->index, &pos)) != NULL;)
         for (size_t i = 0; i < count; i++)
             if (terms[i].kind == ANDIRON_TERM_REFERENCE && terms[i].group == 0 &&
                 strcmp(terms[i].param, param) == 0 &&
@@ -180,6 +204,7 @@ int judge_begin(struct judge *ret, const struct bulk *bulk, const struct job_spe
                            .spec = spec,
                            .type = type,
                            .index = index,
+                           .patient = patient,
                            .patients = patients,
                            .by_target = type->by_target };
     ret->by_patient = spec->level != JOB_SYSTEM &&
@@ -205,6 +230,10 @@ static int is_wanted(struct judge *j, const struct andiron_row *row)
 
     if (j->filter == NULL && !j->by_patient && !j->by_target)
         return 1;
+    if (j->by_patient && j->index != j->patient && !may_refer(j, row->body))
+        return 0;
+    if (j->by_patient && j->index == j->patient && !is_patient(j, row->ref.id))
+        return 0;
     if (andiron_json_parse(j->scratch, row->body, &resource, &j->error) != 0 ||
         j->bulk->search->extract(j->bulk->search_self, j->scratch, resource, &terms, &count,
                                  &j->error) != 0)

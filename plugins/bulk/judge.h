@@ -22,7 +22,7 @@ struct judge {
     const struct bulk *bulk;
     const struct job_spec *spec;
     const struct job_type *type;
-    int index;                             /* of the type */
+    int index, patient;                    /* of the type, and of Patient */
     const struct andiron_filter *filter;   /* NULL: all */
     bool by_patient;                       /* only what belongs to a patient .. */
     const struct judge_patients *patients; /* .. of these; NULL: any */

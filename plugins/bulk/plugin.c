@@ -91,6 +91,21 @@ bool bulk_can_purge(const struct bulk *bulk)
            bulk->store->purge != NULL;
 }
 
+/* The statement of the guide, of which this server's is an instance; the operations are routes. */
+static andiron_str capability_rest(void *self, struct andiron_arena *arena, andiron_str base)
+{
+    (void)self;
+    (void)arena;
+    (void)base;
+    return ANDIRON_STR("{\"instantiates\":[\"http://hl7.org/fhir/uv/bulkdata/"
+                       "CapabilityStatement/bulk-data\"]}");
+}
+
+static const struct andiron_discovery discovery = { .size = sizeof(struct andiron_discovery),
+                                                    .capability_rest = capability_rest };
+static const struct andiron_service provides[] = { { ANDIRON_DISCOVERY "bulk", &discovery },
+                                                   { NULL, NULL } };
+
 static int init(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err)
 {
@@ -171,6 +186,7 @@ static void stop(void *self)
 ANDIRON_PLUGIN(.name = "bulk", .version = "0.1.0",
                .summary = "Bulk Data: $export at system, Patient and Group level",
                .directives = directives, .config_size = sizeof(struct bulk_config),
+               .provides = provides,
                .needs = (const char *const[]){ ANDIRON_STORE, ANDIRON_SEARCH, NULL },
                .routes = routes, .init = init, .start = start, .loop_start = loop_start,
                .loop_stop = loop_stop, .stop = stop);

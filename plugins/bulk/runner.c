@@ -5,11 +5,14 @@
 
 #include <event2/event.h>
 
+#include "shared.h"
+
 enum {
     FIRST_MS = 200,
     POLL_DEADLINE_MS = 60000,
-    ATTEMPTS_MAX = 6,  /* of going on with a job that comes no further */
-    SWEEP_POLLS = 600, /* looks between two searches for folders of no job */
+    ATTEMPTS_MAX = 6,   /* of going on with a job that comes no further */
+    SWEEP_POLLS = 600,  /* looks between two searches for folders of no job */
+    SHARED_POLLS = 600, /* looks between two at the folder that others use */
     SWEEP_MAX = 64,
     ORPHAN_AGE_S = 3600
 };
@@ -373,6 +376,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (r->polling)
         return;
+    if (r->polls % SHARED_POLLS == 0)
+        shared_check(r->bulk, r->loop);
     r->polling = true;
     andiron_job_start(r->loop, "bulk.poll", POLL_DEADLINE_MS, begin, r);
 }

@@ -417,7 +417,8 @@ static void put_others(struct text *t, const struct parts *parts)
     for (size_t i = 0; i < parts->count; i++) {
         struct andiron_json_iter it = { .of = parts->of[i] };
         while (andiron_json_next(&it)) {
-            if (andiron_str_eq(it.name, ANDIRON_STR("operation")) ||
+            if (andiron_str_eq(it.name, ANDIRON_STR("instantiates")) ||
+                andiron_str_eq(it.name, ANDIRON_STR("operation")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("interaction")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("resource")) ||
                 andiron_str_eq(it.name, ANDIRON_STR("mode")))
@@ -438,24 +439,35 @@ static void put_others(struct text *t, const struct parts *parts)
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
-static void put_head(struct text *t, struct andiron_request *req, const struct fhir *fhir)
+/* Statements that this one is an instance of: what is configured, and what plugins say. */
+static void put_instantiates(struct text *t, const struct fhir *fhir, const struct parts *parts)
 {
     const char *const *list = fhir->config->instantiates;
+    size_t before = t->len;
+
+    TEXT_LIT(t, ",\"instantiates\":[");
+    size_t mark = t->len;
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        next_item(t, mark);
+        text_json(t, andiron_str_of(list[i]));
+    }
+    put_joined(t, parts, "instantiates", mark);
+    if (t->len == mark)
+        t->len = before;
+    else
+        TEXT_LIT(t, "]");
+}
+
+static void put_head(struct text *t, struct andiron_request *req, const struct fhir *fhir,
+                     const struct parts *parts)
+{
     char date[ANDIRON_INSTANT_LEN];
 
     andiron_instant(fhir->started, date);
     TEXT_LIT(t, "{\"resourceType\":\"CapabilityStatement\",\"status\":\"active\",\"date\":\"");
     text_add(t, date, sizeof(date));
     TEXT_LIT(t, "\",\"kind\":\"instance\"");
-    if (list != NULL && list[0] != NULL) {
-        TEXT_LIT(t, ",\"instantiates\":[");
-        size_t mark = t->len;
-        for (size_t i = 0; list[i] != NULL; i++) {
-            next_item(t, mark);
-            text_json(t, andiron_str_of(list[i]));
-        }
-        TEXT_LIT(t, "]");
-    }
+    put_instantiates(t, fhir, parts);
     TEXT_LIT(t, ",\"software\":{\"name\":\"Andiron\"},\"implementation\":{\"description\":"
                 "\"Andiron FHIR server\",\"url\":\"");
     text_escaped(t, andiron_request_base(req));
@@ -473,7 +485,7 @@ static enum andiron_step describe(struct andiron_request *req, struct describing
 
     collect(req, d->fhir, &parts);
     text_init(&t, andiron_request_arena(req), c->resources.len + 8192);
-    put_head(&t, req, d->fhir);
+    put_head(&t, req, d->fhir, &parts);
     put_others(&t, &parts);
     TEXT_LIT(&t, ",\"resource\":[");
     text_str(&t, c->resources);
