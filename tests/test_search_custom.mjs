@@ -189,9 +189,13 @@ test('those of US Core load and work', { skip: definitions && fs.existsSync(defi
   await indexAgrees(server);
 });
 
-const killAll = (of) => {
+const ended = (pid) => { try { return /^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return true; } };
+// kill -9 of supervisor and workers; they hold their port until they have ended.
+const killAll = async (of) => {
   const workers = fs.readFileSync(`/proc/${of.child.pid}/task/${of.child.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
   for (const pid of [of.child.pid, ...workers]) try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ }
+  await of.exit;
+  await until(() => workers.every(ended));
 };
 const copies = (n) => ({ resourceType: 'Bundle', type: 'batch', entry: Array.from({ length: n }, (_, i) => ({ resource: patient(`c${i}`, i % 2 ? 'blue' : 'brown'), request: { method: 'PUT', url: `Patient/c${i}` } })) });
 test('killed in the middle of building, it goes on where it was, and loses nothing', async () => {
@@ -203,8 +207,7 @@ test('killed in the middle of building, it goes on where it was, and loses nothi
     const killAt = async (what) => {
       await until(async () => what(await status('eye', one)));
       assert.equal((await status('eye', one)).state, 'building');
-      killAll(one);
-      await one.exit;
+      await killAll(one);
       one = await start({ at: one });
     };
     await killAt((s) => s?.state === 'building');
