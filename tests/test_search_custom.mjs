@@ -3,6 +3,7 @@
 import test, { before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { start, call, control, indexAgrees, sleep } from './lib/server.mjs';
 
@@ -189,13 +190,14 @@ test('those of US Core load and work', { skip: definitions && fs.existsSync(defi
   await indexAgrees(server);
 });
 
-const ended = (pid) => { try { return /^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return true; } };
+const refuses = (port) => new Promise((ok) => { const s = net.connect(port, '127.0.0.1', () => { s.destroy(); ok(false); }); s.on('error', () => ok(true)); });
 // kill -9 of supervisor and workers; they hold their port until they have ended.
 const killAll = async (of) => {
   const workers = fs.readFileSync(`/proc/${of.child.pid}/task/${of.child.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
   for (const pid of [of.child.pid, ...workers]) try { process.kill(pid, 'SIGKILL'); } catch { /* gone */ }
   await of.exit;
-  await until(() => workers.every(ended));
+  await until(() => refuses(of.port));
+  await until(() => refuses(of.adminPort));
 };
 const copies = (n) => ({ resourceType: 'Bundle', type: 'batch', entry: Array.from({ length: n }, (_, i) => ({ resource: patient(`c${i}`, i % 2 ? 'blue' : 'brown'), request: { method: 'PUT', url: `Patient/c${i}` } })) });
 test('killed in the middle of building, it goes on where it was, and loses nothing', async () => {
