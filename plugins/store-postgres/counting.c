@@ -6,7 +6,7 @@
 
 #include "stages.h"
 
-enum { TOTALS = 256, FRESH_S = 10, LOOKS = 64 };
+enum { TOTALS = 256, FRESH_S = 10 };
 
 /* Queries that have more matches than their limit: that stays so for a while. */
 struct totals {
@@ -163,7 +163,9 @@ static int count_one_by_one(struct run *run, struct counting *n)
 
     for (; n->at_plan < run->plan_count; n->at_plan++, n->scan = NULL) {
         struct run_plan *plan = &run->plans[n->at_plan];
-        if (estimate && !(plan->source->kind == SOURCE_ARRAY && plan->source->vid_count <= LOOKS))
+        if (estimate && source_count(run, plan->source) != 0)
+            return RUN_WAIT;
+        if (estimate && plan->source->entries > run->store->config->short_list)
             return 1; /* nobody asked for it */
         if (n->scan == NULL)
             n->scan = scan_new(run, plan->source, plan->filter, false, INT64_MAX, 256, false);

@@ -3,6 +3,24 @@
  */
 #include "stages.h"
 
+/* What is looked up of a conjunction in the index, its driver first of all or not. */
+static const char *of_lists(struct run *run, const struct node *n)
+{
+    const char *of = "";
+    size_t count = 0;
+
+    for (size_t i = 0; n->op == NODE_AND && i < n->arg_count; i++) {
+        const struct node *arg = n->args[i];
+        if (!arg->listed || arg->op != NODE_TERM)
+            continue;
+        of = andiron_printf(run->arena, "%s%s{\"driver\":\"%s\"}", of, count++ > 0 ? "," : "",
+                            arg->kind == KEYS_REFERENCE                      ? "reference"
+                            : arg->kind == KEYS_URI || arg->kind == KEYS_URL ? "uri"
+                                                                             : "token");
+    }
+    return count > 1 ? of : NULL;
+}
+
 void explaining(struct run *run, int64_t microseconds)
 {
     const char *plan = "{\"driver\":\"nothing\"}";
@@ -26,6 +44,10 @@ void explaining(struct run *run, int64_t microseconds)
         else
             plan = andiron_printf(run->arena, "{\"driver\":\"%s\",\"lists\":%zu}", s->name,
                                   s->list_count);
+        const char *of = of_lists(run, run->plans[i].filter);
+        if (of != NULL)
+            plan = andiron_printf(run->arena, "{\"driver\":\"all\",\"first\":%s,\"of\":[%s]}", plan,
+                                  of);
     }
     const char *text = andiron_printf(
         run->arena,

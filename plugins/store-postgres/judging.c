@@ -165,7 +165,7 @@ static void take_referring(struct run *run, void *arg, const struct wire_batch *
         r->has_ended = r->count < r->limit;
         r->list = andiron_alloc(run->arena, (r->count + 1) * sizeof(r->list[0]));
         for (size_t k = 0; k < r->count; k++)
-            r->list[k] = candidate_of(b, at, from + k, 1, false, false);
+            r->list[k] = candidate_of(b, at, from + k, 1, run->needs_id, false);
         if (r->count != 0)
             r->below = r->list[r->count - 1].vid;
         if (r->limit < REFERRING_MAX)

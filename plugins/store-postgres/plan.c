@@ -13,7 +13,7 @@ static int find_type(void *arg, andiron_str name, int64_t *ret)
     struct run *run = arg;
 
     *ret = names_type(run->store->names, name);
-    run->needs_names = run->needs_names || *ret == 0;
+    run->lacks_names = run->lacks_names || *ret == 0;
     return 0;
 }
 
@@ -23,7 +23,7 @@ static int find_param(void *arg, int64_t type, andiron_str param, int64_t *ret)
     uint32_t kinds = 0;
 
     *ret = type != 0 ? names_param(run->store->names, type, param, &kinds) : 0;
-    run->needs_names = run->needs_names || *ret == 0;
+    run->lacks_names = run->lacks_names || *ret == 0;
     return 0;
 }
 
@@ -216,5 +216,10 @@ int plan_build(struct run *run)
         run->sort_count = 0;
     if (build_types(run) != 0)
         return RUN_FAILED;
+    /* What is not known here may have been stored by another node: then nothing is certain yet. */
+    if (run->lacks_names && !run->names_asked) {
+        run->needs_names = true;
+        return RUN_WAIT;
+    }
     return run->plan_waits ? RUN_WAIT : 0;
 }

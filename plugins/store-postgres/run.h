@@ -97,6 +97,7 @@ struct run {
     bool keeps_snapshot;      /* it has one for all rounds */
     int reloads;              /* of names */
     bool failed, is_starting;
+    bool lacks_names;              /* something is not known by name */
     bool needs_names, names_asked; /* that names are up to date is asked in the snapshot */
     bool plan_waits;
 

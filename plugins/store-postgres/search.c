@@ -203,6 +203,8 @@ static int find_sources(struct run *run)
         if (rc == RUN_FAILED)
             return rc;
         waits = waits || rc == RUN_WAIT;
+        if (rc == 0 && run->query->explain && source_count(run, run->plans[i].source) != 0)
+            waits = true; /* to tell of it */
     }
     return waits ? RUN_WAIT : 0;
 }

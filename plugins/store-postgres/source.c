@@ -366,10 +366,15 @@ static struct counted *count_list(struct run *run, const struct list_key *key)
         return counted;
     }
     struct compose *c = compose_new(run->arena);
-    int p = compose_int4(c, key->p), k = compose_int8(c, key->key);
-    compose_put(c, "SELECT count(*) FROM (SELECT 1 FROM %s WHERE p=$%d AND %s=$%d LIMIT $%d) t",
-                key->is_ref ? "ix_ref" : "ix_token", p, key->is_ref ? "tgt" : "h", k,
-                compose_int8(c, run->store->config->short_list + 1));
+    compose_put(c, "SELECT count(*) FROM (SELECT 1 FROM ");
+    if (key->p < 0) { /* all of a type */
+        compose_put(c, "resource WHERE type=$%d AND st=0", compose_int2(c, -key->p));
+    } else {
+        int p = compose_int4(c, key->p);
+        compose_put(c, "%s WHERE p=$%d AND %s=$%d", key->is_ref ? "ix_ref" : "ix_token", p,
+                    key->is_ref ? "tgt" : "h", compose_int8(c, key->key));
+    }
+    compose_put(c, " LIMIT $%d) t", compose_int8(c, run->store->config->short_list + 1));
     run_want(run, c, take_count, counted);
     return counted;
 }
@@ -381,12 +386,14 @@ int source_count(struct run *run, struct source *s)
 
     if (s->entries >= 0)
         return 0;
-    if (s->kind == SOURCE_TYPE || s->list_count > 32) {
+    if (s->list_count > 32) {
         s->entries = max; /* as good as many */
         return 0;
     }
-    for (size_t i = 0; i < s->list_count; i++) {
-        struct counted *counted = count_list(run, &s->lists[i]);
+    struct list_key type = { .p = -s->type };
+    size_t count = s->kind == SOURCE_TYPE ? 1 : s->list_count;
+    for (size_t i = 0; i < count; i++) {
+        struct counted *counted = count_list(run, s->kind == SOURCE_TYPE ? &type : &s->lists[i]);
         if (counted->entries < 0)
             waits = true;
         else

@@ -97,11 +97,11 @@ const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group
 
 // The plugins of a configuration with the store under test in place of store-sqlite.
 const withStore = (chosen, dir) => {
-  if (store !== 'postgres' || chosen['store-sqlite'] === false || chosen['store-postgres']) return chosen;
-  const { 'store-sqlite': values = {}, ...others } = chosen;
+  if (store !== 'postgres' || chosen['store-sqlite'] === false) return chosen;
   // Not every build of it has SQL for policies.
   const sql = fs.readFileSync(path.join(modules, 'store-postgres.so')).includes('sql/1') ? {} : { 'policy-sql': false };
-  return { ...sql, ...others, 'store-postgres': { dsn: databaseOf(dir), ...Object.fromEntries(Object.entries(values).filter(([k]) => common.includes(k))) } };
+  const { 'store-sqlite': values = {}, ...others } = chosen;
+  return { ...sql, 'store-postgres': { dsn: databaseOf(dir), ...Object.fromEntries(Object.entries(values).filter(([k]) => common.includes(k))) }, ...others };
 };
 
 // Plugins for a second daemon on the store of another.
@@ -133,7 +133,8 @@ export const configure = async (options = {}) => {
   if (options.quick) core.http['drain-grace'] = '10ms';
   for (const [name, values] of Object.entries(options.core ?? {})) core[name] = { ...core[name], ...values };
   fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
-  const chosen = withStore(options.plugins ?? {}, dir);
+  // Who shares another's state shares its store.
+  const chosen = withStore(options.plugins ?? {}, options.state ? path.dirname(options.state) : dir);
   for (const [name, [file, text]] of Object.entries(packagedPlugins(chosen['store-postgres']))) {
     const values = chosen[name] ?? {};
     if (values === false || (name === 'store-sqlite' && chosen['store-postgres'])) continue;
