@@ -32,6 +32,9 @@ static const struct command {
     { "plugins", KIND_LOCAL, cmd_plugins, "[-v] [--all] [--json] [--directives]",
       "plugins in their order; -v with directives and routes, --all also those that are off;\n"
       "                   --directives: every directive, core's too, in columns divided by tabs" },
+    { "migrate", KIND_LOCAL, cmd_migrate, "[--check]",
+      "brings stored data up to date, which a start does as well; --check: says what is needed\n"
+      "                   (exit 75)" },
     { "enable", KIND_LOCAL, cmd_enable, "NAME... [--now]", "switches plugins on" },
     { "disable", KIND_LOCAL, cmd_disable, "NAME... [--now]", "switches plugins off" },
     { "new", KIND_LOCAL, cmd_new, NULL, "a project for a plugin of your own" },

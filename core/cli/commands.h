@@ -10,6 +10,7 @@ int cmd_version(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_print_config(int argc, char **argv);
 int cmd_plugins(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 

@@ -167,9 +167,22 @@ static const struct andiron_directive directives[] = {
     { .name = NULL },
 };
 
+static int migrate(struct andiron_host *host, const void *config, bool check, int64_t *ret_from,
+                   int64_t *ret_to, struct andiron_error *err)
+{
+    struct store store = { .config = config };
+
+    (void)host;
+    return store_migrate(&store, check, ret_from, ret_to, err);
+}
+
+static const struct andiron_migrate service_migrate = { .size = sizeof(service_migrate),
+                                                        .run = migrate };
+
 static const struct andiron_service provides[] = {
     { ANDIRON_STORE, &service_store },
     { ANDIRON_SQL, &service_sql },
+    { ANDIRON_MIGRATE "store-postgres", &service_migrate },
     { ANDIRON_HEALTH "store", &service_health },
     { NULL, NULL },
 };

@@ -228,3 +228,27 @@ int schema_open(PGconn *connection, struct store *store, struct andiron_error *e
     }
     return 0;
 }
+
+int schema_version(PGconn *connection, const struct store *store, int64_t *ret,
+                   struct andiron_error *err)
+{
+    char text[200];
+    int64_t least = 0;
+
+    *ret = 0;
+    (void)snprintf(text, sizeof(text),
+                   "SELECT 1 FROM pg_tables WHERE schemaname='%s' AND tablename='meta'",
+                   store->config->schema);
+    PGresult *r = PQexec(connection, text);
+    bool is_read = PQresultStatus(r) == PGRES_TUPLES_OK, is_there = is_read && PQntuples(r) > 0;
+    PQclear(r);
+    if (!is_read)
+        return refused(connection, err);
+    if (!is_there)
+        return 0;
+    (void)snprintf(text, sizeof(text), "SET search_path=%s,pg_temp", store->config->schema);
+    if (run(connection, text, err) != 0 || meta_number(connection, "schema", ret, err) != 0 ||
+        meta_number(connection, "schema-least", &least, err) != 0)
+        return -1;
+    return check(*ret, least, err);
+}

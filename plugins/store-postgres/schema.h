@@ -27,4 +27,8 @@ enum { SCHEMA_VERSION = 1, SCHEMA_LEAST = 1 };
 ANDIRON_MUST_CHECK int schema_open(PGconn *connection, struct store *store,
                                    struct andiron_error *err);
 
+/* Version that the database has, 0: no tables yet. Blocks, changes nothing. -1: err, also if it is too new. */
+ANDIRON_MUST_CHECK int schema_version(PGconn *connection, const struct store *store, int64_t *ret,
+                                      struct andiron_error *err);
+
 #endif

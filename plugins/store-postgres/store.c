@@ -177,3 +177,26 @@ void store_close(struct store *store)
     store->sql = NULL;
     store->horizon = NULL;
 }
+
+int store_migrate(struct store *store, bool check, int64_t *ret_from, int64_t *ret_to,
+                  struct andiron_error *err)
+{
+    PGconn *connection = NULL;
+    int ret = -1;
+
+    if (check_schema(store->config->schema, err) != 0)
+        return -1;
+    store->wire = wire_new(store, err);
+    if (store->wire != NULL)
+        connection = wire_connect(store->wire, err);
+    if (connection != NULL)
+        ret = schema_version(connection, store, ret_from, err);
+    if (ret == 0 && !check)
+        ret = schema_open(connection, store, err);
+    PQfinish(connection);
+    /* A database of a newer program that this one may use stays as it is. */
+    *ret_to = *ret_from > SCHEMA_VERSION ? *ret_from : SCHEMA_VERSION;
+    wire_free(store->wire);
+    store->wire = NULL;
+    return ret;
+}

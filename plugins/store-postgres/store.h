@@ -84,4 +84,8 @@ static inline void store_count(struct andiron_counter *counter, uint64_t by)
 ANDIRON_MUST_CHECK int store_open(struct store *store, struct andiron_error *err);
 void store_close(struct store *store);
 
+/* As andiron_migrate.run: looks at the schema, or does to it what a start would. */
+ANDIRON_MUST_CHECK int store_migrate(struct store *store, bool check, int64_t *ret_from,
+                                     int64_t *ret_to, struct andiron_error *err);
+
 #endif

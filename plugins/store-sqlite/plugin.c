@@ -4,8 +4,10 @@
 #include <andiron/plugin.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "reader.h"
+#include "schema.h"
 #include "service.h"
 #include "sql.h"
 #include "store.h"
@@ -150,13 +152,6 @@ static const struct andiron_directive directives[] = {
     { .name = NULL },
 };
 
-static const struct andiron_service provides[] = {
-    { ANDIRON_STORE, &service_store },
-    { ANDIRON_SQL, &service_sql },
-    { ANDIRON_HEALTH "store", &service_health },
-    { NULL, NULL },
-};
-
 static double queue_length(void *self)
 {
     struct store *store = self;
@@ -196,6 +191,40 @@ static char *find_path(struct andiron_host *host, const struct config *config)
         return andiron_printf(arena, "%s", name);
     return andiron_printf(arena, "%s/%s", folder, name);
 }
+
+/* Without a worker: looks at the file, or does to it what a start would. */
+static int migrate(struct andiron_host *host, const void *config, bool check, int64_t *ret_from,
+                   int64_t *ret_to, struct andiron_error *err)
+{
+    struct store store = { .config = config, .path = find_path(host, config) };
+    struct db_settings settings = store_db_settings(&store, !check);
+    struct db db;
+    int ret;
+
+    *ret_from = 0;
+    *ret_to = SCHEMA_VERSION;
+    if (check && access(store.path, F_OK) != 0)
+        return 0; /* looking makes no file */
+    store_make_private(store.path);
+    if (db_open(&db, &settings, err) != 0)
+        return -1;
+    ret = schema_version(&db, store.path, ret_from, err);
+    if (ret == 0 && !check)
+        ret = schema_open(&db, store.path, err);
+    db_close(&db);
+    return ret;
+}
+
+static const struct andiron_migrate service_migrate = { .size = sizeof(service_migrate),
+                                                        .run = migrate };
+
+static const struct andiron_service provides[] = {
+    { ANDIRON_STORE, &service_store },
+    { ANDIRON_SQL, &service_sql },
+    { ANDIRON_MIGRATE "store-sqlite", &service_migrate },
+    { ANDIRON_HEALTH "store", &service_health },
+    { NULL, NULL },
+};
 
 static int init(struct andiron_host *host, const void *config, void **ret_self,
                 struct andiron_error *err)

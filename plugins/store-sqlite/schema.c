@@ -235,6 +235,21 @@ int schema_open(struct db *db, const char *path, struct andiron_error *err)
     return 0;
 }
 
+int schema_version(struct db *db, const char *path, int64_t *ret, struct andiron_error *err)
+{
+    int64_t objects = number_of(db, "SELECT count(*) FROM sqlite_master");
+
+    if (objects < 0)
+        return unreadable(db, path, err);
+    *ret = 0;
+    if (objects == 0)
+        return 0;
+    if (schema_check(db, path, err) != 0)
+        return -1;
+    *ret = meta_number(db, "schema");
+    return 0;
+}
+
 int schema_hash_key(struct db *db, struct hash_key *ret)
 {
     sqlite3_stmt *s = db_statement(db, DB_META);

@@ -18,6 +18,10 @@ ANDIRON_MUST_CHECK int schema_open(struct db *db, const char *path, struct andir
 /* Whether an open file is a database of this version. -1: err says what it is instead. */
 ANDIRON_MUST_CHECK int schema_check(struct db *db, const char *path, struct andiron_error *err);
 
+/* Version of an open file of ours, 0 if it is empty; -1: err, also for one that is too new. */
+ANDIRON_MUST_CHECK int schema_version(struct db *db, const char *path, int64_t *ret,
+                                      struct andiron_error *err);
+
 /* The key of all hashes in this file. */
 ANDIRON_MUST_CHECK int schema_hash_key(struct db *db, struct hash_key *ret);
 

@@ -52,8 +52,7 @@ static struct hash_key seal_of(const struct hash_key *key)
     return hash_key_of(h.bytes);
 }
 
-/* A new file is for the daemon's user alone, whatever the umask; -wal and -shm follow it. */
-static void make_private(const char *path)
+void store_make_private(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
@@ -65,7 +64,7 @@ int store_open(struct store *store, struct andiron_error *err)
 {
     struct db *db;
 
-    make_private(store->path);
+    store_make_private(store->path);
     store->writer = writer_new(store, err);
     if (store->writer == NULL)
         return -1;

@@ -52,6 +52,9 @@ ANDIRON_MUST_CHECK int store_open(struct store *store, struct andiron_error *err
 ANDIRON_MUST_CHECK int store_start(struct store *store, struct andiron_error *err);
 void store_stop(struct store *store);
 
+/* A new file is for the daemon's user alone, whatever the umask; -wal and -shm follow it. */
+void store_make_private(const char *path);
+
 /* Settings of a connection of this store. */
 struct db_settings store_db_settings(const struct store *store, bool writable);
 
