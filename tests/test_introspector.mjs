@@ -163,6 +163,32 @@ describe('the key set of an issuer', () => {
 });
 
 describe('who is behind a token', () => {
+  test('is a User with its Roles, to which policies are linked; what changes of them counts at once', async () => {
+    const admin = async (method, path, body, expected) => {
+      const r = await call(method, `${server.base}/${path}`, body, server.admin);
+      assert.ok(expected.includes(r.status), `${method} ${path}: ${r.status} ${r.text}`);
+      return r.json;
+    };
+    await admin('DELETE', 'AccessPolicy/foreign', undefined, [200, 204]);
+    const subject = { sub: 'nurse-1' }, own = async (type, status) => assert.equal((await read(token(subject), type)).status, status, type);
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' }, password: 'a long password' }, [201]);
+    await admin('PUT', 'AccessPolicy/by-user', { engine: 'matcho', matcho: { params: { 'resource/type': 'Patient' }, user: { data: { ward: 'w1' }, password: 'nil?' } }, link: [{ resourceType: 'User', id: 'nurse-1' }] }, [201]);
+    await admin('PUT', 'AccessPolicy/by-role', { engine: 'matcho', matcho: { params: { 'resource/type': 'Observation' }, role: { $contains: { links: { organization: { id: 'o1' } } } } }, roleName: 'nurse' }, [201]);
+    await own('Patient', 200);
+    await own('Observation', 403);
+    await admin('PUT', 'Role/r1', { name: 'nurse', user: { reference: 'User/nurse-1' }, links: { organization: { resourceType: 'Organization', id: 'o1' } } }, [201]);
+    await admin('PUT', 'Role/r2', { name: 'nurse', user: { resourceType: 'User', id: 'somebody' } }, [201]);
+    await own('Observation', 200);
+    await admin('PUT', 'Role/r1', { name: 'clerk', user: { resourceType: 'User', id: 'nurse-1' } }, [200]);
+    await own('Observation', 403);
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w2' } }, [200]);
+    await own('Patient', 403);
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' }, inactive: true }, [200]);
+    await own('Patient', 401);
+    for (const path of ['User/nurse-1', 'Role/r1', 'Role/r2', 'AccessPolicy/by-user', 'AccessPolicy/by-role']) await admin('DELETE', path, undefined, [200, 204]);
+    await admin('PUT', 'AccessPolicy/foreign', { engine: 'matcho', matcho: { jwt: { iss: { '$one-of': [issuer, second] } } } }, [201, 200]);
+    await accepted(token());
+  });
   test('is nobody that a policy can be linked to by name, unless there is such a User', async () => {
     await call('PUT', `${server.base}/AccessPolicy/c-only`, { engine: 'allow', link: [{ resourceType: 'Client', id: 'c' }, { resourceType: 'User', id: 'c' }] }, server.admin);
     await call('DELETE', `${server.base}/AccessPolicy/foreign`, undefined, server.admin);

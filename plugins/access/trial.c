@@ -234,9 +234,10 @@ static enum andiron_step user_read(struct andiron_request *req, void *state)
     t->principal.user = answer_of(req, t);
     if (andiron_json_type(t->principal.user) != ANDIRON_JSON_OBJECT)
         return wrong(req, "request.user-id", "no such User is stored");
-    return read_as_server(
-        req, t, andiron_printf(andiron_request_arena(req), "/Role?user=%.*s", (int)id.len, id.data),
-        roles_read);
+    return read_as_server(req, t,
+                          andiron_printf(andiron_request_arena(req),
+                                         "/Role?user=User/%.*s&_count=1000", (int)id.len, id.data),
+                          roles_read);
 }
 
 static enum andiron_step find_user(struct andiron_request *req, struct trial *t)

@@ -23,6 +23,7 @@ struct config {
     int64_t max_assertion_life, clock_skew, max_ttl; /* ms */
     int64_t secret_cache;                            /* ms */
     int64_t secret_rounds, max_hashing, max_clients, max_tokens, max_introspections;
+    int64_t password_length;
     int64_t max_failures, failure_pairs;
     int64_t failure_window, keep_sessions, refused_tokens; /* ms */
     bool assertion_aud_issuer, null_refresh;
@@ -144,6 +145,7 @@ extern const char auth_endpoints[AUTH_ENDPOINTS][16], auth_results[AUTH_RESULTS]
 
 /* Resource types: types.c. */
 extern const struct andiron_resource_type auth_client_type, auth_session_type;
+extern const struct andiron_resource_type auth_user_type, auth_role_type; /* user.c */
 
 /* What the server says of itself: discovery.c. */
 extern const struct andiron_discovery auth_discovery;

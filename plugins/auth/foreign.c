@@ -142,6 +142,7 @@ static enum andiron_step admit(struct andiron_request *req, struct foreign *f)
     };
     if (user.len != 0) {
         token->principal.user = keep_user(token->arena, f->user);
+        token->principal.roles = keep(token->arena, andiron_json_raw(f->roles));
         token->principal.id = andiron_copy(token->arena, f->ref.id);
     }
     if (scope_principal(f, token) != 0) {
@@ -156,6 +157,45 @@ static enum andiron_step admit(struct andiron_request *req, struct foreign *f)
 }
 
 /* ---- user ------------------------------------------------------------------------------------ */
+
+enum { ROLES_MAX = 1000, ROLES_BYTES = 4 * 1024 * 1024 };
+
+static enum andiron_step roles_read(struct andiron_request *req, void *state)
+{
+    struct foreign *f = state;
+    struct andiron_arena *arena = andiron_request_arena(req);
+    struct andiron_json_writer *w = andiron_json_write(arena, ROLES_BYTES);
+
+    if (f->rows.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &f->rows.error);
+    if (f->rows.cursor.data != NULL) /* a policy that denies by a role must not miss it */
+        return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the user has too many roles");
+    andiron_json_put_array(w, NULL);
+    for (size_t i = 0; i < f->rows.count; i++)
+        andiron_json_put_raw(w, NULL, f->rows.rows[i].body);
+    andiron_json_put_end(w);
+    andiron_str text = andiron_json_written(w);
+    if (text.data == NULL)
+        return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the user's roles are too large");
+    if (andiron_json_parse(arena, text, &f->roles, &f->error) != 0)
+        return andiron_fail_with(req, &f->error);
+    return admit(req, f);
+}
+
+static enum andiron_step find_roles(struct andiron_request *req, struct foreign *f)
+{
+    const struct andiron_store *store = f->auth->store.table;
+
+    f->filter = (struct andiron_filter){ .op = ANDIRON_FILTER_TERM,
+                                         .compare = ANDIRON_CMP_EQ,
+                                         .term = { .param = "user",
+                                                   .kind = ANDIRON_TERM_REFERENCE,
+                                                   .system = ANDIRON_STR("User"),
+                                                   .text = f->ref.id } };
+    f->query = (struct andiron_query){ .type = "Role", .filter = &f->filter, .limit = ROLES_MAX };
+    f->rows = (struct andiron_rows){ .total = -1 };
+    return store->search(f->auth->store.self, req, &f->query, &f->rows, roles_read, f);
+}
 
 static enum andiron_step user_read(struct andiron_request *req, void *state)
 {
@@ -172,7 +212,7 @@ static enum andiron_step user_read(struct andiron_request *req, void *state)
     if (andiron_json_true(andiron_json_get(f->user, "inactive")) ||
         (andiron_json_type(active) == ANDIRON_JSON_BOOL && !andiron_json_true(active))) /* AU-6 */
         return foreign_refuse(req, f, ANDIRON_E_CREDENTIALS, "the user is not active");
-    return admit(req, f);
+    return find_roles(req, f);
 }
 
 static enum andiron_step find_user(struct andiron_request *req, struct foreign *f)

@@ -35,7 +35,9 @@ struct foreign {
 
     struct andiron_ref ref; /* of the User */
     struct andiron_rows rows;
-    andiron_json user;
+    andiron_json user, roles;
+    struct andiron_filter filter; /* of the User's Roles */
+    struct andiron_query query;
     struct andiron_error error;
     andiron_step_fn then;
     void *state;

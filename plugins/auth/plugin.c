@@ -82,6 +82,13 @@ static const struct andiron_directive directives[] = {
       .min = SECRET_MIN_ROUNDS,
       .max = SECRET_MAX_ROUNDS,
       .help = "PBKDF2 rounds for new secrets" },
+    { .name = "password-length",
+      .type = ANDIRON_INT,
+      .offset = IN_CONFIG(password_length),
+      .fallback = "8",
+      .min = 1,
+      .max = 1000,
+      .help = "bytes of the shortest password of a User" },
     { .name = "secret-cache",
       .type = ANDIRON_DURATION,
       .offset = IN_CONFIG(secret_cache),
@@ -371,7 +378,8 @@ static int start(struct andiron_host *host, void *self, struct andiron_error *er
     auth->sweep = sweep_new(auth);
     const struct andiron_store *store = auth->store.table;
     if (store->watch(auth->store.self, loop, "TokenIntrospector", issuer_changed, auth, err) != 0 ||
-        store->watch(auth->store.self, loop, "User", issuer_changed, auth, err) != 0)
+        store->watch(auth->store.self, loop, "User", issuer_changed, auth, err) != 0 ||
+        store->watch(auth->store.self, loop, "Role", issuer_changed, auth, err) != 0)
         return -1;
     if (store->watch(auth->store.self, loop, "Client", client_changed, auth, err) != 0)
         return -1;
@@ -417,6 +425,8 @@ static void stop(void *self)
 static const struct andiron_service provides[] = {
     { ANDIRON_RESOURCE_TYPE "Client", &auth_client_type },
     { ANDIRON_RESOURCE_TYPE "Session", &auth_session_type },
+    { ANDIRON_RESOURCE_TYPE "User", &auth_user_type },
+    { ANDIRON_RESOURCE_TYPE "Role", &auth_role_type },
     { ANDIRON_RESOURCE_TYPE "TokenIntrospector", &auth_introspector_type },
     { ANDIRON_DISCOVERY "auth", &auth_discovery },
     { NULL, NULL }
