@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import { call, fresh, basic, sleep } from './lib/server.mjs';
+import { call, fresh, basic, sleep, storeOf } from './lib/server.mjs';
 import { allow, assertion, b64, bearer, claimsOf, getToken, headerOf, jws, jwtBearer, keyPair, now, postForm, postToken, putClient, seedClient, seedScope, signature, tokenRequest } from './lib/smart.mjs';
 import { serve, start, server, keys, rsa, ec, clean, admin, ok, outcome, tokenHeaders, refused, granted, ask, fhir } from './lib/acceptance.mjs';
 
@@ -333,7 +333,7 @@ describe('4, 5: refused', () => {
   });
 
   test('JA-12: eight at once in two servers over one store give one token', async (t) => {
-    const second = await start({ state: path.join(server.dir, 'state'), init: false, core: { http: { 'base-url': server.base } }, plugins: { jwks: { allow: keys.base }, auth: { 'max-failures': '0' } } });
+    const second = await start({ state: path.join(server.dir, 'state'), init: false, core: { http: { 'base-url': server.base } }, plugins: { ...storeOf(server), jwks: { allow: keys.base }, auth: { 'max-failures': '0' } } });
     t.after(() => clean(second));
     const there = `http://127.0.0.1:${second.port}`;
     const at = (base, params) => call('POST', `${base}/auth/token`, params);

@@ -2,7 +2,7 @@
 import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { start, configure, call, basic, sleep, freePort } from './lib/server.mjs';
+import { start, configure, call, basic, sleep, freePort, storeOf } from './lib/server.mjs';
 import { keyPair, assertion, tokenRequest, postToken, putClient, seedClient, allow, bearer } from './lib/smart.mjs';
 
 const secret = 'a long enough secret!';
@@ -121,7 +121,7 @@ describe('JA-12: a jti', () => {
     const port = await freePort();
     const core = { http: { 'base-url': `http://127.0.0.1:${port}` } };
     const first = await start({ quick: true, port, core });
-    const second = await start({ at: { ...await configure({ quick: true, state: `${first.dir}/state`, core, init: false }) } });
+    const second = await start({ at: { ...await configure({ quick: true, state: `${first.dir}/state`, core, init: false, plugins: storeOf(first) }) } });
     t.after(async () => { await clean(second); await clean(first); });
     const key = keyPair('ES384', 'k1'), servers = [{ base: first.base }, { base: `http://127.0.0.1:${second.port}` }];
     await putClient(first, 'signer', seedClient({ jwks: [key.jwk] }));
