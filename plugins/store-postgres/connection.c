@@ -39,6 +39,7 @@ struct connection {
     enum state state;
     struct event *reading, *writing, *timer;
     bool is_flushing, is_full;
+    bool is_proven; /* the server has answered something over it */
     struct unit *first, **last, *spare;
     size_t load;         /* batches under way */
     int64_t heard_ms;    /* last sign of life, or when the server began to owe one */
@@ -142,16 +143,19 @@ static int64_t backoff(struct connection *c)
 /* Was up, and is no more. */
 static void see_broken(struct connection *c)
 {
-    store_log(c->settings.store, ANDIRON_LOG_WARN, "store.connection.lost",
-              "a connection to the database was lost: %s", c->reason);
+    if (c->is_proven || c->failures == 0)
+        store_log(c->settings.store, ANDIRON_LOG_WARN, "store.connection.lost",
+                  "a connection to the database was lost: %s", c->reason);
     store_count(c->settings.store->metrics.lost, 1);
     c->state = DOWN;
-    c->down_since_ms = connection_clock();
+    if (c->down_since_ms == 0)
+        c->down_since_ms = connection_clock();
     close_it(c);
     lose_units(c);
     c->owner.down(c->owner.arg, c);
-    c->failures = 0;
-    wake(c, backoff(c) / 4);
+    /* Who takes connections and answers nothing is no better than who takes none. */
+    c->failures = c->is_proven ? 0 : c->failures + 1;
+    wake(c, c->is_proven ? backoff(c) / 4 : backoff(c));
 }
 
 /* ---- connecting -------------------------------------------------------------------------- */
@@ -202,13 +206,8 @@ static void connected(struct connection *c)
         return;
     }
     watch_socket(c, false);
-    if (c->down_since_ms != 0)
-        store_log(c->settings.store, ANDIRON_LOG_INFO, "store.connection.back",
-                  "connected to the database after %lld ms",
-                  (long long)(connection_clock() - c->down_since_ms));
     c->state = READY;
-    c->failures = 0;
-    c->down_since_ms = 0;
+    c->is_proven = false;
     c->heard_ms = connection_clock();
     store_count(c->settings.store->metrics.reconnects, 1);
     begin_session(c);
@@ -363,8 +362,7 @@ static void end_unit(struct connection *c, int is_sent)
 
 static void begin_session(struct connection *c)
 {
-    if (!c->settings.keep_prepared)
-        return; /* each transaction begins with it */
+    /* Where each transaction begins with it, this is to hear whether anybody answers. */
     push_unit(c, UNIT_SESSION)->before = 1;
     end_unit(c, send_text(c, c->settings.begin));
 }
@@ -563,12 +561,26 @@ static void step(struct unit *u)
         u->after--;
 }
 
+/* Its first answer: it does what it is for. */
+static void prove(struct connection *c)
+{
+    if (c->down_since_ms != 0)
+        store_log(c->settings.store, ANDIRON_LOG_INFO, "store.connection.back",
+                  "connected to the database after %lld ms",
+                  (long long)(connection_clock() - c->down_since_ms));
+    c->is_proven = true;
+    c->failures = 0;
+    c->down_since_ms = 0;
+}
+
 static void finish_unit(struct connection *c)
 {
     struct unit *u = pop(c);
     struct wire_work *work = u->kind == UNIT_BATCH ? u->work : NULL;
 
     c->heard_ms = connection_clock();
+    if (!c->is_proven && c->state == READY)
+        prove(c);
     if (c->is_full && c->load <= c->settings.window / 2)
         c->is_full = false;
     give_back(c, u);
@@ -651,8 +663,10 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     }
     if (c->state == READY && (what & EV_READ) != 0)
         receive(c);
-    if (c->state == READY && (what & EV_WRITE) != 0)
+    if (c->state == READY && (what & EV_WRITE) != 0) {
+        c->heard_ms = connection_clock(); /* it takes what is sent */
         flush(c);
+    }
 }
 
 /* ---- life ---------------------------------------------------------------------------------------- */

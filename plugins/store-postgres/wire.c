@@ -344,6 +344,7 @@ static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
     if (w->lease == NULL && (p->kind == WIRE_READ || p->kind == WIRE_REPLICA) && !w->is_retried &&
         !p->loop->is_ending) {
         w->is_retried = true;
+        w->since_ms = connection_clock();
         w->pool = &p->loop->pools[WIRE_READ];
         batch_reset(w->batch);
         push(w, true);
