@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { start, call, control, indexAgrees, sleep } from './lib/server.mjs';
+import { start, call, control, indexAgrees, sleep, storeOf } from './lib/server.mjs';
 
 let server;
 before(async () => { server = await start({ quick: true, core: { log: { 'access-log': 'off' } } }); });
@@ -222,6 +222,28 @@ test('killed in the middle of building, it goes on where it was, and loses nothi
     assert.equal(r.json.total, 1000, r.text);
     await indexAgrees(one);
   } finally { await one.stop(); one.remove(); }
+});
+
+test('every node follows, and one of them builds', async (t) => {
+  const other = await start({ quick: true, core: { log: { 'access-log': 'off' } }, init: false, plugins: storeOf(server) });
+  t.after(async () => { await other.stop(); other.remove(); });
+  await put({ ...param({ code: 'shared' }), id: 'shared' });
+  const told = Date.now();
+  await until(async () => (await status('shared', other))?.state === 'building');
+  t.diagnostic(`the other node knew after ${Date.now() - told} ms`);
+  assert.ok(Date.now() - told < 5000); // asked: a second; polls of a busy machine may be late
+  for (let i = 0; i < 40; i++) await put(patient(`shared${i}`, 'shared'), i % 2 ? other : server);
+  await Promise.all([ready('shared'), ready('shared', other)]);
+  await put(patient('shared40', 'shared'), other);
+  for (const node of [server, other]) {
+    const r = await call('GET', `${node.fhir}/Patient?shared=shared&_summary=count`, undefined, { ...node.admin, ...strict });
+    assert.equal(r.json.total, 41, r.text);
+  }
+  assert.equal(`${server.log()}${other.log()}`.match(/the index of SearchParameter\/shared is ready/g).length, 1);
+  assert.equal((await call('DELETE', `${other.fhir}/SearchParameter/shared`, undefined, other.admin)).status, 204);
+  await gone('shared');
+  assert.equal((await ask('GET', 'Patient?shared=shared', undefined, strict)).status, 400);
+  await indexAgrees(other);
 });
 
 test('a check in the middle of building finds no difference', async () => {
