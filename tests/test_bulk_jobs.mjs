@@ -2,6 +2,7 @@
 import test, { describe } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { call, configure, sleep, start } from './lib/server.mjs';
 import { begin, bytes, download, finished, kickoff, lines, load, manifest, observation, patient, stored } from './lib/bulk.mjs';
@@ -11,7 +12,7 @@ const slow = { 'slice-rows': 20, checkpoint: '50ms', poll: '100ms', 'file-size':
 const count = 3000;
 const running = async (options, work) => {
   const server = await start({ quick: true, ...options });
-  try { return await work(server); } finally { await server.stop(); server.remove(); }
+  try { await work(server); assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output()); } finally { await server.stop(); server.remove(); }
 };
 const folder = (server) => path.join(server.dir, 'state/bulk');
 const jobs = (server) => fs.readdirSync(folder(server)).filter((name) => /^[0-9a-f]{32}$/.test(name));
@@ -91,7 +92,7 @@ test('goes on after kill -9 without a gap or a double, several times', async () 
       await until('more than before', async () => (await progress()) > before);
       before = await progress();
       if (before === count) break;
-      if (i === 1) await server.stop(); else { await killAll(server); kills++; }
+      if (i === 1) { assert.deepEqual(await server.stop(), { code: 0, signal: null }); assert.doesNotMatch(server.output(), /Sanitizer/); } else { await killAll(server); kills++; }
       server = await restart(at);
       assert.ok((await progress()) >= before, 'what was stored is kept');
     }
@@ -217,6 +218,27 @@ describe('limits', () => {
       const r = await kickoff(server, '$export');
       assert.equal(r.status, 507, r.text);
       assert.match(r.json.issue[0].diagnostics, /no room/);
+    });
+  });
+  test('more streams than allowed are 429; one that nobody reads waits, and costs no memory', async () => {
+    await running({ plugins: { bulk: { 'max-streams': 1 } } }, async (server) => {
+      for (let i = 0; i < 8; i++) await load(server, 500, (j) => ({ ...observation(j), note: [{ text: 'x'.repeat(8000) }] }), { from: i * 500 });
+      const socket = net.connect(server.port, '127.0.0.1');
+      socket.pause();
+      socket.write(`GET /fhir/Observation/$export-stream HTTP/1.1\r\nHost: a\r\nAuthorization: ${server.admin.authorization}\r\n\r\n`);
+      await until('the stream is open', async () => (await bytes('GET', `${server.fhir}/Patient/$export-stream`, server.admin)).status === 429);
+      await sleep(500);
+      let got = 0;
+      const whole = new Promise((ok) => socket.on('data', (d) => { got += d.length; if (d.subarray(-5).toString() === '0\r\n\r\n') ok(); }));
+      socket.resume();
+      await whole;
+      assert.ok(got > 4000 * 8000, `${got} bytes`);
+      socket.destroy();
+      await until('it is closed', async () => (await bytes('GET', `${server.fhir}/Patient/$export-stream`, server.admin)).status === 200);
+      const gone = net.connect(server.port, '127.0.0.1', () => gone.write(`GET /fhir/Observation/$export-stream HTTP/1.1\r\nHost: a\r\nAuthorization: ${server.admin.authorization}\r\n\r\n`));
+      await new Promise((ok) => gone.once('data', ok));
+      gone.destroy();
+      await until('a client that left is noticed', async () => (await bytes('GET', `${server.fhir}/Patient/$export-stream`, server.admin)).status === 200);
     });
   });
   test('more exports than allowed are 429, and polls that do not wait', async () => {

@@ -33,7 +33,7 @@ struct bulk_config {
     int64_t max_jobs, max_jobs_per_client, max_kept_per_client;
     int64_t file_size, quota, min_free;
     int64_t keep, lease, checkpoint, poll, retry_after;
-    int64_t slice_rows, slice_bytes, concurrency;
+    int64_t slice_rows, slice_bytes, concurrency, max_streams;
     int64_t max_patients, max_filters;
 };
 
@@ -51,6 +51,7 @@ struct bulk {
     struct directory *directory;
     struct runner *runner;
     struct polls *polls;
+    _Atomic int64_t streams; /* that are open */
     struct andiron_counter *resources, *bytes, *finished, *failed, *resumed;
 };
 

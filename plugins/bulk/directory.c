@@ -199,11 +199,12 @@ static int open_job(const struct directory *d, const char *job)
     return openat(d->fd, job, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-int directory_create(const struct directory *d, const char *job, const char *name)
+int directory_create(const struct directory *d, const char *job, const char *name, bool is_first)
 {
     int folder = open_job(d, job);
 
-    if (folder < 0 && errno == ENOENT && mkdirat(d->fd, job, FOLDER_MODE) == 0 && fsync(d->fd) == 0)
+    if (folder < 0 && errno == ENOENT && is_first && mkdirat(d->fd, job, FOLDER_MODE) == 0 &&
+        fsync(d->fd) == 0)
         folder = open_job(d, job);
     if (folder < 0)
         return -1;

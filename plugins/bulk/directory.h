@@ -19,8 +19,11 @@ const char *directory_node(const struct directory *d);
 /* Whether that process has ended: its lock here can be had. false where nobody can tell. */
 bool directory_is_dead(const struct directory *d, andiron_str node);
 
-/* For a new file of a job; for reading one. -1: errno. */
-int directory_create(const struct directory *d, const char *job, const char *name);
+/*
+ * For a new file of a job; for reading one. -1: errno. Only its first file makes the job's folder:
+ * one that has gone was removed with the job.
+ */
+int directory_create(const struct directory *d, const char *job, const char *name, bool is_first);
 int directory_read(const struct directory *d, const char *job, const char *name);
 
 /* The job's folder itself on disk, so that its files stay when the machine stops. -1: errno. */

@@ -28,7 +28,7 @@ struct download {
 
     struct gzip *gzip;
     uint64_t at;
-    char piece[PIECE];
+    char *piece;
     struct bytes out;
 };
 
@@ -87,6 +87,7 @@ static enum andiron_step next_piece(struct andiron_request *req, void *arg)
 static enum andiron_step send_gzip(struct andiron_request *req, struct download *d)
 {
     d->gzip = gzip_new();
+    d->piece = andiron_alloc(andiron_request_arena(req), PIECE);
     andiron_at_release(andiron_request_arena(req), end_gzip, d);
     andiron_reply_header(req, "Content-Encoding", ANDIRON_STR("gzip"));
     andiron_reply_start(req, 200, ndjson);

@@ -129,7 +129,7 @@ static int open_stream(struct output *o, enum job_kind kind, const char *type,
     (void)snprintf(file->name, sizeof(file->name), "%s%s.%llu-%zu.ndjson",
                    type[0] != '\0' ? type : "OperationOutcome", kinds[kind],
                    (unsigned long long)o->epoch, o->count + 1);
-    s->fd = directory_create(o->bulk->directory, o->id, file->name);
+    s->fd = directory_create(o->bulk->directory, o->id, file->name, o->count == 0);
     if (s->fd < 0)
         return fault(err);
     s->file = o->count++;

@@ -10,7 +10,7 @@
 #define DIRECTIVE(member, kind, text, low, high, words)                                            \
     .type = ANDIRON_##kind, .offset = offsetof(struct bulk_config, member), .fallback = (text),    \
     .min = (low), .max = (high), .help = (words)
-#define TERA (INT64_C(1) << 50)
+#define PEBI (INT64_C(1) << 50)
 
 static const struct andiron_directive directives[] = {
     { .name = "directory",
@@ -25,12 +25,12 @@ static const struct andiron_directive directives[] = {
       DIRECTIVE(max_kept_per_client, INT, "50", 1, 900,
                 "exports of one client that run or are kept") },
     { .name = "file-size",
-      DIRECTIVE(file_size, BYTES, "1g", 1024, TERA,
-                "a file that has grown so large is the last but one") },
+      DIRECTIVE(file_size, BYTES, "1g", 1024, PEBI,
+                "a file that has grown to this size is followed by another") },
     { .name = "quota",
-      DIRECTIVE(quota, BYTES, "100g", 0, TERA, "bytes of all files; 0: as many as fit") },
+      DIRECTIVE(quota, BYTES, "100g", 0, PEBI, "bytes of all files; 0: as many as fit") },
     { .name = "min-free",
-      DIRECTIVE(min_free, BYTES, "1g", 0, TERA, "bytes that stay free on the disk") },
+      DIRECTIVE(min_free, BYTES, "1g", 0, PEBI, "bytes that stay free on the disk") },
     { .name = "keep",
       DIRECTIVE(keep, DURATION, "24h", 1000, INT64_C(31) * 86400000,
                 "how long a finished export is kept") },
@@ -52,6 +52,9 @@ static const struct andiron_directive directives[] = {
       DIRECTIVE(slice_bytes, BYTES, "4m", 1024, INT64_C(1) << 30, "bytes of one slice") },
     { .name = "concurrency",
       DIRECTIVE(concurrency, INT, "1", 1, 64, "slices at work at a time, in this process") },
+    { .name = "max-streams",
+      DIRECTIVE(max_streams, INT, "8", 1, 1000,
+                "$export-stream requests at a time, in this process") },
     { .name = "max-patients",
       DIRECTIVE(max_patients, INT, "1000", 1, 100000, "values of the parameter patient") },
     { .name = "max-filters",

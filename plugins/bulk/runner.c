@@ -255,6 +255,18 @@ static enum andiron_step expire(struct andiron_request *req, struct poll *p, str
     return bulk->store->commit(bulk->store_self, req, &p->commit, unrecorded, p);
 }
 
+/* It has ended and been kept, or it runs nowhere and nobody could take it for as long. */
+static bool has_expired(const struct poll *p, const struct job_state *s, andiron_usec now)
+{
+    andiron_usec last = s->lease > s->created ? s->lease : s->created;
+
+    if (s->id.len != BULK_ID_LEN)
+        return false;
+    if (s->status != JOB_ACTIVE)
+        return s->expires < now;
+    return find(p->r, s->id) == NULL && last + p->r->bulk->config->keep * 1000 < now;
+}
+
 static enum andiron_step look(struct andiron_request *req, void *arg)
 {
     struct poll *p = arg;
@@ -263,10 +275,10 @@ static enum andiron_step look(struct andiron_request *req, void *arg)
     while (p->at < p->count) {
         size_t i = p->at++;
         struct job_state *s = &p->states[i];
-        if (s->status != JOB_ACTIVE && s->expires < now && s->id.len == BULK_ID_LEN)
-            return expire(req, p, s);
         if (is_free(p, i, now))
             return take(req, p, s);
+        if (has_expired(p, s, now))
+            return expire(req, p, s);
     }
     return ANDIRON_DONE;
 }

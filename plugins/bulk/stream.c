@@ -3,6 +3,7 @@
  * slice is a job of its own, with memory of its own; the next is read when the client has taken
  * this one.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "gzip.h"
@@ -163,6 +164,7 @@ static void end(void *arg)
     bytes_free(&s->coded);
     bytes_free(&s->cursor);
     gzip_free(s->gzip);
+    atomic_fetch_sub(&s->bulk->streams, 1);
     andiron_count(s->bulk->resources, s->resources);
 }
 
@@ -217,9 +219,16 @@ static enum andiron_step horizon_known(struct andiron_request *req, void *arg)
         return andiron_fail_with(req, &s->horizon.error);
     s->spec.horizon = s->horizon.horizon;
     s->spec.time = s->horizon.horizon_time != 0 ? s->horizon.horizon_time : andiron_now();
+    if (atomic_fetch_add(&s->bulk->streams, 1) >= s->bulk->config->max_streams) {
+        atomic_fetch_sub(&s->bulk->streams, 1);
+        andiron_reply_header(req, "Retry-After", ANDIRON_STR("10"));
+        return andiron_fail(req, ANDIRON_E_THROTTLED,
+                            "other streams are open, and there may be %lld at a time",
+                            (long long)s->bulk->config->max_streams);
+    }
+    andiron_at_release(andiron_request_arena(req), end, s);
     if (headers_accept_gzip(andiron_request_header(req, "accept-encoding")))
         s->gzip = gzip_new();
-    andiron_at_release(andiron_request_arena(req), end, s);
     andiron_request_log(req, ANDIRON_LOG_INFO, "bulk.streamed", "%s is streamed to %.*s",
                         s->type.name, (int)rights_principal(req).len, rights_principal(req).data);
     return next_slice(req, s);
