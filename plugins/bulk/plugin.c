@@ -116,6 +116,9 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     bulk->config = config;
     bulk->host = host;
+    if (bulk->config->lease < 2 * bulk->config->checkpoint)
+        return andiron_error_set(err, ANDIRON_E_INVALID, "bulk.lease",
+                                 "must be at least twice as long as checkpoint, which renews it");
     bulk->resources = andiron_counter(host, "andiron_bulk_resources_total", "direction=\"export\"",
                                       "Resources exported");
     bulk->bytes = andiron_counter(host, "andiron_bulk_bytes_total", "direction=\"export\"",
