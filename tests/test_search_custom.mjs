@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { start, call, control, indexAgrees, sleep, storeOf } from './lib/server.mjs';
+import { bearer, jws, keyPair, now } from './lib/smart.mjs';
 
 let server;
 before(async () => { server = await start({ quick: true, core: { log: { 'access-log': 'off' } } }); });
@@ -222,6 +223,28 @@ test('killed in the middle of building, it goes on where it was, and loses nothi
     assert.equal(r.json.total, 1000, r.text);
     await indexAgrees(one);
   } finally { await one.stop(); one.remove(); }
+});
+
+test('what a scope asks about limits as long as it is there; without it nothing is open', async () => {
+  const key = keyPair('RS256', 'k1'), iss = 'https://issuer.example';
+  for (const [type, id, body] of [['AccessPolicy', 'foreign', { engine: 'matcho', matcho: { jwt: { iss } } }], ['TokenIntrospector', 'main', { type: 'jwt', jwt: { iss, keys: [key.jwk] } }]])
+    assert.ok((await call('PUT', `${server.base}/${type}/${id}`, body, server.admin)).status < 300);
+  const definition = { ...param({ code: 'scoped' }), id: 'scoped' };
+  await put(definition);
+  await ready('scoped');
+  for (const color of ['teal', 'gray']) await put(patient(`scoped-${color}`, color));
+  const headers = bearer(jws({ alg: key.alg, kid: key.kid, typ: 'JWT' }, { iss, sub: 'alice', iat: now(), exp: now() + 300, scope: 'system/Patient.rs?scoped=teal' }, key.privateKey));
+  const search = () => call('GET', `${server.fhir}/Patient?_id=scoped-teal,scoped-gray`, undefined, headers);
+  const read = async (id) => (await call('GET', `${server.fhir}/Patient/${id}`, undefined, headers)).status;
+  assert.deepEqual(ids(await search()), ['scoped-teal']);
+  assert.deepEqual([await read('scoped-teal'), await read('scoped-gray')], [200, 404]);
+  await put({ ...definition, expression: "Patient.extension('http://example.org/nothing').value" });
+  await until(async () => (await search()).status === 403); // it is being built
+  await ready('scoped');
+  assert.deepEqual(ids(await until(async () => { const r = await search(); return r.status === 200 && r; })), []);
+  await ask('DELETE', 'SearchParameter/scoped');
+  await until(async () => (await search()).status === 403);
+  assert.ok([403, 404].includes(await read('scoped-gray')));
 });
 
 test('every node follows, and one of them builds', async (t) => {

@@ -25,7 +25,8 @@ enum {
     SLOT_MS = 10000, /* one process works as long; then it is anybody's turn */
     SETTLE_MS = 2000,
     GRACE_MS = 3000,
-    SAVE_MS = 1000, /* how often a record tells how far it is */
+    SAVE_MS = 1000, /* how often a record tells how far it is, at first; */
+    SAVES = 20,     /* later after a twentieth of the time it took so far: each makes a version */
     RETRY_MS = 1000,
     KICK_MS = 10
 };
@@ -258,6 +259,12 @@ static enum andiron_step write_progress(struct andiron_request *req, struct work
     return write_record(req, w, progress_written);
 }
 
+static bool is_to_be_saved(const struct working *w)
+{
+    andiron_usec age = w->now - w->record->created, least = SAVE_MS * 1000;
+    return w->now - w->builder->saved > (age / SAVES > least ? age / SAVES : least);
+}
+
 static enum andiron_step fill(struct andiron_request *req, struct working *w)
 {
     struct builder *b = w->builder;
@@ -270,7 +277,7 @@ static enum andiron_step fill(struct andiron_request *req, struct working *w)
     }
     if (strcmp(b->term, record->term) != 0)
         take_up(b, record);
-    if (b->sweep.is_done || w->now - b->saved > SAVE_MS * 1000)
+    if (b->sweep.is_done || is_to_be_saved(w))
         return write_progress(req, w);
     w->goes_on = true;
     sweep_slice(&b->sweep);
