@@ -17,7 +17,7 @@ struct client {
     struct andiron_commit commit;
     struct andiron_ref ref;
     struct andiron_rows rows;
-    char failure[300];
+    char failure[sizeof(((struct andiron_error *)0)->message)];
 };
 
 static enum andiron_step end(struct client *c, const char *failure)
