@@ -477,9 +477,10 @@ void transfers_free(struct transfers *of)
 {
     if (of == NULL)
         return;
-    while (of->list != NULL) {
-        of->list->ended(of->list->arg, NULL);
-        transfer_free(of->list);
+    for (struct transfer *t = of->list, *next; t != NULL; t = next) {
+        next = t->next;
+        t->ended(t->arg, NULL);
+        transfer_free(t);
     }
     resolver_stop(&of->resolver);
     if (of->multi != NULL)
