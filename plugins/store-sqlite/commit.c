@@ -121,15 +121,16 @@ static int refuse_twice(struct commit_job *c)
     return 0;
 }
 
-/* Runs the search of a conditional write; ref becomes its single match. */
-static int settle(struct writer *w, struct commit_job *c, size_t which, size_t removes)
+/* Runs the search of a conditional write, in scratch; ref becomes its single match. */
+static int settle_in(struct writer *w, struct commit_job *c, size_t which, size_t removes,
+                     struct andiron_arena *scratch)
 {
     struct writer_view v = writer_view(w);
     struct andiron_write *write = &c->commit->writes[which];
     struct andiron_query query = *write->match;
     struct andiron_rows rows = { .total = -1 };
     struct search_place place = {
-        .store = v.store, .db = v.db, .arena = c->arena, .refs_only = true, .hurried = true
+        .store = v.store, .db = v.db, .arena = scratch, .refs_only = true, .hurried = true
     };
     size_t matches = 0;
 
@@ -146,8 +147,11 @@ static int settle(struct writer *w, struct commit_job *c, size_t which, size_t r
         if (other != NULL && other->remove && other->match == NULL && other != write)
             continue; /* removed by this commit, so it is not there any more */
         if (matches++ == 0) {
-            write->ref.type = rows.rows[i].ref.type;
-            write->ref.id = rows.rows[i].ref.id;
+            const struct andiron_ref *found = &rows.rows[i].ref;
+            write->ref.type.data = andiron_copy(c->arena, found->type);
+            write->ref.type.len = found->type.len;
+            write->ref.id.data = andiron_copy(c->arena, found->id);
+            write->ref.id.len = found->id.len;
         }
     }
     if (matches > 1) {
@@ -174,6 +178,16 @@ static int settle(struct writer *w, struct commit_job *c, size_t which, size_t r
     if (matches == 0 && write->remove)
         c->items[which].skip = true;
     return 0;
+}
+
+/* What searches need would be most of the memory of thousands of conditional writes. */
+static int settle(struct writer *w, struct commit_job *c, size_t which, size_t removes)
+{
+    struct andiron_arena *scratch = andiron_arena_new(0);
+    int rc = settle_in(w, c, which, removes, scratch);
+
+    andiron_arena_free(scratch);
+    return rc;
 }
 
 /* What the write applies to, as it is now. -1: db->rc. */
@@ -256,10 +270,15 @@ static int test_conditions(struct commit_job *c, size_t which)
 /* References to nothing, and removing what is referred to. */
 static int test_targets(struct writer *w, struct commit_job *c, size_t which)
 {
-    const struct andiron_write *write = &c->commit->writes[which];
+    struct andiron_arena *scratch = andiron_arena_new(0); /* terms that are made */
+    const struct andiron_term *terms;
+    size_t count;
+    int rc = pack_terms(c->pack, which, scratch, &terms, &count, &c->commit->error);
 
-    for (size_t i = 0; i < write->term_count; i++) {
-        const struct andiron_term *t = &write->terms[i];
+    if (rc != 0)
+        (void)refuse(c, which);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct andiron_term *t = &terms[i];
         struct andiron_ref ref = { .type = t->system, .id = t->text };
         struct item target = { .rid = 0 };
         if (t->kind != ANDIRON_TERM_REFERENCE || t->system.len == 0)
@@ -267,16 +286,18 @@ static int test_targets(struct writer *w, struct commit_job *c, size_t which)
         const struct andiron_write *other = write_to(c, &ref);
         if (other != NULL && !other->remove)
             continue;
-        if (other == NULL && locate(w, c, &target, &ref) != 0)
-            return -1;
-        if (other == NULL && target.rid != 0 && target.state == STATE_LIVE)
+        rc = other == NULL ? locate(w, c, &target, &ref) : 0;
+        if (rc == 0 && other == NULL && target.rid != 0 && target.state == STATE_LIVE)
             continue;
+        if (rc != 0)
+            break;
         andiron_error_set(&c->commit->error, ANDIRON_E_UNPROCESSABLE, "",
                           "refers to %.*s/%.*s, which does not exist", (int)ref.type.len,
                           ref.type.data, (int)ref.id.len, ref.id.data);
-        return refuse(c, which);
+        rc = refuse(c, which);
     }
-    return 0;
+    andiron_arena_free(scratch);
+    return rc;
 }
 
 /* Whether this commit removes or rewrites the resource with that current version. */
@@ -594,8 +615,12 @@ struct job *commit_job(struct store *store, struct db *db, struct andiron_arena 
     c->items = andiron_alloc(c->own, (commit->count + 1) * sizeof(c->items[0]));
     for (size_t i = 0; i < commit->count; i++)
         c->items[i].given = commit->writes[i].ref;
-    c->stamps_late = commit->bodies_are_brief && !commit->check_references;
-    for (size_t i = 0; i < commit->count; i++) /* a stamp may put matches into terms */
-        c->stamps_late &= commit->writes[i].match == NULL || commit->writes[i].match_is_ref;
+    /* A stamp may put matches into the terms that writes have, but not into those that are made. */
+    bool is_open = false, has_terms = false;
+    for (size_t i = 0; i < commit->count; i++) {
+        is_open |= commit->writes[i].match != NULL && !commit->writes[i].match_is_ref;
+        has_terms |= commit->writes[i].terms != NULL;
+    }
+    c->stamps_late = commit->bodies_are_brief && !(is_open && has_terms);
     return db != NULL && pack_early(c->pack, db) != 0 ? NULL : &c->job;
 }

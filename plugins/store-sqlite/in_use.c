@@ -149,7 +149,8 @@ int in_use_run(struct search_place *place, const char *const *types, const char 
     struct andiron_error error = { .code = ANDIRON_OK };
     struct looking l = { .place = place,
                          .error = &error,
-                         .left = limit < SIZE_MAX / NUMBERS_EACH ? limit * NUMBERS_EACH : SIZE_MAX };
+                         .left =
+                             limit < SIZE_MAX / NUMBERS_EACH ? limit * NUMBERS_EACH : SIZE_MAX };
     bool goes_on = true;
     int rc = look(&l, types, params);
 

@@ -50,9 +50,8 @@ struct pack *pack_new(struct store *store, struct andiron_arena *arena,
     return pack;
 }
 
-/* Terms of a write, its own or made in arena. */
-static int terms_of(const struct pack *pack, size_t which, struct andiron_arena *arena,
-                    const struct andiron_term **ret, size_t *ret_count, struct andiron_error *err)
+int pack_terms(const struct pack *pack, size_t which, struct andiron_arena *arena,
+               const struct andiron_term **ret, size_t *ret_count, struct andiron_error *err)
 {
     const struct andiron_write *write = &pack->commit->writes[which];
 
@@ -164,7 +163,7 @@ static int pack_one(struct pack *pack, struct keys_source *source, size_t which)
     if (pack->maker != NULL)
         scratch = andiron_arena_new(0);
     source->incomplete = pack->settles = false;
-    rc = terms_of(pack, which, scratch, &terms, &count, &err);
+    rc = pack_terms(pack, which, scratch, &terms, &count, &err);
     if (rc == 0)
         rc = keys_pack(source, pack->arena, type, terms, count, &packed->keys, &err);
     andiron_arena_free(scratch);
@@ -248,7 +247,7 @@ static int pack_late(struct pack *pack, struct writer *w, size_t which, int64_t 
     const struct andiron_term *terms;
     size_t count;
 
-    if (terms_of(pack, which, arena, &terms, &count, &pack->commit->error) != 0)
+    if (pack_terms(pack, which, arena, &terms, &count, &pack->commit->error) != 0)
         return -1;
     return keys_pack(&source, arena, type, terms, count, ret, &pack->commit->error);
 }

@@ -20,6 +20,14 @@ struct pack *pack_new(struct store *store, struct andiron_arena *arena,
  */
 ANDIRON_MUST_CHECK int pack_early(struct pack *pack, struct db *db);
 
+/*
+ * Terms of a write: its own, or made in arena (on the writer's thread: when matches are settled). -1
+ * and err.
+ */
+ANDIRON_MUST_CHECK int pack_terms(const struct pack *pack, size_t which,
+                                  struct andiron_arena *arena, const struct andiron_term **ret,
+                                  size_t *ret_count, struct andiron_error *err);
+
 /* On the writer's thread, before the first pack_keys() of a run: numbers of an earlier run are void. */
 void pack_again(struct pack *pack);
 

@@ -496,6 +496,7 @@ const struct andiron_store service_store = {
     .purge = store_purge,
     .visit = store_visit,
     .in_use = store_in_use,
+    .makes_settled = true,
 };
 
 const struct andiron_health service_health = {
