@@ -192,7 +192,7 @@ bool access_is_narrowed(const struct andiron_request *req, const struct resource
 /* ---- asking the store ---------------------------------------------------------------- */
 
 /* Whether a resource is within the narrowing: a search for its id. */
-struct asking {
+struct access_asking {
     const struct fhir *fhir;
     const struct resource_type *type;
     andiron_str id;
@@ -206,7 +206,8 @@ struct asking {
 };
 
 static enum andiron_step ask(struct andiron_request *req, struct andiron_request *judged,
-                             struct asking *a, enum andiron_access access, andiron_step_fn then)
+                             struct access_asking *a, enum andiron_access access,
+                             andiron_step_fn then)
 {
     struct andiron_error err;
     andiron_str criteria = andiron_str_of(
@@ -219,16 +220,18 @@ static enum andiron_step ask(struct andiron_request *req, struct andiron_request
     return a->fhir->store->search(a->fhir->store_self, req, &a->query, &a->rows, then, a);
 }
 
-static struct asking *asking_new(const struct fhir *fhir, struct andiron_request *req,
-                                 const struct resource_type *type, andiron_str id,
-                                 andiron_step_fn then, void *state)
+static struct access_asking *asking_new(const struct fhir *fhir, struct andiron_request *req,
+                                        const struct resource_type *type, andiron_str id,
+                                        andiron_step_fn then, void *state)
 {
-    struct asking *a = andiron_new(andiron_request_arena(req), struct asking);
-    *a = (struct asking){ .fhir = fhir, .type = type, .id = id, .then = then, .state = state };
+    struct access_asking *a = andiron_new(andiron_request_arena(req), struct access_asking);
+    *a = (struct access_asking){
+        .fhir = fhir, .type = type, .id = id, .then = then, .state = state
+    };
     return a;
 }
 
-static enum andiron_step read_current(struct andiron_request *req, struct asking *a,
+static enum andiron_step read_current(struct andiron_request *req, struct access_asking *a,
                                       andiron_step_fn then)
 {
     a->ref = (struct andiron_ref){ .type = a->type->str, .id = a->id };
@@ -237,7 +240,7 @@ static enum andiron_step read_current(struct andiron_request *req, struct asking
 
 static enum andiron_step deletion_judged(struct andiron_request *req, void *state)
 {
-    struct asking *a = state;
+    struct access_asking *a = state;
 
     if (a->current.count == 0)
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "%s/%.*s is not known", a->type->name,
@@ -248,7 +251,7 @@ static enum andiron_step deletion_judged(struct andiron_request *req, void *stat
 /* A search finds no deleted resource: was it one that could be seen? */
 static enum andiron_step unseen_read(struct andiron_request *req, void *state)
 {
-    struct asking *a = state;
+    struct access_asking *a = state;
 
     if (a->current.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->current.error);
@@ -259,7 +262,7 @@ static enum andiron_step unseen_read(struct andiron_request *req, void *state)
 
 static enum andiron_step seen(struct andiron_request *req, void *state)
 {
-    struct asking *a = state;
+    struct access_asking *a = state;
 
     if (a->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->rows.error);
@@ -279,7 +282,7 @@ enum andiron_step access_see(const struct fhir *fhir, struct andiron_request *re
 
 static enum andiron_step current_read(struct andiron_request *req, void *state)
 {
-    struct asking *a = state;
+    struct access_asking *a = state;
 
     if (a->current.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->current.error);
@@ -291,7 +294,7 @@ static enum andiron_step current_read(struct andiron_request *req, void *state)
 
 static enum andiron_step found(struct andiron_request *req, void *state)
 {
-    struct asking *a = state;
+    struct access_asking *a = state;
 
     if (a->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &a->rows.error);
@@ -304,19 +307,27 @@ static enum andiron_step found(struct andiron_request *req, void *state)
 enum andiron_step access_change(const struct fhir *fhir, struct andiron_request *req,
                                 struct andiron_request *judged, const struct resource_type *type,
                                 andiron_str id, enum andiron_access access,
-                                struct access_bound *ret_bound, andiron_step_fn then, void *state)
+                                struct access_bound *ret_bound, struct access_asking **memory,
+                                andiron_step_fn then, void *state)
 {
     *ret_bound = (struct access_bound){ .is_bound = access_is_narrowed(judged, type, access) };
     if (!ret_bound->is_bound)
         return then(req, state);
-    struct asking *a = asking_new(fhir, req, type, id, then, state);
-    a->bound = ret_bound;
+    struct access_asking *a = memory != NULL ? *memory : NULL;
+    if (a == NULL)
+        a = andiron_new(andiron_request_arena(req), struct access_asking);
+    *a = (struct access_asking){
+        .fhir = fhir, .type = type, .id = id, .bound = ret_bound, .then = then, .state = state
+    };
+    if (memory != NULL)
+        *memory = a;
     return ask(req, judged, a, access, found);
 }
 
 int access_result(const struct fhir *fhir, struct andiron_request *judged,
                   const struct resource_type *type, andiron_str id, enum andiron_access access,
-                  const struct andiron_term *terms, size_t count, struct andiron_error *err)
+                  struct andiron_arena *arena, const struct andiron_term *terms, size_t count,
+                  struct andiron_error *err)
 {
     const struct andiron_filter *filter;
 
@@ -325,7 +336,7 @@ int access_result(const struct fhir *fhir, struct andiron_request *judged,
     if (fhir->search->select(fhir->search_self, judged, type->str, (andiron_str){ NULL, 0 }, access,
                              &filter, err) != 0)
         return -1;
-    terms = versions_with_time(andiron_request_arena(judged), terms, count, andiron_now());
+    terms = versions_with_time(arena, terms, count, andiron_now());
     if (filter == NULL || fhir->search->matches(fhir->search_self, filter, id, terms, count + 1))
         return 0;
     access_challenge(judged);

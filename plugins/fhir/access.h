@@ -64,18 +64,23 @@ struct access_bound {
     uint64_t version; /* 0: there was no resource, or a deleted one */
 };
 
+struct access_asking;
+
 /*
  * Goes on with then(req, state) if a write to the resource is within the narrowing of `judged`
  * (req itself, or the inner request that was asked for it); 403 if the resource exists outside it.
+ * memory: for one question after the other, at first NULL; or NULL.
  */
 enum andiron_step access_change(const struct fhir *fhir, struct andiron_request *req,
                                 struct andiron_request *judged, const struct resource_type *type,
                                 andiron_str id, enum andiron_access access,
-                                struct access_bound *ret_bound, andiron_step_fn then, void *state);
+                                struct access_bound *ret_bound, struct access_asking **memory,
+                                andiron_step_fn then, void *state);
 
-/* Whether a resource with these terms may be written: 0, or -1 and err (403). */
+/* Whether a resource with these terms may be written: 0, or -1 and err (403). Works in arena. */
 int access_result(const struct fhir *fhir, struct andiron_request *judged,
                   const struct resource_type *type, andiron_str id, enum andiron_access access,
-                  const struct andiron_term *terms, size_t count, struct andiron_error *err);
+                  struct andiron_arena *arena, const struct andiron_term *terms, size_t count,
+                  struct andiron_error *err);
 
 #endif

@@ -129,8 +129,7 @@ static bool see_row(void *state, const struct andiron_row *row)
     const struct resource_type *type = types_find(u->fhir->types, row->ref.type);
 
     if (type != NULL)
-        add_meta(u, row->body,
-                 access_is_narrowed(u->req, type, ANDIRON_ACCESS_SEE) ? type : NULL);
+        add_meta(u, row->body, access_is_narrowed(u->req, type, ANDIRON_ACCESS_SEE) ? type : NULL);
     return true;
 }
 
@@ -239,8 +238,8 @@ static enum andiron_step ask(struct andiron_request *req, void *state)
             continue;
         u->query = (struct andiron_query){ .type = type->name, .limit = 1 };
         if (u->fhir->search->select(u->fhir->search_self, req, type->str,
-                                    criteria_of(andiron_request_arena(req), &v),
-                                    ANDIRON_ACCESS_SEE, &u->query.filter, &err) != 0)
+                                    criteria_of(andiron_request_arena(req), &v), ANDIRON_ACCESS_SEE,
+                                    &u->query.filter, &err) != 0)
             return andiron_fail_with(req, &err);
         u->rows = (struct andiron_rows){ .count = 0 };
         return u->fhir->store->search(u->fhir->store_self, req, &u->query, &u->rows, judged, u);
@@ -289,8 +288,7 @@ enum andiron_step fhir_operation_meta_use(struct andiron_request *req, void *sel
     u->fhir = self;
     u->req = req;
     const struct andiron_store *store = u->fhir->store;
-    const struct resource_type *type =
-        name.data != NULL ? types_find(u->fhir->types, name) : NULL;
+    const struct resource_type *type = name.data != NULL ? types_find(u->fhir->types, name) : NULL;
     if (name.data != NULL && (type == NULL || type->platform))
         return access_unknown_type(req);
     if (negotiate(req, &u->wanted) != 0 || operation_begin(req, &given) != 0)

@@ -193,6 +193,8 @@ static void compose_draft(const struct preparing *p, struct andiron_arena *arena
         .rewrites = p->rewrites,
     };
     compose(&how, ret);
+    ret->writes = p->writes;
+    ret->places = p->places;
 }
 
 /* Terms of the text with its references rewritten: what is searched must be what is stored. */

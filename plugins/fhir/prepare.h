@@ -28,6 +28,9 @@ struct preparing {
     bool id_is_hole; /* see compose.h */
     size_t write;
     bool later; /* draft and terms are made when they are stored, see prepare_stamp() */
+    const struct andiron_write
+        *writes; /* with `later`: as in struct draft, once there is a commit */
+    const size_t *places;
     bool
         is_trial; /* nothing will be written: R4's own structure counts, whatever `validation` says */
 

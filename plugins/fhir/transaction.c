@@ -355,8 +355,8 @@ static void fill_commit(void *state)
             continue;
         t->places[i] = count;
         t->item_of[count] = i;
-        item->preparing.draft.writes = writes;
-        item->preparing.draft.places = t->places;
+        item->preparing.writes = item->preparing.draft.writes = writes;
+        item->preparing.places = item->preparing.draft.places = t->places;
         fill_write(t, item, &writes[count++]);
     }
     for (size_t i = 0; count > 0 && i < t->reference_count; i++) {
@@ -384,6 +384,25 @@ static enum andiron_step submit(struct andiron_request *req, void *state)
 
 /* ---- preparation ---------------------------------------------------------------------------------- */
 
+/* Whether the item's request may write what it writes. -1 and t->error. */
+static int judge_item(struct transaction *t, const struct item *item)
+{
+    enum andiron_access access = transaction_access(item->entry);
+    const struct andiron_term *terms = item->preparing.terms;
+    size_t count = item->preparing.term_count;
+    int judged = -1;
+
+    if (item->judged == NULL || !access_is_narrowed(item->judged, item->type, access))
+        return 0;
+    struct andiron_arena *scratch = andiron_arena_new(0); /* they are made again to be stored */
+    if (!item->preparing.later ||
+        prepare_terms(&item->preparing, scratch, &terms, &count, &t->error) == 0)
+        judged = access_result(t->fhir, item->judged, item->type, item->id, access, scratch, terms,
+                               count, &t->error);
+    andiron_arena_free(scratch);
+    return judged;
+}
+
 /* What became of an item. -1 and t->error. */
 static int item_prepared(struct transaction *t, struct item *item)
 {
@@ -396,11 +415,7 @@ static int item_prepared(struct transaction *t, struct item *item)
     }
     for (size_t i = 0; i < issues->count; i++)
         issues_add_error(&t->issues, &issues->list[i]);
-    if (issues->count > 0 || item->preparing.same || item->judged == NULL ||
-        access_result(t->fhir, item->judged, item->type, item->id, transaction_access(item->entry),
-                      item->preparing.terms, item->preparing.term_count, &t->error) == 0)
-        return 0;
-    return -1;
+    return issues->count > 0 || item->preparing.same ? 0 : judge_item(t, item);
 }
 
 static void plan_item(struct transaction *t, size_t index, bool is_system)
@@ -429,7 +444,7 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         .rewrites = item->type->platform || !t->bundle->is_transaction ? NULL : &item->rewrites,
         .id_is_hole = item->is_conditional,
         .write = index,
-        .later = t->later && item->judged == NULL, /* who is narrowed is judged by the terms */
+        .later = t->later,
     };
 }
 
@@ -437,15 +452,18 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
 static bool makes_later(const struct transaction *t)
 {
     const struct andiron_store *store = t->fhir->store;
+    size_t settled = offsetof(struct andiron_store, makes_settled) + sizeof(store->makes_settled);
 
     if (store->size <
             offsetof(struct andiron_store, commit_making) + sizeof(store->commit_making) ||
-        store->commit_making == NULL || t->fhir->config->referential_integrity || !t->is_large)
+        store->commit_making == NULL || !t->is_large)
         return false;
+    if (store->size >= settled && store->makes_settled)
+        return true;
     for (size_t i = 0; i < t->item_count; i++)
         if (t->items[i].is_conditional && !t->items[i].left)
             return false;
-    return true;
+    return !t->fhir->config->referential_integrity;
 }
 
 /* RFC 9110 sections 13.1.1 and 13.1.2. -1 and err. */
@@ -591,8 +609,8 @@ static enum andiron_step ask_befores(struct andiron_request *req, struct transac
         t->items[i].before = needs_before(t, &t->items[i]) ? count : NOWHERE;
         count += t->items[i].before != NOWHERE ? 2 : 0;
     }
-    t->refs = count > 0 ? andiron_alloc(andiron_request_arena(req), count * sizeof(t->refs[0]))
-                        : NULL;
+    t->refs =
+        count > 0 ? andiron_alloc(andiron_request_arena(req), count * sizeof(t->refs[0])) : NULL;
     t->ref_count = count;
     for (size_t i = 0; i < t->item_count; i++) {
         const struct item *item = &t->items[i];
@@ -605,22 +623,70 @@ static enum andiron_step ask_befores(struct andiron_request *req, struct transac
     return read_befores(req, t);
 }
 
-/* Existing resources must lie within what each entry's request was narrowed to. */
-enum andiron_step transaction_planned(struct andiron_request *req, void *state)
+/* Whether what the item names must lie within what its request was narrowed to. */
+static bool is_asked(const struct transaction *t, const struct item *item)
+{
+    return t->bundle->is_transaction && !item->left && !item->is_void && item->judged != NULL &&
+           item->entry->verb != VERB_POST &&
+           access_is_narrowed(item->judged, item->type, transaction_access(item->entry));
+}
+
+static enum andiron_step ask_within(struct andiron_request *req, void *state)
 {
     struct transaction *t = state;
 
     while (t->at < t->item_count) {
         struct item *item = &t->items[t->at++];
-        enum andiron_access access = transaction_access(item->entry);
-        if (item->left || item->is_void || item->judged == NULL ||
-            !access_is_narrowed(item->judged, item->type, access))
-            continue;
-        if (!t->bundle->is_transaction)
-            transaction_leave(item);
-        else if (item->entry->verb != VERB_POST)
-            return access_change(t->fhir, req, item->judged, item->type, item->id, access,
-                                 &item->seen, transaction_planned, t);
+        if (is_asked(t, item) && !item->seen.is_bound)
+            return access_change(t->fhir, req, item->judged, item->type, item->id,
+                                 transaction_access(item->entry), &item->seen, &t->asking,
+                                 ask_within, t);
     }
     return ask_befores(req, t);
+}
+
+/* What does not exist needs no question, which would take more memory than an entry. */
+static enum andiron_step existing_read(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+    size_t at = 0;
+
+    if (t->befores.error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &t->befores.error);
+    for (size_t i = 0; i < t->item_count; i++) {
+        if (!is_asked(t, &t->items[i]))
+            continue;
+        const struct andiron_row *row = &t->befores.rows[at++];
+        t->items[i].seen =
+            (struct access_bound){ .is_bound = row->ref.id.len == 0 || row->deleted };
+    }
+    return ask_within(req, t);
+}
+
+/* Existing resources must lie within what each entry's request was narrowed to. */
+enum andiron_step transaction_planned(struct andiron_request *req, void *state)
+{
+    struct transaction *t = state;
+    size_t count = 0;
+
+    t->at = 0;
+    for (size_t i = 0; i < t->item_count; i++) {
+        struct item *item = &t->items[i];
+        item->seen = (struct access_bound){ .is_bound = false };
+        count += is_asked(t, item);
+        if (!t->bundle->is_transaction && !item->left && item->judged != NULL &&
+            access_is_narrowed(item->judged, item->type, transaction_access(item->entry)))
+            transaction_leave(item);
+    }
+    if (count == 0)
+        return ask_befores(req, t);
+    t->refs = andiron_alloc(andiron_request_arena(req), count * sizeof(t->refs[0]));
+    t->ref_count = 0;
+    for (size_t i = 0; i < t->item_count; i++)
+        if (is_asked(t, &t->items[i]))
+            t->refs[t->ref_count++] =
+                (struct andiron_ref){ .type = t->items[i].type->str, .id = t->items[i].id };
+    t->befores = (struct andiron_rows){ .count = 0 };
+    return t->fhir->store->read(t->fhir->store_self, req, t->refs, t->ref_count, &t->befores,
+                                existing_read, t);
 }

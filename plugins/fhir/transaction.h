@@ -18,7 +18,7 @@ enum { TRIES = 4, TRIES_SMALL = 100 };
 /* What a conditional entry asks for. Apart, since most entries have none. */
 struct criteria {
     struct andiron_search_plan plan;
-    struct andiron_rows found;
+    struct andiron_rows *found; /* of ifNoneExist only the commit finds something out */
 };
 
 /* A writing entry. */
@@ -64,6 +64,8 @@ struct transaction {
     size_t at; /* step of a loop over order, items or references */
     struct andiron_request *sub;
     struct andiron_arena *checking; /* memory of sub, while entries are checked */
+    struct andiron_request *kept;   /* the last of them that is needed until the end */
+    struct access_asking *asking;   /* memory for one question after the other */
 
     struct item *items;
     size_t item_count;

@@ -40,9 +40,45 @@ static bool is_judged_later(const struct transaction *t, const struct item *item
            access_is_narrowed(t->sub, item->type, transaction_access(item->entry));
 }
 
+/* Whether both are narrowed by the same, as all requests of a token are by its scopes. */
+static bool has_limits_of(const struct andiron_request *a, const struct andiron_request *b,
+                          andiron_str type, enum andiron_access access)
+{
+    const struct andiron_limit *x, *y;
+    size_t at = 0, too = 0;
+
+    do {
+        x = andiron_request_limit(a, &at, type, access);
+        y = andiron_request_limit(b, &too, type, access);
+    } while (x == y && x != NULL);
+    return x == y;
+}
+
+/* Whether a request that was kept tells all that will be asked about the item's. */
+static bool stands_for(const struct transaction *t, const struct andiron_request *kept,
+                       const struct item *item)
+{
+    const struct resource_type *type;
+
+    if (!has_limits_of(kept, t->sub, item->type->str, transaction_access(item->entry)))
+        return false;
+    if (item->entry->query.data == NULL && item->entry->if_none_exist.data == NULL)
+        return true;
+    for (size_t i = 0; (type = types_at(t->fhir->types, i)) != NULL; i++) /* criteria may chain */
+        if (!has_limits_of(kept, t->sub, type->str, ANDIRON_ACCESS_SEARCH) ||
+            !has_limits_of(kept, t->sub, type->str, ANDIRON_ACCESS_SEE))
+            return false;
+    return true;
+}
+
+/* Most often one stands for all: each takes more memory than its entry. */
 static void keep_judged(struct transaction *t, struct item *item)
 {
-    item->judged = t->sub;
+    if (t->kept != NULL && stands_for(t, t->kept, item)) {
+        item->judged = t->kept;
+        return;
+    }
+    item->judged = t->kept = t->sub;
     andiron_at_release(andiron_request_arena(t->req), drop_arena, t->checking);
     t->checking = NULL;
 }
@@ -56,7 +92,8 @@ static enum andiron_step checked(struct andiron_request *req, void *state)
 
     if (status >= 400 && !t->bundle->is_transaction) {
         entries_take(req, t->bundle, e, t->sub);
-        keep_judged(t, &t->items[t->at]);
+        andiron_at_release(andiron_request_arena(req), drop_arena, t->checking);
+        t->checking = NULL; /* the answer lies there */
         transaction_leave(&t->items[t->at++]);
         return check_next(req, t);
     }

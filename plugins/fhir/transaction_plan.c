@@ -268,7 +268,7 @@ static enum andiron_step find_matches(struct andiron_request *req, void *state);
 static int take_match(struct transaction *t, struct item *item, struct andiron_error *err)
 {
     enum verb verb = item->entry->verb;
-    const struct andiron_rows *found = &item->criteria->found;
+    const struct andiron_rows *found = item->criteria->found;
     andiron_str own = verb == VERB_PUT
                           ? andiron_json_str(andiron_json_get(item->entry->resource, "id"))
                           : (andiron_str){ NULL, 0 };
@@ -309,8 +309,8 @@ static enum andiron_step match_found(struct andiron_request *req, void *state)
     struct item *item = &t->items[t->at++];
     struct andiron_error err;
 
-    if (item->criteria->found.error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &item->criteria->found.error);
+    if (item->criteria->found->error.code != ANDIRON_OK)
+        return andiron_fail_with(req, &item->criteria->found->error);
     if (take_match(t, item, &err) != 0)
         return transaction_fail_at(req, item->entry, &err);
     return find_matches(req, t);
@@ -326,8 +326,8 @@ static enum andiron_step find_matches(struct andiron_request *req, void *state)
         return transaction_work(t, name_items, items_named);
     struct item *item = &t->items[t->at];
     struct criteria *c = item->criteria;
-    c->found = (struct andiron_rows){ .count = 0 };
-    return t->fhir->store->search(t->fhir->store_self, req, &c->plan.query, &c->found, match_found,
+    c->found = andiron_new(andiron_request_arena(req), struct andiron_rows);
+    return t->fhir->store->search(t->fhir->store_self, req, &c->plan.query, c->found, match_found,
                                   t);
 }
 

@@ -101,7 +101,7 @@ static enum andiron_step judged(struct andiron_request *req, void *state)
     if (writes && p->issues.count == 0 &&
         access_result(j->fhir, req, j->type, p->id,
                       j->mode == MODE_CREATE ? ANDIRON_ACCESS_CREATE : ANDIRON_ACCESS_UPDATE,
-                      p->terms, p->term_count, &err) != 0)
+                      andiron_request_arena(req), p->terms, p->term_count, &err) != 0)
         issues_add_error(&p->issues, &err);
     return answer(req, j, &p->issues);
 }
@@ -239,7 +239,7 @@ static enum andiron_step as_write(struct andiron_request *req, struct judging *j
 {
     if (access_is_hidden(req, j->type, access))
         return access_refuse(req);
-    return access_change(j->fhir, req, req, j->type, j->id, access, &j->bound, then, j);
+    return access_change(j->fhir, req, req, j->type, j->id, access, &j->bound, NULL, then, j);
 }
 
 static enum andiron_step worked(struct andiron_request *req, void *state)

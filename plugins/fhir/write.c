@@ -183,8 +183,8 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         return prepare_fail(req, &w->preparing.issues);
     if (w->preparing.same)
         return answer_unchanged(req, w);
-    if (access_result(w->fhir, req, w->type, w->id, access_of(w), w->preparing.terms,
-                      w->preparing.term_count, &err) != 0)
+    if (access_result(w->fhir, req, w->type, w->id, access_of(w), andiron_request_arena(req),
+                      w->preparing.terms, w->preparing.term_count, &err) != 0)
         return andiron_fail_with(req, &err);
     w->write = (struct andiron_write){
         .ref = { .type = w->type->str, .id = w->id },
@@ -333,7 +333,7 @@ enum andiron_step write_demand_version(struct andiron_request *req, const struct
 
 enum andiron_step write_begun(struct andiron_request *req, struct writing *w)
 {
-    return access_change(w->fhir, req, req, w->type, w->id, access_of(w), &w->bound,
+    return access_change(w->fhir, req, req, w->type, w->id, access_of(w), &w->bound, NULL,
                          write_changeable, w);
 }
 
