@@ -7,7 +7,6 @@
 #include "writer.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "checkpoint.h"
@@ -16,7 +15,6 @@
 #include "watch.h"
 
 enum {
-    NICER = 5, /* than loops, see writer_main() */
     SWEEP_ROWS = 1000,
     SWEEP_MS = 60000,
     PROBE_MS = 1000,
@@ -497,9 +495,6 @@ static void *writer_main(void *arg)
     struct writer *w = arg;
     int64_t idled_ms = monotonic_ms();
     bool end = false;
-
-    /* Readers go first: what waits for the disk can wait for them. On Linux this is the thread's. */
-    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER);
     while (!end) {
         struct job *jobs = take_jobs(w, &end);
         if (jobs != NULL)

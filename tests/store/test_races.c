@@ -22,7 +22,7 @@ struct client {
 
 static enum andiron_step end(struct client *c, const char *failure)
 {
-    snprintf(c->failure, sizeof(c->failure), "%s", failure);
+    snprintf(c->failure, sizeof(c->failure), "%.*s", (int)sizeof(c->failure) - 1, failure);
     return kit_over(c->k);
 }
 
