@@ -6,7 +6,7 @@ import path from 'node:path';
 import { freePort, sleep } from '../tests/lib/server.mjs';
 
 const waitPort = async (port) => {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 1200; i++) { // half a minute: a busy machine starts slowly
     if (await new Promise((ok) => { const s = net.connect(port, '127.0.0.1', () => { s.destroy(); ok(true); }); s.on('error', () => ok(false)); })) return;
     await sleep(25);
   }
