@@ -39,3 +39,13 @@ test('so has what needs a further search: a chain, a conditional reference', asy
   r = await bundle('transaction', put('p', { link: [{ other: { reference: 'Basic?identifier=x' }, type: 'seealso' }] }));
   assert.deepEqual([r.status, r.headers.get('retry-after')], [429, '3'], r.text);
 });
+
+test('of more wrong entries than issues are kept each is refused all the same', async () => {
+  const wrong = [{ request: { method: 'GET' } }, { request: { method: 'NONE', url: 'Patient/1' } }, {}, { request: { method: 'PUT', url: 'Patient/1' } }];
+  const entry = Array.from({ length: 200 }, (_, i) => wrong[i % wrong.length]);
+  const r = await bundle('batch', ...entry, put('last'));
+  assert.equal(r.status, 200, r.text);
+  assert.deepEqual([...new Set(r.json.entry.slice(0, 200).map((e) => e.response.status))], ['400']);
+  assert.equal(r.json.entry[200].response.status, '201');
+  assert.equal((await bundle('transaction', ...entry)).status, 400);
+});

@@ -58,11 +58,13 @@ static void split_url(struct entry *e, andiron_str url)
     e->id = id;
 }
 
-static void refuse(struct bundle *b, size_t index, const char *member, const char *message)
+/* The status says so even where more issues were found than are kept. */
+static void refuse(struct bundle *b, struct entry *e, const char *member, const char *message)
 {
     char where[64];
-    (void)snprintf(where, sizeof(where), ".entry[%zu]%s", index, member);
+    (void)snprintf(where, sizeof(where), ".entry[%zu]%s", e->index, member);
     issues_add(&b->issues, ANDIRON_E_INVALID, where, "%s", message);
+    e->status = 400;
 }
 
 /* http.html#jsonpatch-transaction: a JSON Patch comes as Binary, a FHIRPath Patch as Parameters. */
@@ -81,13 +83,13 @@ static void read_patch(struct bundle *b, struct andiron_arena *arena, struct ent
     enum patch_kind kind = patch_kind(e->content_type);
     andiron_json data = andiron_json_get(e->resource, "data");
     if (!andiron_str_eq(type, ANDIRON_STR("Binary")) || (kind != PATCH_JSON && kind != PATCH_MERGE))
-        refuse(b, e->index, ".resource",
+        refuse(b, e, ".resource",
                "of a PATCH must be a Binary with contentType application/json-patch+json or "
                "application/merge-patch+json, or Parameters with a FHIRPath Patch");
     else if (base64_decode(arena, andiron_json_str(data), &e->body) != 0 || e->body.len == 0)
-        refuse(b, e->index, ".resource.data", "must be the patch in base64");
+        refuse(b, e, ".resource.data", "must be the patch in base64");
     else if (andiron_json_parse(arena, e->body, &e->patch, &err) != 0)
-        refuse(b, e->index, ".resource.data", err.message);
+        refuse(b, e, ".resource.data", err.message);
 }
 
 static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_str base,
@@ -95,7 +97,6 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
 {
     andiron_json request = andiron_json_get(json, "request");
     andiron_str url = relative_url(andiron_json_str(andiron_json_get(request, "url")), base);
-    size_t issues = b->issues.count;
 
     e->resource = andiron_json_get(json, "resource");
     e->full_url = andiron_json_str(andiron_json_get(json, "fullUrl"));
@@ -106,20 +107,18 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
     e->if_none_exist = andiron_json_str(andiron_json_get(request, "ifNoneExist"));
     e->if_modified_since = andiron_json_str(andiron_json_get(request, "ifModifiedSince"));
     if (e->verb == VERB_NONE)
-        refuse(b, e->index, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
+        refuse(b, e, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
     if (url.len == 0)
-        refuse(b, e->index, ".request.url",
+        refuse(b, e, ".request.url",
                "must be a URL relative to the base, such as Patient/1");
     bool needs = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
     bool has = andiron_json_type(e->resource) == ANDIRON_JSON_OBJECT;
     if (needs && !has)
-        refuse(b, e->index, ".resource", "is needed for this method");
+        refuse(b, e, ".resource", "is needed for this method");
     else if (e->verb == VERB_PATCH)
         read_patch(b, arena, e);
-    if (b->issues.count > issues) {
-        e->status = 400;
+    if (e->status != 0)
         return;
-    }
     split_url(e, url);
     e->url = url;
 }
