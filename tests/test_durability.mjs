@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { configure, start, call, fresh, sanitized, sleep, indexAgrees } from './lib/server.mjs';
+import { configure, start, call, fresh, sanitized, sleep, indexAgrees, notOn } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const slow = sanitized ? 4 : 1;
@@ -219,7 +219,7 @@ const lock = async (file) => {
   return ok && { release: async () => { const end = new Promise((done) => child.on('exit', done)); child.stdin.end(); await end; } };
 };
 
-test('a locked database: writes are refused in time, reads go on, and it recovers by itself', async (t) => {
+test('a locked database: writes are refused in time, reads go on, and it recovers by itself', { skip: notOn('postgres', 'of the file of store-sqlite; test_postgres_faults has its own') }, async (t) => {
   const box = await serve(t, { plugins: { 'store-sqlite': { timeout: '500ms' } } });
   const { server } = box;
   await ask(undefined, server, 'PUT', '/Patient/a', { resourceType: 'Patient', id: 'a' });
@@ -238,7 +238,7 @@ test('a locked database: writes are refused in time, reads go on, and it recover
   assert.equal((await call('PUT', `${server.fhir}/Patient/b`, { resourceType: 'Patient', id: 'b' }, server.admin)).status, 201);
 });
 
-test('a full disk: writes are refused and change nothing, all else goes on, and it recovers by itself', async (t) => {
+test('a full disk: writes are refused and change nothing, all else goes on, and it recovers by itself', { skip: notOn('postgres', 'of the file of store-sqlite; test_postgres_faults has its own') }, async (t) => {
   const at = await configure({ quick: true }), state = path.join(at.dir, 'state');
   fs.mkdirSync(state);
   if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', state]).status !== 0) { fs.rmSync(at.dir, { recursive: true }); return t.skip('cannot mount a small file system'); }
@@ -281,7 +281,7 @@ test('a full disk: writes are refused and change nothing, all else goes on, and 
   for (const id of ['first', 'later', 't0', 't19', ...stored]) assert.equal((await fresh('GET', `${box.server.fhir}/Patient/${id}`, undefined, server.admin)).status, 200, id);
 });
 
-test('a damaged row is a fault, never something else', async (t) => {
+test('a damaged row is a fault, never something else', { skip: notOn('postgres', 'of the file of store-sqlite; test_postgres_faults has its own') }, async (t) => {
   const box = await serve(t), { server } = box;
   const ids = ['garbage', 'cut', 'bit', 'none', 'format', 'fine'];
   for (const id of ids) assert.equal((await call('PUT', `${server.fhir}/Patient/${id}`, { resourceType: 'Patient', id, active: true, identifier: [{ system: 'urn:damage', value: id }] }, server.admin)).status, 201);

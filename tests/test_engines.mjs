@@ -35,7 +35,7 @@ describe('sql', () => {
   });
   const sql = (query) => ({ engine: 'sql', sql: { query } });
   test('grants what the stored resources say of values of the request, at once', async () => {
-    const c = await clientWith(sql("SELECT true FROM patient p WHERE p.id = {{params.resource/id}} AND p.resource->>'active' AND EXISTS (SELECT 1 FROM encounter e WHERE e.resource->'subject'->>'reference' = 'Patient/' || p.id)"));
+    const c = await clientWith(sql("SELECT true FROM patient p WHERE p.id = {{params.resource/id}} AND CAST(p.resource->>'active' AS text) IN ('true', '1') AND EXISTS (SELECT 1 FROM encounter e WHERE e.resource->'subject'->>'reference' = 'Patient/' || p.id)"));
     assert.equal(await c('GET', 'Patient/sql-1'), 200);
     assert.equal(await c('GET', 'Patient/sql-2'), 403);
     assert.equal(await c('GET', 'Patient'), 403); // the value is missing: NULL
