@@ -513,6 +513,7 @@ enum andiron_step service_search(void *self, struct andiron_request *req,
 {
     struct search_place place = { .local = store_local(self, andiron_request_loop(req)),
                                   .arena = andiron_request_arena(req) };
+    place.pool = replica_pool(place.local, req, andiron_str_of(query->type));
     enum andiron_step step = andiron_wait(req, then, state);
 
     place.pool = replica_pool(place.local, req, andiron_str_of(query->type));

@@ -98,10 +98,8 @@ const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group
 // The plugins of a configuration with the store under test in place of store-sqlite.
 const withStore = (chosen, dir) => {
   if (store !== 'postgres' || chosen['store-sqlite'] === false) return chosen;
-  // Not every build of it has SQL for policies.
-  const sql = fs.readFileSync(path.join(modules, 'store-postgres.so')).includes('sql/1') ? {} : { 'policy-sql': false };
   const { 'store-sqlite': values = {}, ...others } = chosen;
-  return { ...sql, 'store-postgres': { dsn: databaseOf(dir), ...Object.fromEntries(Object.entries(values).filter(([k]) => common.includes(k))) }, ...others };
+  return { 'store-postgres': { dsn: databaseOf(dir), 'connect-wait': '20s', ...Object.fromEntries(Object.entries(values).filter(([k]) => common.includes(k))) }, ...others };
 };
 
 // Plugins for a second daemon on the store of another.

@@ -1,0 +1,125 @@
+#!/usr/bin/env node
+// Measures searches over store-postgres against pgbench -M prepared running the equivalent SQL in the same cluster, at equal
+// connections, side by side in alternating rounds. Prints ratios; never fails a build. A private cluster is started, and
+// removed at the end.
+//
+//   bench/postgres.mjs [--build DIR] [--observations 10000,100000] [--connections 8] [--seconds 3] [--rounds 3]
+//                      [--only seed,sorted,chain,has,not,include]
+//
+// Asked: at least 0.6 of pgbench, and p50 of the seed search growing at most 1.5 times from the first size to the last.
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { startPostgres } from '../tests/lib/postgres.mjs';
+
+const argv = process.argv.slice(2);
+const option = (name, fallback) => { const i = argv.indexOf('--' + name); return i < 0 ? fallback : argv[i + 1]; };
+const source = path.resolve(import.meta.dirname, '..');
+const build = path.resolve(option('build', path.join(source, 'build/test-release')));
+const sizes = option('observations', '10000,100000').split(',').map(Number);
+const [clients, seconds, rounds] = [option('connections', '8'), option('seconds', '3'), option('rounds', '3')].map(Number);
+const only = option('only', 'seed,sorted,chain,has,not,include').split(',');
+Object.assign(process.env, { ANDIRON_BIN: path.join(build, 'andiron'), ANDIRON_MODULES: path.join(build, 'modules'), ANDIRON_TEST_STORE: 'postgres' });
+
+const pg = await startPostgres({ settings: { shared_buffers: '512MB', max_connections: 100 } });
+process.env.ANDIRON_TEST_POSTGRES = pg.dsn();
+const { start, call } = await import('../tests/lib/server.mjs');
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-bench-'));
+const CODES = 40, PER_PATIENT = 50;
+
+// Patient p has observations of all codes; code c0 is that of every second one, the others share the rest.
+const patient = (i) => ({ resourceType: 'Patient', id: `p${i}`, gender: i % 2 ? 'male' : 'female', birthDate: `${1930 + i % 80}-0${1 + i % 9}-1${i % 9}`, name: [{ family: `Family${i % 997}`, given: ['A'] }] });
+const observation = (i) => ({
+  resourceType: 'Observation', id: `o${i}`, status: 'final', code: { coding: [{ system: 'http://loinc.org', code: `c${i % 2 ? 0 : 1 + i / 2 % (CODES - 1)}` }] }, subject: { reference: `Patient/p${Math.floor(i / PER_PATIENT)}` },
+  effectiveDateTime: new Date(1.5e12 + i * 7919 % 1e6 * 3e5).toISOString(), valueQuantity: { value: i % 300, unit: 'mg', system: 'http://unitsofmeasure.org', code: 'mg' }, note: [{ text: 'x'.repeat(300) }],
+});
+
+const load = async (server, from, to) => {
+  const all = [];
+  for (let i = from; i < to; i++) {
+    if (i % PER_PATIENT === 0) all.push(patient(i / PER_PATIENT));
+    all.push(observation(i));
+  }
+  const workers = Array.from({ length: 4 }, async () => {
+    for (let chunk = all.splice(0, 500); chunk.length; chunk = all.splice(0, 500)) {
+      const r = await call('POST', server.fhir, { resourceType: 'Bundle', type: 'batch', entry: chunk.map((resource) => ({ resource, request: { method: 'PUT', url: `${resource.resourceType}/${resource.id}` } })) }, server.admin);
+      if (r.status !== 200) throw new Error(`load: ${r.status} ${r.text.slice(0, 300)}`);
+    }
+  });
+  await Promise.all(workers);
+};
+
+const database = (server) => fs.readFileSync(path.join(server.dir, 'database'), 'utf8');
+const rows = (server, sql) => pg.sql(`SET search_path=andiron; ${sql}`, database(server)).map((line) => line.split('|'));
+const p = (server, type, code) => Number(rows(server, `SELECT p.p FROM param p JOIN restype t ON t.id=p.type WHERE t.name='${type}' AND p.code='${code}'`)[0][0]);
+const h = (server, param, id) => rows(server, `SELECT t.h FROM ix_token t JOIN resource r ON r.vid=t.vid JOIN restype y ON y.id=r.type WHERE t.p=${param} AND y.name||'/'||r.id='${id}' LIMIT 1`)[0][0];
+
+// Name, search, SQL; each of code or patient n = 0..7, over which both go round.
+const shapes = (server) => {
+  const code = p(server, 'Observation', 'code'), date = p(server, 'Observation', 'date'), subject = p(server, 'Observation', 'subject');
+  const family = (n) => `family${n * 7}`, name = p(server, 'Patient', 'family');
+  const first = (n) => `o${2 * n}`; // the first of code c1 + n
+  const type = rows(server, "SELECT id FROM restype WHERE name='Patient'")[0][0], observations = rows(server, "SELECT id FROM restype WHERE name='Observation'")[0][0];
+  const probe = (vid, n) => `(SELECT true FROM ix_token x WHERE x.p=${code} AND x.h=${h(server, code, `Observation/${first(n)}`)} AND x.vid=${vid} LIMIT 1)`;
+  const rest = 'JOIN version v ON v.vid=c.vid ORDER BY';
+  return {
+    seed: [(n) => `Observation?code=c${1 + n}&_count=2`, (n) => `SELECT v.body FROM (SELECT vid FROM ix_token WHERE p=${code} AND h=${h(server, code, `Observation/${first(n)}`)} ORDER BY vid DESC LIMIT 3) c ${rest} c.vid DESC`],
+    sorted: [(n) => `Observation?code=c${1 + n}&date=ge2018&_sort=-date&_count=10`,
+      (n) => `SELECT v.body FROM (SELECT d.vid,d.lo FROM ix_date d, LATERAL ${probe('d.vid', n)} t WHERE d.p=${date} AND d.cls=0 AND d.lo>=1514764800000000 ORDER BY d.lo DESC,d.vid DESC LIMIT 11) c ${rest} c.lo DESC,c.vid DESC`],
+    chain: [(n) => `Observation?subject:Patient.family=${family(n)}&_count=10`,
+      (n) => `SELECT v.body FROM (SELECT i.vid FROM (SELECT r.rid FROM ix_str s JOIN resource r ON r.vid=s.vid AND r.type=${type} WHERE s.p=${name} AND s.s>='${family(n)}' AND s.s<'${family(n)}~') k, LATERAL (SELECT vid FROM ix_ref WHERE p=${subject} AND tgt=k.rid ORDER BY vid DESC LIMIT 11) i ORDER BY i.vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+    has: [(n) => `Patient?_has:Observation:subject:code=c${1 + n}&_count=10`,
+      (n) => `SELECT v.body FROM (SELECT r.vid FROM resource r, LATERAL (SELECT 1 FROM ix_ref f, LATERAL ${probe('f.vid', n)} t WHERE f.p=${subject} AND f.tgt=r.rid LIMIT 1) t WHERE r.type=${type} AND r.st=0 ORDER BY r.vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+    not: [(n) => `Observation?code:not=c${1 + n}&_count=10`, (n) => `SELECT v.body FROM (SELECT r.vid FROM resource r WHERE r.type=${observations} AND r.st=0 AND ${probe('r.vid', n)} IS NULL ORDER BY r.vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+    include: [(n) => `Observation?code=c${1 + n}&_include=Observation:subject&_count=10`,
+      (n) => `SELECT v.body FROM (SELECT vid FROM ix_token WHERE p=${code} AND h=${h(server, code, `Observation/${first(n)}`)} ORDER BY vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+  };
+};
+
+const write = (name, text) => { const file = path.join(dir, name); fs.writeFileSync(file, text); return file; };
+const bare = (server, sql) => {
+  const scripts = Array.from({ length: 8 }, (_, n) => ['-f', write(`${n}.sql`, `${sql(n)};\n`)]).flat();
+  const r = spawnSync('pgbench', ['-h', pg.dir, '-p', String(pg.port), '-U', 'postgres', '-n', '-M', 'prepared', '-c', String(clients), '-j', '1', '-T', String(seconds), ...scripts, database(server)],
+    { encoding: 'utf8', env: { ...process.env, PGOPTIONS: '-c search_path=andiron -c jit=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off' } });
+  if (r.status !== 0) throw new Error(r.stderr);
+  return { rate: Number(/tps = ([\d.]+)/.exec(r.stdout)[1]), p50: Number(/latency average = ([\d.]+)/.exec(r.stdout)[1]) };
+};
+const ours = (server, search) => {
+  const targets = Array.from({ length: 8 }, (_, n) => `/fhir/${search(n)}`);
+  const script = write('target.lua', `local t = { ${targets.map((t) => `"${t}"`).join(',')} } local n = 0\nrequest = function() n = n % #t + 1 return wrk.format("GET", t[n]) end\n`);
+  const r = spawnSync('wrk', ['-t1', `-c${clients}`, `-d${seconds}s`, '--latency', '-s', script, '-H', `authorization: ${server.admin.authorization}`, server.base], { encoding: 'utf8' });
+  const [, n, unit] = /50%\s+([\d.]+)(us|ms|s)/.exec(r.stdout) ?? [0, NaN, 's'];
+  return { rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(r.stdout)?.[1]), p50: Number(n) * { us: 0.001, ms: 1, s: 1000 }[unit], bad: /Non-2xx/.test(r.stdout) };
+};
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+
+const server = await start({ quick: true, core: { http: { 'max-body': '256m' } } });
+const p50s = {};
+try {
+  let loaded = 0;
+  for (const size of sizes) {
+    const begun = Date.now();
+    await load(server, loaded, size);
+    console.log(`== ${size} Observations (${Math.round((size - loaded) / (Date.now() - begun) * 1000)}/s while loading)`);
+    loaded = size;
+    pg.sql('VACUUM ANALYZE', database(server));
+    for (const [name, [search, sql]] of Object.entries(shapes(server))) {
+      if (!only.includes(name)) continue;
+      for (let n = 0; n < 8; n++) {
+        const r = await call('GET', `${server.fhir}/${search(n)}`, undefined, server.admin);
+        if (r.status !== 200 || !(r.json.entry?.length > 0)) throw new Error(`${search(n)}: ${r.status} ${r.text.slice(0, 300)}`);
+      }
+      const [a, b] = [[], []];
+      for (let i = 0; i < rounds; i++) { a.push(bare(server, sql)); b.push(ours(server, search)); }
+      const [theirs, mine] = [median(a.map((x) => x.rate)), median(b.map((x) => x.rate))];
+      p50s[name] = [...(p50s[name] ?? []), median(b.map((x) => x.p50))];
+      console.log(`${name.padEnd(8)} andiron ${mine.toFixed(0).padStart(7)}/s   pgbench ${theirs.toFixed(0).padStart(7)}/s   ratio ${(mine / theirs).toFixed(2)}   p50 ${median(b.map((x) => x.p50)).toFixed(2)} ms (pgbench ${median(a.map((x) => x.p50)).toFixed(2)} ms)${b.some((x) => x.bad) ? '   some answers were errors' : ''}`);
+    }
+  }
+  if (sizes.length > 1) for (const [name, list] of Object.entries(p50s)) console.log(`${name.padEnd(8)} p50 grows ${(list.at(-1) / list[0]).toFixed(2)}x from ${sizes[0]} to ${sizes.at(-1)}`);
+} finally {
+  await server.stop();
+  await pg.stop();
+  fs.rmSync(dir, { recursive: true, force: true });
+}
