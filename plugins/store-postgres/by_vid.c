@@ -73,7 +73,7 @@ static int begin(struct run *run, struct paging *p)
 
 static int64_t position_of(const struct run *run, int64_t key)
 {
-    if (key == INT64_MIN)
+    if (key <= -INT64_MAX) /* the first of all */
         return source_start(run->ascending);
     return run->ascending ? key - 1 : -key + 1;
 }

@@ -17,7 +17,7 @@
 #include "sorting.h"
 #include "stages.h"
 
-enum { ROUNDS_MAX = 200, THOROUGH = 10, MS = 1000 };
+enum { ROUNDS_MAX = 200, THOROUGH = 20, MS = 1000 };
 
 enum stage {
     STAGE_PLAN,
@@ -239,6 +239,8 @@ static int do_stage(struct run *run)
 static void next_stage(struct run *run)
 {
     run->stage++;
+    if (run->stage == STAGE_PAGE)
+        budget(run); /* gathering had its own */
     if (run->stage == STAGE_TOTAL || run->stage == STAGE_INCLUDES) {
         budget(run);
         run_moved(run);
@@ -343,8 +345,9 @@ static bool names_changed(const struct run *run, const struct wire_batch *b, siz
 {
     struct naming_counts seen = naming_seen(run->store);
 
+    /* A replica may be behind of what is known here. */
     return wire_rows(b, at) == 1 &&
-           (wire_get_int(b, at, 0, 0) != seen.names || wire_get_int(b, at, 0, 1) != seen.voids);
+           (wire_get_int(b, at, 0, 0) > seen.names || wire_get_int(b, at, 0, 1) > seen.voids);
 }
 
 static void take_reply(struct run *run, struct wire_batch *b)
@@ -513,7 +516,6 @@ enum andiron_step service_search(void *self, struct andiron_request *req,
 {
     struct search_place place = { .local = store_local(self, andiron_request_loop(req)),
                                   .arena = andiron_request_arena(req) };
-    place.pool = replica_pool(place.local, req, andiron_str_of(query->type));
     enum andiron_step step = andiron_wait(req, then, state);
 
     place.pool = replica_pool(place.local, req, andiron_str_of(query->type));

@@ -12,7 +12,6 @@ struct search_place {
     struct andiron_arena *arena; /* outlives the search */
     struct wire_lease *lease;    /* of a transaction that it is part of; NULL: one of its own */
     bool refs_only;              /* no bodies: who matches is all that is asked */
-    enum wire_pool pool;         /* of its own transaction: WIRE_READ, or WIRE_REPLICA */
     enum wire_pool pool;         /* without a lease: WIRE_READ or WIRE_REPLICA */
 };
 

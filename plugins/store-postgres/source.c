@@ -159,8 +159,9 @@ static struct source *merge(struct run *run, struct node *n, struct source **arg
     if (lists != 0) {
         s = of_lists(run, n, lists, args[0]->name);
         for (size_t i = 0; i < n->arg_count; i++) {
-            memcpy(s->lists + s->list_count, args[i]->lists,
-                   args[i]->list_count * sizeof(s->lists[0]));
+            if (args[i]->list_count != 0)
+                memcpy(s->lists + s->list_count, args[i]->lists,
+                       args[i]->list_count * sizeof(s->lists[0]));
             s->list_count += args[i]->list_count;
         }
     } else {
