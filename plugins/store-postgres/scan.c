@@ -17,7 +17,9 @@ struct scan *scan_new(struct run *run, const struct source *source, struct node 
                         .bodies = bodies,
                         .lazy = source->kind != SOURCE_ARRAY && condition_is_whole(run, filter),
                         .batch = few,
-                        .looked = LOOKED_FIRST };
+                        .looked = LOOKED_FIRST < run->store->config->scan_budget
+                                      ? LOOKED_FIRST
+                                      : run->store->config->scan_budget };
     /* All of a short list is read at once: then its end is known, too. */
     bool whole = s->lazy || source->exact;
     if (s->lazy && !source->exact && source->entries >= 0 && source->entries <= AT_ONCE) {
@@ -42,8 +44,8 @@ static void take_position(struct run *run, void *arg, const struct wire_batch *b
         s->has_ended = true;
     else
         s->position = wire_get_int(b, at, 0, 0);
-    (void)run_spend(run, s->looked);
-    if (s->looked < LOOKED_MAX)
+    (void)run_spend(run, s->has_ended ? 1 : s->looked);
+    if (s->looked < LOOKED_MAX && s->looked * 4 <= run->store->config->scan_budget)
         s->looked *= 4;
 }
 

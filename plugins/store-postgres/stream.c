@@ -208,8 +208,8 @@ static void take_position(struct run *run, void *arg, const struct wire_batch *b
         t->last = entry_of(t, b, at, 0);
         t->begun = true;
     }
-    (void)run_spend(run, t->looked);
-    if (t->looked < LOOKED_MAX)
+    (void)run_spend(run, t->has_ended ? 1 : t->looked);
+    if (t->looked < LOOKED_MAX && t->looked * 4 <= run->store->config->scan_budget)
         t->looked *= 4;
 }
 
@@ -311,7 +311,9 @@ static struct stream *add(struct run *run, const struct run_plan *plan, struct s
                           .cls = cls,
                           .descending = plan->sort[0].descending,
                           .batch = STREAM_FIRST,
-                          .looked = LOOKED_FIRST };
+                          .looked = LOOKED_FIRST < run->store->config->scan_budget
+                                        ? LOOKED_FIRST
+                                        : run->store->config->scan_budget };
     t->lazy = by != BY_LIST && run->sort_count == 1 && is_whole(run, plan);
     if (t->lazy)
         t->batch = run->query->limit + 1 < STREAM_MAX ? run->query->limit + 1 : STREAM_MAX;
