@@ -2,12 +2,12 @@
 // transactions, over two processes and one store.
 import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
-import { configure, start, call } from './lib/server.mjs';
+import { configure, start, call, storeOf } from './lib/server.mjs';
 
 let first, second, admin;
 before(async () => {
   first = await start();
-  const at = await configure({ state: `${first.dir}/state` });
+  const at = await configure({ state: `${first.dir}/state`, plugins: storeOf(first) });
   second = await start({ at });
   admin = first.admin;
 });
