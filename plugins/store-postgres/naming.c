@@ -128,7 +128,7 @@ void naming_load(struct local *local, struct andiron_arena *arena,
     naming_ask(b);
     wire_add(b, &all_types);
     wire_add(b, &all_params);
-    wire_send(local->wire, WIRE_WRITE, b, loaded, task_new(local, arena, true, done, arg));
+    wire_send(local->wire, WIRE_READ, b, loaded, task_new(local, arena, true, done, arg));
 }
 
 static void refreshed(void *arg, struct wire_batch *b)
@@ -149,7 +149,7 @@ void naming_refresh(struct local *local, struct andiron_arena *arena,
     struct wire_batch *b = wire_batch(arena);
 
     naming_ask(b);
-    wire_send(local->wire, WIRE_WRITE, b, refreshed, task_new(local, arena, false, done, arg));
+    wire_send(local->wire, WIRE_READ, b, refreshed, task_new(local, arena, false, done, arg));
 }
 
 /* ---- adding ------------------------------------------------------------------------------- */

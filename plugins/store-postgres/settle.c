@@ -168,6 +168,12 @@ static void locked(void *arg, struct wire_batch *b)
         txn_failed(txn, b);
         return;
     }
+    /* What another has just added, under names that are new here, must be found. */
+    struct naming_counts seen = naming_seen(txn->store);
+    if (wire_get_int(b, 1, 0, 0) != seen.names || wire_get_int(b, 1, 0, 1) != seen.voids) {
+        txn_renamed(txn);
+        return;
+    }
     txn_sort(txn);
     settle_next(txn);
 }
@@ -189,5 +195,6 @@ void txn_settle(struct txn *txn)
     wire_int4(b, LOCK_SPACE);
     wire_int4(b, LOCK_NAMES);
     wire_int_array(b, names, count);
+    naming_ask(b);
     wire_lease_send(txn->lease, b, locked, txn);
 }

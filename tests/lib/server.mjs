@@ -95,6 +95,9 @@ const databaseOf = (dir) => {
 // Directives that mean the same in both stores.
 const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group-commit-max', 'queue-max', 'poll-interval'];
 
+// Not every build of it has SQL for policies.
+const withoutSql = () => (fs.readFileSync(path.join(modules, 'store-postgres.so')).includes('sql/1') ? {} : { 'policy-sql': false });
+
 // The plugins of a configuration with the store under test in place of store-sqlite.
 const withStore = (chosen, dir) => {
   if (store !== 'postgres' || chosen['store-sqlite'] === false) return chosen;
@@ -103,7 +106,7 @@ const withStore = (chosen, dir) => {
 };
 
 // Plugins for a second daemon on the store of another.
-export const storeOf = (one) => (store === 'postgres' ? { 'store-postgres': { dsn: databaseOf(one.dir) } } : { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') } });
+export const storeOf = (one) => (store === 'postgres' ? { ...withoutSql(), 'store-postgres': { dsn: databaseOf(one.dir) } } : { 'store-sqlite': { path: path.join(one.dir, 'state/andiron.db') } });
 
 // Writes a configuration folder. options:
 //   dir       where (default: a new temporary folder)
