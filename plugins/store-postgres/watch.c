@@ -1,6 +1,5 @@
 /*
- * Watches; see watch.h. A loop that has ended delivers none of its messages any more, so they are
- * kept in a list.
+ * Watches; see watch.h.
  */
 #include "watch.h"
 
@@ -11,35 +10,17 @@
 
 #include <event2/event.h>
 
+#include "common/store/watchers.h"
 #include "connection.h"
 #include "horizon.h"
 
 enum { TELL_MAX = 1000, TOLD = 256, PAYLOAD_MAX = 7000 };
 
-struct watch {
-    struct watch *next;
-    struct watches *owner;
-    struct andiron_loop *loop;
-    void (*changed)(void *arg, andiron_str type, andiron_str id);
-    void *arg;
-    size_t len;
-    char type[];
-};
-
-/* A change on its way to a loop. */
-struct message {
-    struct message *next, **link;
-    const struct watch *watch;
-    size_t type_len, id_len;
-    char text[]; /* type, id */
-};
-
 struct watches {
     struct store *store;
-    pthread_mutex_t lock; /* for the lists and for told */
-    struct watch *first;  /* only grows */
-    struct message *sent;
-    int64_t told[TOLD]; /* vids that were told by NOTIFY or by ourselves */
+    struct watchers *watchers;
+    pthread_mutex_t lock; /* for told */
+    int64_t told[TOLD];   /* vids that were told by NOTIFY or by ourselves */
     size_t told_next;
     char node[17]; /* of this process, so that it does not tell itself twice */
     _Atomic int64_t heard_ms;
@@ -66,7 +47,9 @@ struct watches *watches_new(struct store *store)
     watches->store = store;
     watches->seen = -1;
     watches->heard_ms = -1;
-    if (getrandom(&node, sizeof(node), 0) != (ssize_t)sizeof(node)) {
+    watches->watchers = watchers_new();
+    if (watches->watchers == NULL || getrandom(&node, sizeof(node), 0) != (ssize_t)sizeof(node)) {
+        watchers_free(watches->watchers);
         free(watches);
         return NULL;
     }
@@ -79,16 +62,7 @@ void watches_free(struct watches *watches)
 {
     if (watches == NULL)
         return;
-    while (watches->first != NULL) {
-        struct watch *next = watches->first->next;
-        free(watches->first);
-        watches->first = next;
-    }
-    while (watches->sent != NULL) {
-        struct message *next = watches->sent->next;
-        free(watches->sent);
-        watches->sent = next;
-    }
+    watchers_free(watches->watchers);
     pthread_mutex_destroy(&watches->lock);
     free(watches);
 }
@@ -97,120 +71,32 @@ int watch_add(struct watches *watches, struct andiron_loop *loop, const char *ty
               void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
               struct andiron_error *err)
 {
-    size_t len = strlen(type);
-    struct watch *watch = calloc(1, sizeof(*watch) + len + 1);
+    return watchers_add(watches->watchers, loop, type, changed, arg, err);
+}
 
-    if (watch == NULL)
-        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
-    watch->owner = watches;
-    watch->loop = loop;
-    watch->changed = changed;
-    watch->arg = arg;
-    watch->len = len;
-    memcpy(watch->type, type, len);
+/* Whether it was told before; from now on it was. */
+static bool was_told(struct watches *watches, int64_t vid)
+{
+    bool told = false;
+
     pthread_mutex_lock(&watches->lock);
-    watch->next = watches->first;
-    watches->first = watch;
-    pthread_mutex_unlock(&watches->lock);
-    return 0;
-}
-
-/* ---- telling ---------------------------------------------------------------------------- */
-
-/* Holding the lock. */
-static void link_message(struct message *m)
-{
-    struct watches *watches = m->watch->owner;
-
-    m->link = &watches->sent;
-    m->next = watches->sent;
-    if (m->next != NULL)
-        m->next->link = &m->next;
-    watches->sent = m;
-}
-
-static void deliver(void *arg)
-{
-    struct message *m = arg;
-    andiron_str type = { m->text, m->type_len }, id = { m->text + m->type_len, m->id_len };
-
-    pthread_mutex_lock(&m->watch->owner->lock);
-    *m->link = m->next;
-    if (m->next != NULL)
-        m->next->link = m->link;
-    pthread_mutex_unlock(&m->watch->owner->lock);
-    m->watch->changed(m->watch->arg, type, id);
-    free(m);
-}
-
-/* Holding the lock. */
-static void tell(const struct watch *watch, andiron_str type, andiron_str id)
-{
-    struct message *m = malloc(sizeof(*m) + type.len + id.len + 1);
-
-    if (m == NULL)
-        abort(); /* a lost change would never be noticed: end and start afresh */
-    m->watch = watch;
-    m->type_len = type.len;
-    m->id_len = id.len;
-    memcpy(m->text, type.data, type.len);
-    if (id.len != 0)
-        memcpy(m->text + type.len, id.data, id.len);
-    link_message(m);
-    andiron_loop_post(watch->loop, deliver, m);
-}
-
-static bool is_of(const struct watch *w, andiron_str type)
-{
-    return w->len == type.len && memcmp(w->type, type.data, type.len) == 0;
-}
-
-static bool was_told(const struct watches *watches, int64_t vid)
-{
-    for (size_t i = 0; i < TOLD; i++) {
-        if (watches->told[i] == vid)
-            return true;
-    }
-    return false;
-}
-
-/* Unless it was told already. */
-static void note(struct watches *watches, andiron_str type, andiron_str id, int64_t vid)
-{
-    pthread_mutex_lock(&watches->lock);
-    if (!was_told(watches, vid)) {
+    for (size_t i = 0; i < TOLD && !told; i++)
+        told = watches->told[i] == vid;
+    if (!told)
         watches->told[watches->told_next++ % TOLD] = vid;
-        for (const struct watch *w = watches->first; w != NULL; w = w->next) {
-            if (is_of(w, type))
-                tell(w, type, id);
-        }
-    }
     pthread_mutex_unlock(&watches->lock);
+    return told;
 }
 
 void watch_note(struct watches *watches, andiron_str type, andiron_str id, int64_t vid)
 {
-    note(watches, type, id, vid);
+    if (!was_told(watches, vid))
+        watchers_tell(watches->watchers, type, id);
 }
 
 bool watch_wants(struct watches *watches, andiron_str type)
 {
-    bool wants = false;
-
-    pthread_mutex_lock(&watches->lock);
-    for (const struct watch *w = watches->first; w != NULL && !wants; w = w->next)
-        wants = is_of(w, type);
-    pthread_mutex_unlock(&watches->lock);
-    return wants;
-}
-
-/* Says "any of them" to everybody. */
-static void tell_all(struct watches *watches)
-{
-    pthread_mutex_lock(&watches->lock);
-    for (const struct watch *w = watches->first; w != NULL; w = w->next)
-        tell(w, (andiron_str){ w->type, w->len }, ANDIRON_STR(""));
-    pthread_mutex_unlock(&watches->lock);
+    return watchers_want(watches->watchers, type);
 }
 
 /* ---- other nodes: NOTIFY ------------------------------------------------------------------- */
@@ -241,7 +127,7 @@ static void on_notified(void *arg, const char *payload)
     if (sscanf(payload, "%16s %lld %71s %n", node, &vid, type, &at) != 3 || at == 0 ||
         strcmp(node, watches->node) == 0)
         return;
-    note(watches, andiron_str_of(type), andiron_str_of(payload + at), vid);
+    watch_note(watches, andiron_str_of(type), andiron_str_of(payload + at), vid);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------- */
@@ -288,40 +174,20 @@ static void on_changes(void *arg, struct wire_batch *b)
     if (b->reply.outcome == WIRE_OK) {
         size_t count = wire_rows(b, 0);
         for (size_t i = 0; i < count && count <= TELL_MAX; i++)
-            note(watches, wire_get_str(b, 0, i, 1), wire_get_str(b, 0, i, 2),
-                 wire_get_int(b, 0, i, 0));
+            watch_note(watches, wire_get_str(b, 0, i, 1), wire_get_str(b, 0, i, 2),
+                       wire_get_int(b, 0, i, 0));
         if (count > TELL_MAX)
-            tell_all(watches);
+            watchers_tell_all(watches->watchers);
         watches->seen = watches->looked_to;
     }
     look_later(watches);
-}
-
-/* Names of the types that are watched, each once, in arena. */
-static size_t watched(struct watches *watches, struct andiron_arena *arena, andiron_str **ret)
-{
-    size_t count = 0, most = 0;
-
-    pthread_mutex_lock(&watches->lock);
-    for (const struct watch *w = watches->first; w != NULL; w = w->next)
-        most++;
-    *ret = andiron_alloc(arena, (most + 1) * sizeof((*ret)[0]));
-    for (const struct watch *w = watches->first; w != NULL; w = w->next) {
-        size_t i = 0;
-        while (i < count && !is_of(w, (*ret)[i]))
-            i++;
-        if (i == count)
-            (*ret)[count++] = (andiron_str){ w->type, w->len };
-    }
-    pthread_mutex_unlock(&watches->lock);
-    return count;
 }
 
 static void find_changes(struct watches *watches)
 {
     struct wire_batch *b = new_batch(watches);
     andiron_str *types;
-    size_t count = watched(watches, watches->arena, &types);
+    size_t count = watchers_types(watches->watchers, watches->arena, &types);
 
     wire_add(b, &changes);
     wire_str_array(b, types, count);
@@ -347,7 +213,7 @@ static void on_looked(void *arg, struct wire_batch *b)
     } else if (watches->seen < 0 && watches->looked_to > 0) {
         /* What was open at the start is decided: nobody knows what of it was seen. */
         watches->seen = watches->looked_to;
-        tell_all(watches);
+        watchers_tell_all(watches->watchers);
     }
     if (watches->seen >= 0 && watches->looked_to > watches->seen)
         find_changes(watches);

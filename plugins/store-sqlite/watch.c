@@ -9,57 +9,33 @@
 
 #include <stdlib.h>
 
+#include "common/store/watchers.h"
+
 enum { TELL_MAX = 1000 };
 
-struct watch {
-    struct watch *next;
-    struct watches *owner;
-    struct andiron_loop *loop;
-    void (*changed)(void *arg, andiron_str type, andiron_str id);
-    void *arg;
-    size_t len;
-    char type[];
-};
-
 struct watches {
-    pthread_mutex_t lock; /* for the lists */
-    struct watch *first;  /* only grows */
-    struct message *sent; /* a loop that has ended delivers none of its messages any more */
+    struct watchers *watchers;
     int64_t seen, data_version;
-};
-
-/* A change on its way to a loop. */
-struct message {
-    struct message *next, **link;
-    const struct watch *watch;
-    size_t type_len, id_len;
-    char text[]; /* type, id */
 };
 
 struct watches *watches_new(void)
 {
     struct watches *watches = calloc(1, sizeof(*watches));
 
-    if (watches != NULL)
-        pthread_mutex_init(&watches->lock, NULL);
-    return watches;
+    if (watches == NULL)
+        return NULL;
+    watches->watchers = watchers_new();
+    if (watches->watchers != NULL)
+        return watches;
+    free(watches);
+    return NULL;
 }
 
 void watches_free(struct watches *watches)
 {
     if (watches == NULL)
         return;
-    while (watches->first != NULL) {
-        struct watch *next = watches->first->next;
-        free(watches->first);
-        watches->first = next;
-    }
-    while (watches->sent != NULL) {
-        struct message *next = watches->sent->next;
-        free(watches->sent);
-        watches->sent = next;
-    }
-    pthread_mutex_destroy(&watches->lock);
+    watchers_free(watches->watchers);
     free(watches);
 }
 
@@ -67,97 +43,19 @@ int watch_add(struct watches *watches, struct andiron_loop *loop, const char *ty
               void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
               struct andiron_error *err)
 {
-    size_t len = strlen(type);
-    struct watch *watch = calloc(1, sizeof(*watch) + len + 1);
-
-    if (watch == NULL)
-        return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
-    watch->owner = watches;
-    watch->loop = loop;
-    watch->changed = changed;
-    watch->arg = arg;
-    watch->len = len;
-    memcpy(watch->type, type, len);
-    pthread_mutex_lock(&watches->lock);
-    watch->next = watches->first;
-    watches->first = watch;
-    pthread_mutex_unlock(&watches->lock);
-    return 0;
-}
-
-/* Holding the lock. */
-static void link_message(struct message *m)
-{
-    struct watches *watches = m->watch->owner;
-
-    m->link = &watches->sent;
-    m->next = watches->sent;
-    if (m->next != NULL)
-        m->next->link = &m->next;
-    watches->sent = m;
-}
-
-static void unlink_message(struct message *m)
-{
-    pthread_mutex_lock(&m->watch->owner->lock);
-    *m->link = m->next;
-    if (m->next != NULL)
-        m->next->link = m->link;
-    pthread_mutex_unlock(&m->watch->owner->lock);
-}
-
-static void deliver(void *arg)
-{
-    struct message *m = arg;
-    andiron_str type = { m->text, m->type_len }, id = { m->text + m->type_len, m->id_len };
-
-    unlink_message(m);
-    m->watch->changed(m->watch->arg, type, id);
-    free(m);
-}
-
-/* Holding the lock. */
-static void send(const struct watch *watch, andiron_str type, andiron_str id)
-{
-    struct message *m = malloc(sizeof(*m) + type.len + id.len + 1);
-
-    if (m == NULL)
-        abort(); /* a lost change would never be noticed: end and start afresh */
-    m->watch = watch;
-    m->type_len = type.len;
-    m->id_len = id.len;
-    memcpy(m->text, type.data, type.len);
-    if (id.len != 0)
-        memcpy(m->text + type.len, id.data, id.len);
-    link_message(m);
-    andiron_loop_post(watch->loop, deliver, m);
+    return watchers_add(watches->watchers, loop, type, changed, arg, err);
 }
 
 void watch_note(struct watches *watches, andiron_str type, andiron_str id)
 {
-    if (watches == NULL)
-        return;
-    pthread_mutex_lock(&watches->lock);
-    for (const struct watch *w = watches->first; w != NULL; w = w->next) {
-        if (w->len == type.len && memcmp(w->type, type.data, type.len) == 0)
-            send(w, type, id);
-    }
-    pthread_mutex_unlock(&watches->lock);
+    if (watches != NULL)
+        watchers_tell(watches->watchers, type, id);
 }
 
 void watch_own(struct watches *watches, int64_t first_vid, int64_t last_vid)
 {
     if (watches != NULL && first_vid == watches->seen + 1)
         watches->seen = last_vid;
-}
-
-/* Says "any of them" to everybody. */
-static void tell_all(struct watches *watches)
-{
-    pthread_mutex_lock(&watches->lock);
-    for (const struct watch *w = watches->first; w != NULL; w = w->next)
-        send(w, (andiron_str){ w->type, w->len }, ANDIRON_STR(""));
-    pthread_mutex_unlock(&watches->lock);
 }
 
 static int data_version(struct db *db, int64_t *ret)
@@ -213,7 +111,7 @@ static int tell_changes(struct watches *watches, struct db *db, struct names *na
     sqlite3_reset(s);
     /* Too many to tell one by one, or of a type that was made by the other process. */
     if (!whole)
-        tell_all(watches);
+        watchers_tell_all(watches->watchers);
     return more < 0 ? -1 : 0;
 }
 
