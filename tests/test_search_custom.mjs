@@ -147,11 +147,14 @@ test('all kinds, for all types of resources', async () => {
   ];
   for (const [type, expression] of kinds) await put({ ...param({ code: `k-${type}`, type, expression, url: `http://example.org/${type}` }), id: `k-${type}` });
   await put({ ...param({ code: 'k-composite', type: 'composite', expression: 'Patient.name', component: [{ definition: 'http://hl7.org/fhir/SearchParameter/individual-family', expression: 'family' }, { definition: 'http://hl7.org/fhir/SearchParameter/individual-given', expression: 'given' }] }), id: 'k-composite' });
+  await put({ ...param({ code: 'k-group', base: ['Group'], expression: 'Group.extension.value' }), id: 'k-group' });
   await put({ ...param({ code: 'k-all', base: ['Resource'], expression: 'Resource.language' }), id: 'k-all' });
   for (const [type, , body] of kinds) await put({ resourceType: 'Patient', id: `with-${type}`, ...body });
   await put({ resourceType: 'Patient', id: 'two-names', language: 'sv', name: [{ family: 'Abel', given: ['Bo'] }, { family: 'Berg', given: ['Dag'] }] });
   await put({ resourceType: 'Binary', id: 'b', contentType: 'text/plain', language: 'sv' });
-  for (const id of [...kinds.map(([type]) => `k-${type}`), 'k-composite', 'k-all']) await ready(id);
+  for (const id of [...kinds.map(([type]) => `k-${type}`), 'k-composite', 'k-all', 'k-group']) await ready(id);
+  const { indexed, total } = await status('k-group');
+  assert.deepEqual([indexed, total], [0, 0], 'only resources of its types are read');
   for (const [type, , , hits, misses] of kinds) {
     for (const query of hits) assert.ok((await search(`Patient?${query}`)).includes(`with-${type}`), query);
     for (const query of misses) assert.ok(!(await search(`Patient?${query}`)).includes(`with-${type}`), query);

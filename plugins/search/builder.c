@@ -44,6 +44,7 @@ struct builder {
     char term[128];
     uint64_t version;
     andiron_usec saved;
+    const char *types[CUSTOM_TYPES_MAX + 1];
     struct sweep sweep;
     int pass;
     int64_t done, total;
@@ -193,6 +194,13 @@ static void slice_over(void *arg)
 /* Goes on where the record says. */
 static void take_up(struct builder *b, const struct record *record)
 {
+    size_t count = 0;
+
+    while (record->types[count] != NULL && count < CUSTOM_TYPES_MAX) {
+        b->types[count] = record->types[count]; /* literals */
+        count++;
+    }
+    b->types[count] = NULL;
     (void)snprintf(b->term, sizeof(b->term), "%s", record->term);
     b->version = record->version;
     b->saved = andiron_now();
@@ -201,6 +209,7 @@ static void take_up(struct builder *b, const struct record *record)
     b->total = record->total;
     b->sweep = (struct sweep){ .search = b->search,
                                .loop = b->loop,
+                               .types = b->types,
                                .op = ANDIRON_INDEX_ADD,
                                .term = b->term,
                                .since = record->since,
