@@ -9,7 +9,7 @@ import { begin, bytes, client, download, finished, kickoff, lines, load, manifes
 
 // Small slices make an export of some thousand resources last long enough to be met in the middle.
 const slow = { 'slice-rows': 20, checkpoint: '50ms', poll: '100ms', 'file-size': '200k' };
-const count = 3000;
+const count = 2000;
 const running = async (options, work) => {
   const server = await start({ quick: true, ...options });
   try { await work(server); assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output()); } finally { await server.stop(); server.remove(); }
@@ -180,7 +180,7 @@ test('several run at a time, none waits for another to end', async () => {
     await load(server, count, observation);
     await load(server, 5, patient);
     const [long, short] = await Promise.all(['Observation', 'Patient'].map((type) => begin(server, `$export?_type=${type}`)));
-    assert.equal((await finished(server, short, { every: 30 })).status, 200);
+    assert.equal((await finished(server, short)).status, 200);
     const m = await finished(server, long);
     assert.equal((await download(server, m.json)).length, count);
     const ends = server.log().split('\n').filter((l) => l.includes('"bulk.finished"'));
@@ -205,7 +205,7 @@ test('DELETE stops an export in the middle, and removes its files', async () => 
 test('a finished export expires with its files', async () => {
   await running({ plugins: { bulk: { keep: '1s', poll: '100ms' } } }, async (server) => {
     await load(server, 5, patient);
-    const m = await manifest(server, '$export?_type=Patient', { every: 50 });
+    const m = await manifest(server, '$export?_type=Patient');
     await until('gone', async () => (await call('GET', m.url, undefined, server.admin)).status === 404);
     await until('no files', () => jobs(server).length === 0);
     assert.equal((await call('GET', m.output[0].url, undefined, server.admin)).status, 404);

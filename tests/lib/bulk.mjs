@@ -29,7 +29,7 @@ export const begin = async (server, path, options = {}) => {
 };
 
 // Polls until the export has ended; resolves with the last answer.
-export const finished = async (server, url, { who = server.admin, ms = 60000, every = 600 } = {}) => {
+export const finished = async (server, url, { who = server.admin, ms = 60000, every = 150 } = {}) => {
   for (const until = Date.now() + ms; ;) {
     const r = await call('GET', url, undefined, who);
     if (r.status !== 202 && r.status !== 429) return r;
