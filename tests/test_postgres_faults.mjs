@@ -152,6 +152,27 @@ describe('one database', () => {
     } finally { await own.stop(); own.remove(); await durable.stop(); }
   });
 
+  test('pools and queues at their limits refuse what is too much, and nothing hangs', async () => {
+    const own = await daemon(pg.database('small'), { 'read-connections': '1', 'write-connections': '1', window: '1', 'queue-max': '16', 'policy-connections': '1', 'policy-queue': '1' });
+    try {
+      assert.ok(await writes(own, 'first'));
+      const statuses = {};
+      const one = async (method, id, body) => {
+        const r = await call(method, `${own.fhir}/Patient/${id}`, body, own.admin);
+        statuses[r.status] = (statuses[r.status] ?? 0) + 1;
+        if (r.status === 503) assert.match(r.headers.get('retry-after'), /^\d+$/);
+      };
+      await Promise.all(Array.from({ length: 300 }, (_, i) => (i % 3 ? one('GET', 'first') : one('PUT', `small-${i}`, { resourceType: 'Patient', id: `small-${i}` }))));
+      assert.deepEqual(Object.keys(statuses).filter((s) => !['200', '201', '503'].includes(s)), [], JSON.stringify(statuses));
+      assert.ok(statuses[200] > 0 && statuses[201] > 0, JSON.stringify(statuses));
+      assert.ok(await serves(own) && await writes(own, 'last'));
+      const used = Number(pg.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'small' AND application_name = 'andiron'")[0]);
+      const loops = Number(/^andiron_store_postgres_connections (\d+)$/m.exec((await call('GET', `${own.adminBase}/metrics`)).text)[1]);
+      assert.equal(used, loops, 'as many as it says');
+      assert.match((await call('GET', `${own.adminBase}/metrics`)).text, /^andiron_store_postgres_waiting 0$/m);
+    } finally { await own.stop(); own.remove(); }
+  });
+
   test('no database at the start: the daemon says which, without the password, and exits', async () => {
     const at = await configure({ plugins: { 'store-postgres': { dsn: `host=127.0.0.1 port=1 user=andiron password=not-to-be-shown-anywhere dbname=x`, ...impatient, 'start-timeout': '500ms' } } });
     try {
