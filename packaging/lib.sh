@@ -1,7 +1,7 @@
 # What the packages are made of; for the scripts of this folder. Sourced with the root of the tree as current folder.
 
 # What the seed walk-through needs: the package andiron-standard depends on these modules.
-standard_plugins="access auth fhir jwks metrics policy-allow policy-matcho search smart store-sqlite"
+standard_plugins="access audit auth fhir jwks metrics policy-allow policy-matcho search smart store-sqlite"
 # Modules that arrive switched off, since they must be configured first or replace another; for names that may not be there yet.
 off_plugins="store-postgres"
 

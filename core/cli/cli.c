@@ -55,6 +55,7 @@ static const struct command {
       "access policies with hits, last hit and mean time; --unused: those without a hit" },
     { "check", KIND_CONTROL, cmd_check, "[--repair] [--json]",
       "every index term recomputed and compared" },
+    { "audit", KIND_CONTROL, cmd_audit, NULL, "whether the chain of audit events holds" },
     { "client", KIND_REMOTE, cmd_client, NULL, "registers, lists, shows and deletes Clients" },
     { "token", KIND_REMOTE, cmd_token, NULL, "an access token by a signed assertion" },
     { "explain", KIND_REMOTE, cmd_explain, NULL,

@@ -28,6 +28,7 @@ int cmd_drain(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_policies(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 
 /* over HTTP */
 int cmd_client(int argc, char **argv);

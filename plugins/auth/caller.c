@@ -198,6 +198,7 @@ static enum andiron_step by_assertion(struct andiron_request *req, struct caller
         !andiron_str_eq(c->params.client_id, c->assertion.client))
         return oauth_fail(req, c->auth, "invalid_client", "client_id must be the assertion's sub");
     c->id = c->assertion.client;
+    andiron_request_note(req, "client", c->id);
     return client_find(c->auth, req, c->id, &c->client, &c->error, assertion_client, c);
 }
 
@@ -215,6 +216,7 @@ static enum andiron_step secret_client(struct andiron_request *req, void *state)
 
 static enum andiron_step prove(struct andiron_request *req, struct caller *c)
 {
+    andiron_request_note(req, "client", c->id);
     int64_t seconds = guess_wait(req, c->auth, c->id);
 
     if (seconds != 0)

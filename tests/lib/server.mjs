@@ -59,12 +59,12 @@ export const basic = (id, secret) => {
   return 'Basic ' + plant(text);
 };
 
-// Packaged configuration of every plugin in the tree (but store-postgres, unless it is asked for): { 'auth': ['20-auth.conf', text], ... }
-const packagedPlugins = (withPostgres) => {
+// Packaged configuration of every plugin in the tree (but store-postgres and audit, unless they are asked for): { 'auth': ['20-auth.conf', text], ... }
+const packagedPlugins = (chosen) => {
   const found = {};
   for (const folder of fs.readdirSync(path.join(source, 'plugins'))) {
     const dir = path.join(source, 'plugins', folder);
-    if (folder === 'common' || (folder === 'store-postgres' && !withPostgres) || !fs.statSync(dir).isDirectory()) continue;
+    if (folder === 'common' || (['store-postgres', 'audit'].includes(folder) && !chosen[folder]) || !fs.statSync(dir).isDirectory()) continue;
     for (const file of fs.readdirSync(dir)) if (/^\d\d-.*\.conf$/.test(file)) found[folder] = [file, fs.readFileSync(path.join(dir, file), 'utf8')];
   }
   return found;
@@ -112,7 +112,7 @@ export const storeOf = (one) => (store === 'postgres' ? { ...withoutSql(), 'stor
 //   dir       where (default: a new temporary folder)
 //   core      { section: { name: value } } added to andiron.conf
 //   plugins   { name: { directive: value } } added to that plugin's section; false leaves the plugin out; default: all of the tree;
-//             "store-postgres" with its dsn takes the place of store-sqlite
+//             "store-postgres" with its dsn takes the place of store-sqlite; "audit" is on only if it stands here
 //   init      the init bundle as an object; false: none
 //   quick     ends without waiting for idle connections (drain-grace)
 export const configure = async (options = {}) => {
@@ -136,7 +136,7 @@ export const configure = async (options = {}) => {
   fs.writeFileSync(path.join(etc, 'andiron.conf'), Object.entries(core).map(([n, v]) => section(n, v)).join(''));
   // Who shares another's state shares its store.
   const chosen = withStore(options.plugins ?? {}, options.state ? path.dirname(options.state) : dir);
-  for (const [name, [file, text]] of Object.entries(packagedPlugins(chosen['store-postgres']))) {
+  for (const [name, [file, text]] of Object.entries(packagedPlugins(chosen))) {
     const values = chosen[name] ?? {};
     if (values === false || (name === 'store-sqlite' && chosen['store-postgres'])) continue;
     fs.writeFileSync(path.join(etc, 'plugins.d', file), text + Object.entries(values).map(([k, v]) => `${k} = ${v}\n`).join(''));
