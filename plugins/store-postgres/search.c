@@ -335,7 +335,7 @@ static void got_names(void *arg, const struct andiron_error *err)
         finish(run);
         return;
     }
-    again(run, run->lease != NULL || run->place.lease != NULL);
+    again(run, run->keeps_snapshot);
     run->names_asked = run->reloads > 2; /* another node makes names all the time: go with these */
     step(run);
 }
@@ -377,6 +377,9 @@ static void take_reply(struct run *run, struct wire_batch *b)
     if (changed) {
         run->reloads++;
         run->place.pool = WIRE_READ; /* a replica may not know of them yet */
+        /* Loading needs a connection: whoever waits for one must not hold one. */
+        wire_abandon(run->lease);
+        run->lease = NULL;
         naming_load(run->place.local, run->arena, got_names, run);
         return;
     }
