@@ -117,6 +117,14 @@ describe('files', () => {
       assert.equal((await bytes('GET', url, { ...admin, 'accept-encoding': 'gzip;q=0' })).headers['content-encoding'], undefined);
     }
   });
+  test('take resources that are larger than what is gathered for a write', async () => {
+    const sizes = { small: 10, large: 900000, medium: 400000 };
+    for (const [id, size] of Object.entries(sizes)) assert.equal((await fhir('PUT', `Basic/${id}`, { resourceType: 'Basic', id, code: { coding: [{ display: 'y'.repeat(size) }], text: 'x'.repeat(size) } })).status, 201);
+    const found = await download(server, await manifest(server, '$export?_type=Basic'));
+    assert.deepEqual(found.map(([, line]) => JSON.parse(line).id), Object.keys(sizes));
+    for (const [, line] of found) assert.equal(line, await stored(server, `Basic/${JSON.parse(line).id}`));
+    for (const id of Object.keys(sizes)) await fhir('DELETE', `Basic/${id}`);
+  });
   test('have no other names than those of the manifest', async () => {
     const folder = m.output[0].url.replace(/[^/]*$/, '');
     for (const name of ['token', 'Patient.ndjson', '%2e%2e', '..', 'x'.repeat(300)]) assert.ok([400, 404].includes((await bytes('GET', folder + name, admin)).status), name);

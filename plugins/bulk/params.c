@@ -32,7 +32,7 @@ static void append(struct andiron_arena *arena, const char ***list, size_t *coun
     if (*list == NULL ||
         (*count & (*count + 1)) == 0) { /* 0, 1, 3, 7 ..: there is no room for NULL */
         const char **grown = andiron_alloc(arena, (2 * *count + 2) * sizeof(grown[0]));
-        if (*count > 0)
+        if (*list != NULL)
             memcpy(grown, *list, *count * sizeof(grown[0]));
         *list = grown;
     }
