@@ -6,6 +6,7 @@
 #include <andiron/async.h>
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -190,6 +191,7 @@ void hosts_at(struct hosts *hosts, unsigned attempt, struct host *ret, bool *ret
     pthread_mutex_lock(&hosts->lock);
     for (size_t i = 0; i < hosts->count; i++)
         all += places(&hosts->servers[i]);
+    assert(all > 0); /* a string that names no server names libpq's own choice */
     size_t round = hosts->attributes[1] != NULL ? 2 * all : all;
     size_t at = attempt % round;
     *ret_last = at + 1 == round;

@@ -75,7 +75,7 @@ static int make_view(struct sql_role *role, PGconn *pg, struct andiron_arena *ar
     const char *schema = role->store->config->schema, *name = fhir_type_name(type);
     char lower[64] = "";
 
-    for (size_t i = 0; name[i] != '\0' && i < sizeof(lower) - 1; i++)
+    for (size_t i = 0; i < sizeof(lower) - 1 && name[i] != '\0'; i++)
         lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 'a' - 'A') : name[i];
     const char *sql = andiron_printf(
         arena,

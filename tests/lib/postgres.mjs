@@ -67,8 +67,9 @@ const postmaster = (data) => {
 const processes = (data) => {
   const first = postmaster(data);
   if (!first) return [];
-  const r = spawnSync('ps', ['-o', 'pid=', '--ppid', String(first)], { encoding: 'utf8' });
-  return [first, ...(r.stdout ?? '').split('\n').map(Number).filter(Boolean)];
+  // The parent is the second field behind the name, which may hold anything.
+  const parent = (pid) => { try { return Number(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]); } catch { return 0; } };
+  return [first, ...fs.readdirSync('/proc').map(Number).filter((pid) => pid && parent(pid) === first)];
 };
 
 const signal = (pids, name) => { for (const pid of pids) try { process.kill(pid, name); } catch { /* gone */ } };
