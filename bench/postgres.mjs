@@ -72,8 +72,13 @@ const shapes = (server) => {
     has: [(n) => `Patient?_has:Observation:subject:code=c${1 + n}&_count=10`,
       (n) => `SELECT v.body FROM (SELECT r.vid FROM resource r, LATERAL (SELECT 1 FROM ix_ref f, LATERAL ${probe('f.vid', n)} t WHERE f.p=${subject} AND f.tgt=r.rid LIMIT 1) t WHERE r.type=${type} AND r.st=0 ORDER BY r.vid DESC LIMIT 11) c ${rest} c.vid DESC`],
     not: [(n) => `Observation?code:not=c${1 + n}&_count=10`, (n) => `SELECT v.body FROM (SELECT r.vid FROM resource r WHERE r.type=${observations} AND r.st=0 AND ${probe('r.vid', n)} IS NULL ORDER BY r.vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+    // The page, and by a second statement those that it refers to, as known beforehand.
     include: [(n) => `Observation?code=c${1 + n}&_include=Observation:subject&_count=10`,
-      (n) => `SELECT v.body FROM (SELECT vid FROM ix_token WHERE p=${code} AND h=${h(server, code, `Observation/${first(n)}`)} ORDER BY vid DESC LIMIT 11) c ${rest} c.vid DESC`],
+      (n) => {
+        const list = `SELECT vid FROM ix_token WHERE p=${code} AND h=${h(server, code, `Observation/${first(n)}`)} ORDER BY vid DESC LIMIT 11`;
+        const targets = rows(server, `SELECT DISTINCT tgt FROM ix_ref WHERE p=${subject} AND vid IN (${list})`).map(([rid]) => rid);
+        return `SELECT v.body FROM (${list}) c ${rest} c.vid DESC;\nSELECT v.body FROM resource r JOIN version v ON v.vid=r.vid WHERE r.rid=ANY('{${targets}}')`;
+      }],
   };
 };
 

@@ -84,6 +84,8 @@ static void begin_scans(struct run *run, int64_t key)
         struct run_plan *plan = &run->plans[i];
         plan->scan = scan_new(run, plan->source, plan->filter, run->ascending,
                               position_of(run, key), run->query->limit + 1, !run->place.refs_only);
+        plan->scan->counts_to = run->counts_along;
+        run->counts_along = 0;
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include "stages.h"
 
-enum { TOTALS = 256, FRESH_S = 10 };
+enum { TOTALS = 256, FRESH_S = 10, LISTS_MAX = 32, TOGETHER_MAX = 5000 };
 
 /* Queries that have more matches than their limit: that stays so for a while. */
 struct totals {
@@ -18,7 +18,7 @@ struct totals {
 };
 
 struct counting {
-    bool is_asked, is_there, is_least, one_by_one;
+    bool is_asked, is_there, is_least, one_by_one, is_along;
     int64_t total, max;
     size_t at_plan;
     struct scan *scan;
@@ -103,7 +103,8 @@ static bool counts_at_once(const struct run *run)
 {
     for (size_t i = 0; i < run->plan_count; i++) {
         const struct source *s = run->plans[i].source;
-        if (s->kind == SOURCE_LISTS && s->list_count > 1)
+        if (s->kind == SOURCE_LISTS && s->list_count > 1 &&
+            (!s->exact || s->list_count > LISTS_MAX || limit_of(run) > TOGETHER_MAX))
             return false; /* each in full, to have each resource once */
         if (!(s->exact || condition_is_whole(run, run->plans[i].filter)))
             return false;
@@ -136,6 +137,13 @@ void counting_begin(struct run *run)
         if (!s->exact && !(s->entries >= 0 && s->entries <= run->store->config->short_list))
             return;
     }
+    const struct source *only = run->plan_count == 1 ? run->plans[0].source : NULL;
+    if (only != NULL && only->exact && only->kind == SOURCE_LISTS && run->sort_count == 0 &&
+        run->query->limit != 0) {
+        run->counts_along = n->max; /* by the statement of the page */
+        n->is_along = true;
+        return;
+    }
     for (size_t i = 0; i < run->plan_count; i++) {
         const struct source *s = run->plans[i].source;
         if (s->exact && s->kind == SOURCE_ARRAY)
@@ -145,6 +153,22 @@ void counting_begin(struct run *run)
     }
     n->is_asked = true;
     n->is_there = n->left == 0;
+}
+
+/* What the page's statement counted; else it is asked for now. */
+static void take_along(struct run *run, struct counting *n)
+{
+    const struct scan *scan = run->plan_count == 1 ? run->plans[0].scan : NULL;
+
+    if (!n->is_along || n->is_asked)
+        return;
+    n->is_asked = true;
+    if (scan != NULL && scan->counted >= 0) {
+        n->total = scan->counted;
+        n->is_there = true;
+    } else {
+        ask_count(run, n, &run->plans[0]);
+    }
 }
 
 bool counting_is_asked(const struct run *run)
@@ -193,6 +217,7 @@ int counting_total(struct run *run)
         if (n == NULL)
             counting_begin(run);
         n = run->counting;
+        take_along(run, n);
         if (n->one_by_one && !n->is_there) {
             int rc = count_one_by_one(run, n);
             if (rc != 0)

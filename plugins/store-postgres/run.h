@@ -125,6 +125,7 @@ struct run {
     size_t page_count, page_room;
     int stage;
     void *sorting, *counting, *including; /* of the stages */
+    int64_t counts_along; /* not 0: the first statement of the page is to count up to this */
     const char *order_name;
 
     int64_t probed; /* rows looked at, of all stages */

@@ -15,6 +15,7 @@ struct scan *scan_new(struct run *run, const struct source *source, struct node 
                         .ascending = ascending,
                         .position = position,
                         .bodies = bodies,
+                        .counted = -1,
                         .lazy = source->kind != SOURCE_ARRAY && condition_is_whole(run, filter),
                         .batch = few,
                         .looked = LOOKED_FIRST < run->store->config->scan_budget
@@ -55,6 +56,9 @@ static void take_window(struct run *run, void *arg, const struct wire_batch *b, 
     size_t rows = wire_rows(b, at);
 
     s->is_asked = false;
+    if (s->counts_to != 0 && rows != 0)
+        s->counted = wire_get_int(b, at, 0, s->bodies ? 10 : s->bodies || run->needs_id ? 9 : 8);
+    s->counts_to = 0;
     s->window = andiron_alloc(run->arena, (rows + 1) * sizeof(s->window[0]));
     s->at = s->count = 0;
     for (size_t i = 0; i < rows; i++) {
@@ -88,6 +92,11 @@ static void ask_window(struct run *run, struct scan *s)
 
     compose_put(c, "SELECT c.vid,");
     candidate_columns(c, id, s->bodies);
+    if (s->counts_to != 0) {
+        compose_put(c, ",(SELECT count(*) FROM (");
+        source_put(run, c, s->source, source_start(false), false, s->counts_to);
+        compose_put(c, ") n)");
+    }
     if (s->lazy && conditions) {
         compose_put(c, " FROM (SELECT t.vid FROM (");
         source_put(run, c, s->source, s->position, s->ascending, s->looked);

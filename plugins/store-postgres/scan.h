@@ -14,8 +14,10 @@ struct scan {
     bool lazy;    /* the statement itself leaves out what does not match, and stops at `batch` */
     size_t batch; /* candidates, or matches if lazy, of a statement */
 
-    int64_t begin;    /* of the window */
-    int64_t position; /* all before and at it have been looked at, or are in the window */
+    int64_t begin;     /* of the window */
+    int64_t counts_to; /* not 0: the first statement counts all of the source as well, up to this */
+    int64_t counted;   /* -1: it has not, or there was no row to tell it */
+    int64_t position;  /* all before and at it have been looked at, or are in the window */
     bool is_asked, has_ended, seeks_position;
     int64_t looked; /* candidates that a lazy statement may look at */
     struct candidate *window;
