@@ -223,6 +223,8 @@ static void stamped(struct txn *txn)
         (void)txn_weed(txn, true);
     } else if (!job->packs_late) {
         txn_store(txn);
+    } else if (pack_voids(job->pack) != txn->voids) {
+        txn_renamed(txn);
     } else if (pack_wanted(job->pack) != NULL) {
         txn_name(txn);
     } else {

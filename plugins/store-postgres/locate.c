@@ -320,9 +320,12 @@ static void located(void *arg, struct wire_batch *b)
     }
     txn->xid = wire_get_int(b, AT_BEGIN, 0, 0);
     txn->clock = wire_get_int(b, AT_CLOCK, 0, 0);
-    if (wire_get_int(b, AT_COUNTS, 0, 1) != naming_seen(txn->store).voids) {
-        txn_renamed(txn);
-        return;
+    txn->voids = wire_get_int(b, AT_COUNTS, 0, 1);
+    for (const struct commit_job *job = txn->jobs; job != NULL; job = job->next) {
+        if (!job->packs_late && pack_voids(job->pack) != txn->voids) {
+            txn_renamed(txn);
+            return;
+        }
     }
     if (!take_items(txn, b)) {
         txn_again(txn);

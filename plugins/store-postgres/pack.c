@@ -24,6 +24,7 @@ struct pack {
     struct pack_target *targets;
     size_t target_count, target_cap;
     struct naming_want *wanted;
+    int64_t voids;    /* naming_seen().voids that numbers in keys belong to */
     andiron_str type; /* of the write at hand */
     bool settles;     /* likewise */
 };
@@ -160,6 +161,13 @@ static int pack_one(struct pack *pack, struct keys_source *source, size_t which)
     return -1;
 }
 
+void pack_again(struct pack *pack)
+{
+    for (size_t i = 0; i < pack->commit->count; i++)
+        pack->packed[i] = (struct packed){ .type = pack->packed[i].type };
+    pack->target_count = 0;
+}
+
 void pack_run(struct pack *pack)
 {
     struct keys_source source = { .key = &pack->store->key,
@@ -168,6 +176,12 @@ void pack_run(struct pack *pack)
                                   .resource = find_resource,
                                   .arg = pack };
 
+    int64_t voids = naming_seen(pack->store).voids;
+
+    /* Of several rounds: another loop may have loaded names in between. */
+    if (pack->voids != voids)
+        pack_again(pack);
+    pack->voids = voids;
     pack->wanted = NULL;
     for (size_t i = 0; i < pack->commit->count; i++) {
         if (!pack->packed[i].whole && pack_one(pack, &source, i) != 0)
@@ -191,11 +205,9 @@ const struct naming_want *pack_wanted(const struct pack *pack)
     return pack->wanted;
 }
 
-void pack_again(struct pack *pack)
+int64_t pack_voids(const struct pack *pack)
 {
-    for (size_t i = 0; i < pack->commit->count; i++)
-        pack->packed[i] = (struct packed){ .type = pack->packed[i].type };
-    pack->target_count = 0;
+    return pack->voids;
 }
 
 /* ---- results ----------------------------------------------------------------------------------- */

@@ -35,6 +35,9 @@ const struct naming_want *pack_wanted(const struct pack *pack);
 /* Everything packed is void: numbers have changed, or terms. */
 void pack_again(struct pack *pack);
 
+/* Which numbers pack_run() has packed: those of naming_seen().voids at that time. */
+int64_t pack_voids(const struct pack *pack);
+
 /* Number of the type of a write; 0: only if it is a removal, of nothing. */
 int64_t pack_type(const struct pack *pack, size_t which);
 /* Some may be there twice. */

@@ -313,12 +313,11 @@ void txn_renamed(struct txn *txn)
 const struct entries_marks *txn_marks(struct txn *txn)
 {
     struct writer *w = txn->writer;
-    int64_t voids = naming_seen(txn->store).voids;
 
     /* A value may have been removed since. */
-    if (w->marks_voids != voids)
+    if (w->marks_voids != txn->voids)
         memset(&w->marks, 0, sizeof(w->marks));
-    w->marks_voids = voids;
+    w->marks_voids = txn->voids;
     return &w->marks;
 }
 
@@ -326,7 +325,7 @@ void txn_committed(struct txn *txn)
 {
     struct commit_job *next;
 
-    if (naming_seen(txn->store).voids == txn->writer->marks_voids && txn->values != NULL)
+    if (txn->voids == txn->writer->marks_voids && txn->values != NULL)
         entries_mark(txn->values, &txn->writer->marks);
     for (size_t i = 0; i < txn->count; i++) {
         const struct item *item = &txn->items[i];

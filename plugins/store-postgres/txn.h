@@ -84,6 +84,7 @@ struct txn {
     bool claims; /* names were taken */
     void (*then)(struct txn *txn);
     struct wire_lease *lease;
+    int64_t voids; /* of the database, and so of everything that is packed; nobody changes it now */
     int64_t xid, last_vid; /* to look the outcome up */
     uint64_t lsn;          /* of the commit; 0: not known */
     andiron_usec clock;    /* of the database */
