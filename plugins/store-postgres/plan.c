@@ -134,6 +134,7 @@ static void note_condition(struct run_plan *plan, struct node *n)
         if (i == 0 && n->single && s->within == NULL &&
             (n->kind == KEYS_DATE || n->kind == KEYS_NUMBER))
             s->within = n;
+        n->walked = n->walked || s->within == n;
     }
 }
 

@@ -297,6 +297,8 @@ static int costly(struct run *run, struct node *n, const struct node *all, bool 
                   struct source **ret)
 {
     *ret = NULL;
+    if (n->walked)
+        return 0; /* it bounds the walk along the index of the first sort key */
     switch (n->op) {
     case NODE_TERM:
     case NODE_UPDATED:
