@@ -19,6 +19,15 @@ static const struct wire_sql sweep = {
     { WIRE_INT8 }
 };
 
+bool claim_is_name(andiron_str name, struct andiron_error *err)
+{
+    if (name.len > 0 && name.len <= CLAIM_NAME_MAX && memchr(name.data, '\0', name.len) == NULL)
+        return true;
+    andiron_error_set(err, ANDIRON_E_INVALID, "",
+                      "the name of a claim must have 1 to %d bytes, and no NUL", CLAIM_NAME_MAX);
+    return false;
+}
+
 struct claiming {
     struct wire_batch *batch;
     bool *ret_taken;
@@ -48,11 +57,8 @@ enum andiron_step service_claim(void *self, struct andiron_request *req, andiron
 
     *ret_taken = false;
     *ret_error = (struct andiron_error){ .code = ANDIRON_OK };
-    if (name.len == 0 || name.len > CLAIM_NAME_MAX) {
-        andiron_error_set(ret_error, ANDIRON_E_INVALID, "",
-                          "the name of a claim must have 1 to %d bytes", CLAIM_NAME_MAX);
+    if (!claim_is_name(name, ret_error))
         return andiron_ready(req, then, state);
-    }
     *c = (struct claiming){ wire_batch(andiron_request_arena(req)), ret_taken, ret_error, then,
                             state };
     wire_add(c->batch, &take);

@@ -243,8 +243,8 @@ static void look_at(struct commit_job *job)
         removes |= write->remove;
     }
     job->stamps_late &= !job->packs_late;
-    job->is_alone =
-        job->is_conditional || commit->count > SMALL || (commit->check_references && removes);
+    job->is_alone = commit->count == 0 || job->is_conditional || commit->count > SMALL ||
+                    (commit->check_references && removes);
 }
 
 enum andiron_step writer_submit(struct writer *w, struct andiron_request *req,
@@ -267,10 +267,7 @@ enum andiron_step writer_submit(struct writer *w, struct andiron_request *req,
     job->own = andiron_arena_new(commit->count > 1 ? 0 : OWN);
     look_at(job);
     job->pack = pack_new(w->store, job->own, commit, maker);
-    if (commit->claim.data != NULL &&
-        (commit->claim.len == 0 || commit->claim.len > CLAIM_NAME_MAX)) {
-        andiron_error_set(&commit->error, ANDIRON_E_INVALID, "",
-                          "the name of a claim must have 1 to %d bytes", CLAIM_NAME_MAX);
+    if (commit->claim.data != NULL && !claim_is_name(commit->claim, &commit->error)) {
         commit->failed = commit->count;
         writer_answer(job);
         return step;

@@ -12,6 +12,8 @@ enum { OP_CREATE = 1, OP_UPDATE = 2, OP_DELETE = 3 };
 enum { STATE_LIVE, STATE_DELETED, STATE_STUB };
 
 enum { CLAIM_NAME_MAX = 512 };
+/* Whether a name can be claimed; else err. */
+bool claim_is_name(andiron_str name, struct andiron_error *err);
 
 /*
  * Advisory locks of the database that are held until a transaction ends. What writes holds LOCK_NAMES

@@ -152,7 +152,8 @@ static void start(struct txn *txn)
                          .local = txn->local,
                          .store = txn->store,
                          .jobs = txn->jobs,
-                         .attempts = txn->attempts + 1 };
+                         .attempts = txn->attempts + 1,
+                         .began = andiron_now() };
 
     *txn = fresh;
     txn->arena = andiron_arena_new(0);
@@ -341,6 +342,8 @@ void txn_committed(struct txn *txn)
         writer_answer(job);
     }
     store_count(txn->store->metrics.resources, txn->written);
+    if (txn->store->metrics.commit_time != NULL)
+        andiron_observe(txn->store->metrics.commit_time, andiron_now() - txn->began);
     end(txn);
 }
 

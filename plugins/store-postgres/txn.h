@@ -88,6 +88,7 @@ struct txn {
     int64_t xid, last_vid; /* to look the outcome up */
     uint64_t lsn;          /* of the commit; 0: not known */
     andiron_usec clock;    /* of the database */
+    andiron_usec began;
     int attempts, lookups;
     size_t written;
 
