@@ -514,7 +514,7 @@ describe('configured', () => {
   test('strict handling is the default then; metadata says what was configured', async () => {
     outcome(await at('GET', 'Patient?nonsense=1'), 400);
     const { json } = await at('GET', 'metadata');
-    assert.deepEqual(json.instantiates, ['http://a', 'http://b']);
+    assert.deepEqual(json.instantiates, ['http://a', 'http://b', 'http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data']);
     assert.deepEqual(json.rest[0].resource.find((r) => r.type === 'Patient').supportedProfile, ['http://p']);
     assert.deepEqual(json.rest[0].resource[0].referencePolicy, ['literal', 'enforced']);
   });
