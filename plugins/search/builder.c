@@ -196,7 +196,7 @@ static void take_up(struct builder *b, const struct record *record)
 {
     size_t count = 0;
 
-    while (record->types[count] != NULL && count < CUSTOM_TYPES_MAX) {
+    while (count < CUSTOM_TYPES_MAX && record->types[count] != NULL) {
         b->types[count] = record->types[count]; /* literals */
         count++;
     }
