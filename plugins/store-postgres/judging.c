@@ -5,6 +5,8 @@
  */
 #include "judging.h"
 
+#include <andiron/scan.h>
+
 #include "common/store/judge.h"
 
 enum { REFERRING_FIRST = 8, REFERRING_MAX = 512 };
@@ -273,8 +275,8 @@ int judging(struct run *run, struct node *n, const struct candidate *c, bool tru
     case NODE_TERM:
         return ended(run, judge_term(n, c->keys));
     case NODE_UPDATED:
-        return judge_date(n->compare, c->updated, c->updated + 1, n->term->range.date.low,
-                          n->term->range.date.high);
+        return andiron_scan_dates(n->compare, c->updated, c->updated + 1, n->term->range.date.low,
+                                  n->term->range.date.high);
     case NODE_ID:
         return andiron_str_eq(c->id, n->text) != (n->compare == ANDIRON_CMP_NE);
     case NODE_CHAIN:

@@ -7,6 +7,8 @@
  */
 #include "filter.h"
 
+#include <andiron/scan.h>
+
 #include "common/store/judge.h"
 #include "drive.h"
 #include "iter.h"
@@ -207,8 +209,8 @@ bool filter_matches(struct run *run, struct node *n, const struct candidate *c, 
     case NODE_TERM:
         return is_true(run, judge_term(n, c->keys));
     case NODE_UPDATED:
-        return judge_date(n->compare, c->updated, c->updated + 1, n->term->range.date.low,
-                          n->term->range.date.high);
+        return andiron_scan_dates(n->compare, c->updated, c->updated + 1, n->term->range.date.low,
+                                  n->term->range.date.high);
     case NODE_ID:
         return id_matches(run, n, c);
     case NODE_CHAIN:

@@ -3,7 +3,8 @@
  */
 #include "gather.h"
 
-#include "common/store/judge.h"
+#include <andiron/scan.h>
+
 #include "common/store/keys.h"
 #include "common/store/range.h"
 #include "common/store/rows.h"
@@ -51,10 +52,12 @@ static bool row_matches(const struct node *n, sqlite3_stmt *s)
     const struct andiron_term *t = n->term;
 
     if (n->kind == KEYS_DATE)
-        return judge_date(n->compare, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
-                          t->range.date.low, t->range.date.high);
-    return judge_number(n->compare, sqlite3_column_double(s, 0), sqlite3_column_double(s, 1),
-                        t->range.number.low, t->range.number.high);
+        return andiron_scan_dates(n->compare, sqlite3_column_int64(s, 0),
+                                  sqlite3_column_int64(s, 1), t->range.date.low,
+                                  t->range.date.high);
+    return andiron_scan_numbers(n->compare, sqlite3_column_double(s, 0),
+                                sqlite3_column_double(s, 1), t->range.number.low,
+                                t->range.number.high);
 }
 
 static int gather_rows(struct run *run, sqlite3_stmt *s, const struct node *n,

@@ -5,85 +5,16 @@
 
 #include <string.h>
 
+#include <andiron/scan.h>
+
 #include "common/geo/sphere.h"
 #include "tokens.h"
 
-bool judge_date(enum andiron_compare how, andiron_usec low, andiron_usec high, andiron_usec q_low,
-                andiron_usec q_high)
-{
-    bool within = q_low <= low && high <= q_high;
-
-    switch (how) {
-    case ANDIRON_CMP_EQ:
-        return within;
-    case ANDIRON_CMP_NE:
-        return !within;
-    case ANDIRON_CMP_GT:
-        return high > q_high;
-    case ANDIRON_CMP_LT:
-        return low < q_low;
-    case ANDIRON_CMP_GE:
-        return high > q_high || within;
-    case ANDIRON_CMP_LE:
-        return low < q_low || within;
-    case ANDIRON_CMP_SA:
-        return low >= q_high;
-    case ANDIRON_CMP_EB:
-        return high <= q_low;
-    case ANDIRON_CMP_AP:
-        return low < q_high && high > q_low;
-    default:
-        return false;
-    }
-}
-
-bool judge_number(enum andiron_compare how, double low, double high, double q_low, double q_high)
-{
-    bool within = q_low <= low && high <= q_high;
-
-    switch (how) {
-    case ANDIRON_CMP_EQ:
-        return within;
-    case ANDIRON_CMP_NE:
-        return !within;
-    case ANDIRON_CMP_GT:
-        return high > q_high;
-    case ANDIRON_CMP_LT:
-        return low < q_low;
-    case ANDIRON_CMP_GE:
-        return high > q_high || within;
-    case ANDIRON_CMP_LE:
-        return low < q_low || within;
-    case ANDIRON_CMP_SA:
-        return low > q_high;
-    case ANDIRON_CMP_EB:
-        return high < q_low;
-    case ANDIRON_CMP_AP:
-        return low <= q_high && high >= q_low;
-    default:
-        return false;
-    }
-}
-
 /* ---- one entry ------------------------------------------------------------------- */
-
-static bool starts(andiron_str text, andiron_str prefix)
-{
-    return text.len >= prefix.len &&
-           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
-}
 
 static bool contains(andiron_str text, andiron_str part)
 {
     return part.len == 0 || memmem(text.data, text.len, part.data, part.len) != NULL;
-}
-
-/* Whether text is base or lies below it, as paths of URLs do. */
-static bool is_below(andiron_str text, andiron_str base)
-{
-    if (base.len == 0 || !starts(text, base))
-        return false;
-    return text.len == base.len || base.data[base.len - 1] == '/' || text.data[base.len] == '/';
 }
 
 static bool compares_text(const struct node *n, andiron_str text)
@@ -92,13 +23,13 @@ static bool compares_text(const struct node *n, andiron_str text)
     case ANDIRON_CMP_NE:
         return !andiron_str_eq(text, n->text);
     case ANDIRON_CMP_STARTS:
-        return starts(text, n->text);
+        return andiron_scan_starts(text, n->text);
     case ANDIRON_CMP_CONTAINS:
         return contains(text, n->text);
     case ANDIRON_CMP_BELOW:
-        return is_below(text, n->text);
+        return andiron_scan_below(text, n->text);
     case ANDIRON_CMP_ABOVE:
-        return is_below(n->text, text);
+        return andiron_scan_below(n->text, text);
     default:
         return andiron_str_eq(text, n->text);
     }
@@ -165,13 +96,15 @@ static bool entry_matches(const struct node *n, const struct keys_entry *e)
     case KEYS_URI:
         return compares_text(n, e->text);
     case KEYS_DATE:
-        return judge_date(n->compare, e->low, e->high, t->range.date.low, t->range.date.high);
+        return andiron_scan_dates(n->compare, e->low, e->high, t->range.date.low,
+                                  t->range.date.high);
     case KEYS_NUMBER:
-        return judge_number(n->compare, e->number_low, e->number_high, t->range.number.low,
-                            t->range.number.high);
+        return andiron_scan_numbers(n->compare, e->number_low, e->number_high, t->range.number.low,
+                                    t->range.number.high);
     case KEYS_QUANTITY:
-        return unit_matches(n, e) && judge_number(n->compare, e->number_low, e->number_high,
-                                                  t->range.number.low, t->range.number.high);
+        return unit_matches(n, e) &&
+               andiron_scan_numbers(n->compare, e->number_low, e->number_high, t->range.number.low,
+                                    t->range.number.high);
     case KEYS_PRESENT:
         return true;
     }

@@ -14,9 +14,4 @@ enum judgement judge_term(const struct node *n, andiron_str keys);
 enum judgement judge_tokens(const struct node *n, andiron_str keys);
 enum judgement judge_together(const struct node *n, andiron_str keys);
 
-/* Comparisons of ranges, for iterators too. */
-bool judge_date(enum andiron_compare how, andiron_usec low, andiron_usec high, andiron_usec q_low,
-                andiron_usec q_high);
-bool judge_number(enum andiron_compare how, double low, double high, double q_low, double q_high);
-
 #endif
