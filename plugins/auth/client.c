@@ -7,16 +7,12 @@
 #include <strings.h>
 
 #include "common/jose/jwk.h"
+#include "members.h"
 
 enum { MAX_KEYS = 64 };
 
-struct element {
-    char name[28];
-    enum andiron_json_type type; /* MISSING: any */
-};
-
 /* Top-level members (3.2); jwks is looked at apart, since it has two forms. */
-static const struct element members[] = {
+static const struct member members[] = {
     { "resourceType", ANDIRON_JSON_STRING },  { "id", ANDIRON_JSON_STRING },
     { "meta", ANDIRON_JSON_OBJECT },          { "active", ANDIRON_JSON_BOOL },
     { "type", ANDIRON_JSON_STRING },          { "name", ANDIRON_JSON_STRING },
@@ -31,7 +27,7 @@ static const struct element members[] = {
 };
 
 /* Members of Client.auth.<grant> that are interpreted. */
-static const struct element grant_members[] = {
+static const struct member grant_members[] = {
     { "client_assertion_types", ANDIRON_JSON_ARRAY },
     { "token_format", ANDIRON_JSON_STRING },
     { "access_token_expiration", ANDIRON_JSON_NUMBER },
@@ -84,40 +80,6 @@ bool client_is_id(andiron_str id)
 }
 
 /* ---- types of members (CL-20) ------------------------------------------------------------- */
-
-static const char *type_name(enum andiron_json_type type)
-{
-    static const char names[][8] = { "absent", "null",  "boolean", "number",
-                                     "string", "array", "object" };
-    return (size_t)type < COUNT(names) ? names[type] : "value";
-}
-
-static int wrong_type(const char *where, enum andiron_json_type type, struct andiron_error *err)
-{
-    return andiron_error_set(err, ANDIRON_E_ELEMENT, where, "must be of type %s", type_name(type));
-}
-
-static int check_members(andiron_json client, struct andiron_error *err)
-{
-    struct andiron_json_iter it = { .of = client };
-    char where[80];
-
-    while (andiron_json_next(&it)) {
-        const struct element *known = NULL;
-        for (size_t i = 0; i < COUNT(members) && known == NULL; i++)
-            if (andiron_str_eq(it.name, andiron_str_of(members[i].name)))
-                known = &members[i];
-        (void)snprintf(where, sizeof(where), "Client.%.*s",
-                       (int)(it.name.len > 64 ? 64 : it.name.len), it.name.data);
-        if (known == NULL)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, where,
-                                     "Client has no such element; free-form values belong into "
-                                     "Client.details");
-        if (known->type != ANDIRON_JSON_MISSING && andiron_json_type(it.value) != known->type)
-            return wrong_type(where, known->type, err);
-    }
-    return 0;
-}
 
 static int check_strings(andiron_json list, const char *where, struct andiron_error *err)
 {
@@ -191,13 +153,13 @@ static int check_grant(andiron_json grant, const char *where, struct andiron_err
     char path[PATH_MAX_BYTES];
 
     if (andiron_json_type(grant) != ANDIRON_JSON_OBJECT)
-        return wrong_type(where, ANDIRON_JSON_OBJECT, err);
+        return members_wrong_type(where, ANDIRON_JSON_OBJECT, err);
     for (size_t i = 0; i < COUNT(grant_members); i++) {
         enum andiron_json_type type =
             andiron_json_type(andiron_json_get(grant, grant_members[i].name));
         if (type != ANDIRON_JSON_MISSING && type != grant_members[i].type)
-            return wrong_type(member_of(path, where, grant_members[i].name), grant_members[i].type,
-                              err);
+            return members_wrong_type(member_of(path, where, grant_members[i].name),
+                                      grant_members[i].type, err);
     }
     andiron_json format = andiron_json_get(grant, "token_format");
     if (andiron_json_type(format) != ANDIRON_JSON_MISSING &&
@@ -384,7 +346,8 @@ int client_validate(struct andiron_arena *arena, andiron_json client, bool has_s
     unsigned granted = 0;
     char where[96];
 
-    if (check_members(client, err) != 0)
+    if (members_check(client, "Client", members, COUNT(members),
+                      "; free-form values belong into Client.details", err) != 0)
         return -1;
     for (size_t i = 0; i < COUNT(lists); i++) {
         (void)snprintf(where, sizeof(where), "Client.%s", lists[i]);

@@ -7,13 +7,9 @@
 #include <stdio.h>
 
 #include "common/jose/jwk.h"
+#include "members.h"
 
-struct element {
-    char name[24];
-    enum andiron_json_type type;
-};
-
-static const struct element members[] = {
+static const struct member members[] = {
     { "resourceType", ANDIRON_JSON_STRING },
     { "id", ANDIRON_JSON_STRING },
     { "meta", ANDIRON_JSON_OBJECT },
@@ -25,12 +21,12 @@ static const struct element members[] = {
     { "introspection_endpoint", ANDIRON_JSON_OBJECT },
 };
 
-static const struct element endpoint_members[] = {
+static const struct member endpoint_members[] = {
     { "url", ANDIRON_JSON_STRING },
     { "authorization", ANDIRON_JSON_MISSING }, /* a string, or null to remove it */
 };
 
-static const struct element jwt_members[] = {
+static const struct member jwt_members[] = {
     { "iss", ANDIRON_JSON_STRING },
     { "secret", ANDIRON_JSON_MISSING }, /* a string, or null to remove it */
     { "keys", ANDIRON_JSON_ARRAY },
@@ -41,26 +37,6 @@ static const struct element jwt_members[] = {
 static bool has(andiron_json object, const char *name)
 {
     return andiron_json_type(andiron_json_get(object, name)) != ANDIRON_JSON_MISSING;
-}
-
-static int check_members(andiron_json object, const char *path, const struct element *known,
-                         size_t count, struct andiron_error *err)
-{
-    struct andiron_json_iter it = { .of = object };
-    char where[100];
-
-    while (andiron_json_next(&it)) {
-        size_t i = 0;
-        while (i < count && !andiron_str_eq(it.name, andiron_str_of(known[i].name)))
-            i++;
-        (void)snprintf(where, sizeof(where), "%s.%.*s", path,
-                       (int)(it.name.len > 48 ? 48 : it.name.len), it.name.data);
-        if (i == count)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, where, "%s has no such element", path);
-        if (known[i].type != ANDIRON_JSON_MISSING && andiron_json_type(it.value) != known[i].type)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, where, "has the wrong JSON type");
-    }
-    return 0;
 }
 
 /* ---- keys --------------------------------------------------------------------------------- */
@@ -225,11 +201,12 @@ int introspector_validate(struct andiron_arena *arena, andiron_json resource, bo
 {
     andiron_json jwt = andiron_json_get(resource, "jwt");
 
-    if (check_members(resource, "TokenIntrospector", members, COUNT(members), err) != 0 ||
-        check_members(jwt, "TokenIntrospector.jwt", jwt_members, COUNT(jwt_members), err) != 0 ||
-        check_members(andiron_json_get(resource, "introspection_endpoint"),
+    if (members_check(resource, "TokenIntrospector", members, COUNT(members), "", err) != 0 ||
+        members_check(jwt, "TokenIntrospector.jwt", jwt_members, COUNT(jwt_members), "", err) !=
+            0 ||
+        members_check(andiron_json_get(resource, "introspection_endpoint"),
                       "TokenIntrospector.introspection_endpoint", endpoint_members,
-                      COUNT(endpoint_members), err) != 0 ||
+                      COUNT(endpoint_members), "", err) != 0 ||
         check_issuer(resource, checks, err) != 0 || check_source(resource, has_secret, err) != 0 ||
         check_endpoint(resource, checks, err) != 0 || check_ttl(resource, err) != 0 ||
         check_uri(resource, checks, err) != 0)

@@ -7,16 +7,12 @@
 
 #include "auth.h"
 #include "client.h"
+#include "members.h"
 #include "secret.h"
 
 enum { PASSWORD_ROUNDS = 600000, MAX_BYTES = 256 * 1024 };
 
-struct element {
-    char name[20];
-    enum andiron_json_type type; /* MISSING: any */
-};
-
-static const struct element user_members[] = {
+static const struct member user_members[] = {
     { "resourceType", ANDIRON_JSON_STRING }, { "id", ANDIRON_JSON_STRING },
     { "meta", ANDIRON_JSON_OBJECT },         { "userName", ANDIRON_JSON_STRING },
     { "email", ANDIRON_JSON_STRING },        { "password", ANDIRON_JSON_MISSING },
@@ -26,7 +22,7 @@ static const struct element user_members[] = {
     { "securityLabel", ANDIRON_JSON_ARRAY }, { "twoFactor", ANDIRON_JSON_OBJECT },
 };
 
-static const struct element role_members[] = {
+static const struct member role_members[] = {
     { "resourceType", ANDIRON_JSON_STRING }, { "id", ANDIRON_JSON_STRING },
     { "meta", ANDIRON_JSON_OBJECT },         { "name", ANDIRON_JSON_STRING },
     { "description", ANDIRON_JSON_STRING },  { "user", ANDIRON_JSON_OBJECT },
@@ -46,28 +42,6 @@ static const struct {
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static int check_members(andiron_json resource, const char *type, const struct element *known,
-                         size_t count, struct andiron_error *err)
-{
-    struct andiron_json_iter it = { .of = resource };
-    char where[80];
-
-    while (andiron_json_next(&it)) {
-        size_t i = 0;
-        while (i < count && !andiron_str_eq(it.name, andiron_str_of(known[i].name)))
-            i++;
-        (void)snprintf(where, sizeof(where), "%s.%.*s", type,
-                       (int)(it.name.len > 48 ? 48 : it.name.len), it.name.data);
-        if (i == count)
-            return andiron_error_set(
-                err, ANDIRON_E_ELEMENT, where, "%s has no such element%s", type,
-                known == user_members ? "; free-form values belong into User.data" : "");
-        if (known[i].type != ANDIRON_JSON_MISSING && andiron_json_type(it.value) != known[i].type)
-            return andiron_error_set(err, ANDIRON_E_ELEMENT, where, "has the wrong JSON type");
-    }
-    return 0;
-}
 
 static bool refers_to(andiron_json reference, const char *type)
 {
@@ -140,7 +114,8 @@ static int user_accept(void *self, struct andiron_request *req, andiron_json res
     struct andiron_arena *arena = andiron_request_arena(req);
     andiron_str password;
 
-    if (check_members(resource, "User", user_members, COUNT(user_members), err) != 0 ||
+    if (members_check(resource, "User", user_members, COUNT(user_members),
+                      "; free-form values belong into User.data", err) != 0 ||
         accept_password(self, arena, resource, before, &password, err) != 0)
         return -1;
     *ret_text = user_text(arena, resource, password);
@@ -200,7 +175,7 @@ static int role_accept(void *self, struct andiron_request *req, andiron_json res
     (void)req;
     (void)before;
     (void)ret_text;
-    if (check_members(resource, "Role", role_members, COUNT(role_members), err) != 0)
+    if (members_check(resource, "Role", role_members, COUNT(role_members), "", err) != 0)
         return -1;
     if (andiron_json_str(andiron_json_get(resource, "name")).len == 0)
         return andiron_error_set(err, ANDIRON_E_REQUIRED, "Role.name",
