@@ -159,7 +159,26 @@ describe('commands', () => {
     const no = judge(complex, { uri: '/x' });
     assert.equal(no.status, 1, no.stdout + no.stderr);
     assert.match(no.stdout, /and\[1\]/);
-    assert.match(judge({ engine: 'smart-on-fhir' }, {}).stdout, /running server/);
+    const scoped = (more, operation = 'FhirRead', type = 'Patient') => judge({ engine: 'smart-on-fhir' }, { uri: `/fhir/${type}/a`, operation: { id: operation }, params: { 'resource/type': type, 'resource/id': 'a' }, ...more });
+    const verdicts = [
+      [0, { jwt: { scope: 'openid system/Patient.read' } }],
+      [0, { session: { scope: ['system/Patient.rs'] } }],
+      [0, { scope: [{ context: 'system', type: 'Patient', perm: 'rs', params: '_id=a' }] }],
+      [0, { jwt: { scope: 'patient/Observation.read', patient: 'a' } }, 'FhirSearch', 'Observation'],
+      [1, { jwt: { scope: 'patient/Observation.read' } }, 'FhirSearch', 'Observation'],
+      [1, { jwt: { scope: 'system/Patient.read' } }, 'FhirUpdate'],
+      [1, { jwt: { scope: 'system/Patient.read' } }, 'FhirRead', 'Observation'],
+      [1, { jwt: { scope: 'system/Patient.read system/Nothing.read' } }],
+      [1, { jwt: { sub: 'x' } }],
+    ];
+    for (const [status, ...request] of verdicts) {
+      const r = scoped(...request);
+      assert.equal(r.status, status, JSON.stringify(request) + r.stdout + r.stderr);
+    }
+    assert.match(scoped({ jwt: { scope: 'system/Patient.read' } }, 'FhirUpdate').stdout, /do not cover FhirUpdate of Patient/);
+    assert.match(scoped({ jwt: { scope: 'system/Patient.read' }, operation: undefined }).stdout, /operation\.id/);
+    assert.equal(judge({ engine: 'complex', or: [{ engine: 'matcho', matcho: { uri: '/x' } }, { engine: 'smart-on-fhir' }] }, { uri: '/y', operation: { id: 'FhirRead' }, params: { 'resource/type': 'Patient' }, jwt: { scope: 'system/*.read' } }).status, 0);
+    assert.match(judge({ engine: 'sql', sql: { query: 'SELECT 1' } }, {}).stdout, /server/);
   });
 });
 
@@ -173,6 +192,20 @@ describe('warnings', () => {
     const fine = await put('AccessPolicy/hardly', { engine: 'matcho', matcho: { client: { id: 'x' } } }, server, { prefer: 'return=OperationOutcome' });
     assert.equal(fine.json.issue.some((i) => i.severity === 'warning'), false);
   });
+
+  for (const type of ['batch', 'transaction']) {
+    test(`the writer of a ${type} is told at the entry that it is about`, async () => {
+      const entry = (id, matcho) => ({ resource: { resourceType: 'AccessPolicy', id, engine: 'matcho', matcho, active: false }, request: { method: 'PUT', url: `AccessPolicy/${id}` } });
+      const send = async (headers) => (await call('POST', server.fhir, { resourceType: 'Bundle', type, entry: [entry('b-hardly', { client: { $not: { id: 'x' } } }), entry('b-fine', { client: { id: 'x' } })] }, { ...server.admin, ...headers })).json.entry.map((e) => e.response);
+      const [hardly, fine] = await send({});
+      assert.match(hardly.status, /^20/, JSON.stringify(hardly));
+      assert.deepEqual(hardly.outcome.issue.map((i) => i.severity), ['warning']);
+      assert.match(hardly.outcome.issue[0].diagnostics, /AccessPolicy\.matcho .*lets in everybody else/);
+      assert.equal(fine.outcome, undefined);
+      const told = await send({ prefer: 'return=OperationOutcome' });
+      assert.deepEqual(told.map((r) => r.outcome.issue.map((i) => i.severity)), [['information', 'warning'], ['information']]);
+    });
+  }
 });
 
 describe('Operations', () => {

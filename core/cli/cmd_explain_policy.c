@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <andiron/auth.h>
 #include <andiron/policy.h>
 
 #include "base/arena.h"
@@ -130,18 +131,26 @@ static int with_module(const struct wanted *w, andiron_str engine, struct andiro
     return 0;
 }
 
-/* Whether the plugin is an engine that uses nothing but engines, as complex does. */
-static bool uses_engines_alone(const struct andiron_plugin *table)
+/* What works once init() has run: engines, and the pure part of scopes/1 (andiron/auth.h). */
+static bool is_offline(const char *service)
 {
-    bool uses = false;
-    if (table->needs != NULL && table->needs[0] != NULL)
-        return false;
-    for (const char *const *u = table->uses; u != NULL && *u != NULL; u++) {
-        if (strcmp(*u, ANDIRON_POLICY_ENGINE) != 0)
+    return strncmp(service, ANDIRON_POLICY_ENGINE, sizeof(ANDIRON_POLICY_ENGINE) - 1) == 0 ||
+           strcmp(service, ANDIRON_SCOPES) == 0;
+}
+
+static bool all_offline(const char *const *services)
+{
+    for (; services != NULL && *services != NULL; services++)
+        if (!is_offline(*services))
             return false;
-        uses = true;
-    }
-    return uses;
+    return true;
+}
+
+/* An engine that asks for nothing else, as complex and smart-on-fhir do, can be started. */
+static bool starts_offline(const struct andiron_plugin *table)
+{
+    return (table->needs != NULL || table->uses != NULL) && all_offline(table->needs) &&
+           all_offline(table->uses);
 }
 
 /* Its init() with its configuration. */
@@ -154,11 +163,10 @@ static int bring_up(struct andiron_host *plugin, struct andiron_error *err)
     return 0;
 }
 
-static bool is_engine(const struct andiron_plugin *table)
+static bool provides_offline(const struct andiron_plugin *table)
 {
-    static const char kind[] = ANDIRON_POLICY_ENGINE;
     for (const struct andiron_service *s = table->provides; s != NULL && s->name != NULL; s++)
-        if (strncmp(s->name, kind, sizeof(kind) - 1) == 0)
+        if (is_offline(s->name))
             return true;
     return false;
 }
@@ -169,17 +177,18 @@ static struct andiron_host *plugin_at(const struct host *host, size_t i)
     return (struct andiron_host *)(uintptr_t)host_plugin(host, i);
 }
 
-/* All enabled engines as far as they run without a server: one may ask others. */
+/* All enabled engines, and what they ask, as far as it runs without a server. */
 static int bring_up_engines(const struct host *host)
 {
     struct andiron_error err = { .where = "" };
     struct andiron_host *plugin;
     for (size_t i = 0; (plugin = plugin_at(host, i)) != NULL; i++)
-        if (plugin->broken == NULL && is_engine(&plugin->table) && bring_up(plugin, &err) != 0)
+        if (plugin->broken == NULL && provides_offline(&plugin->table) &&
+            bring_up(plugin, &err) != 0)
             return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
     for (size_t i = 0; (plugin = plugin_at(host, i)) != NULL; i++)
-        if (plugin->broken == NULL && is_engine(&plugin->table) && plugin->table.start != NULL &&
-            uses_engines_alone(&plugin->table) &&
+        if (plugin->broken == NULL && provides_offline(&plugin->table) &&
+            plugin->table.start != NULL && starts_offline(&plugin->table) &&
             plugin->table.start(plugin, plugin->self, &err) != 0)
             return cli_fail(EXIT_CONFIG, NULL, "%s: %s", plugin->name, err.message);
     return 0;

@@ -92,6 +92,15 @@ struct andiron_scope_grant {
     andiron_str claim; /* for the token: the same, or a shorter form that means it (SC-8) */
 };
 
+/* A request as scopes look at it, members as in the request object of policies. */
+struct andiron_scoped_request {
+    andiron_str scopes;    /* space-separated */
+    andiron_json context;  /* as for compile_in() */
+    andiron_str operation; /* "FhirRead" */
+    andiron_str path;      /* "/fhir/Patient/a/$meta": its last part, of an operation */
+    andiron_str type, id;  /* absent: none */
+};
+
 struct andiron_scopes {
     size_t size;
 
@@ -123,6 +132,15 @@ struct andiron_scopes {
      */
     int (*compile_in)(void *self, struct andiron_arena *arena, const char *const *scopes,
                       andiron_json context, const void **ret_set, struct andiron_error *err);
+
+    /*
+     * covered() of a request that is only described; look whether size reaches it. Conditions of
+     * scopes, which narrow what is seen, are not looked at. -1 and err if a scope is malformed. Like
+     * check(), grant() and compile(), it works once init() has run, without a server.
+     */
+    int (*would_cover)(void *self, struct andiron_arena *arena,
+                       const struct andiron_scoped_request *request, bool *ret_covered,
+                       struct andiron_error *err);
 };
 
 #endif

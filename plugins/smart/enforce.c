@@ -61,74 +61,83 @@ static const struct need meta_of_type = { "$meta", TARGET_TYPE, SCOPE_S };
 static const struct need meta_of_all = { "$meta", TARGET_SYSTEM, SCOPE_S };
 
 /* What an operation is known by in the table. */
-static andiron_str key_of(const struct andiron_request *req)
+static andiron_str key_of(const struct enforce_question *q)
 {
-    andiron_str operation = andiron_str_of(andiron_request_operation(req));
-    andiron_str path = andiron_request_path(req);
-    size_t at = path.len;
+    size_t at = q->path.len;
 
-    if (!andiron_str_eq(operation, ANDIRON_STR("FhirOperation")))
-        return operation;
-    while (at > 0 && path.data[at - 1] != '/')
+    if (!andiron_str_eq(q->operation, ANDIRON_STR("FhirOperation")))
+        return q->operation;
+    while (at > 0 && q->path.data[at - 1] != '/')
         at--;
-    return (andiron_str){ path.data + at, path.len - at };
+    return (andiron_str){ q->path.data + at, q->path.len - at };
 }
 
-static const struct need *need_of(const struct andiron_request *req)
+static const struct need *need_of(const struct enforce_question *q)
 {
-    andiron_str key = key_of(req);
+    andiron_str key = key_of(q);
 
-    if (andiron_str_eq(key, ANDIRON_STR("$meta")) && andiron_request_var(req, "id").data == NULL)
-        return andiron_request_var(req, "type").data != NULL ? &meta_of_type : &meta_of_all;
+    if (andiron_str_eq(key, ANDIRON_STR("$meta")) && q->id.data == NULL)
+        return q->type.data != NULL ? &meta_of_type : &meta_of_all;
     for (size_t i = 0; key.len > 0 && i < sizeof(needs) / sizeof(needs[0]); i++)
         if (andiron_str_eq(andiron_str_of(needs[i].operation), key))
             return &needs[i];
     return NULL;
 }
 
-static bool is_system_level(const struct need *need, const struct andiron_request *req)
+static bool is_system_level(const struct need *need, andiron_str type)
 {
     return need->target == TARGET_SYSTEM ||
-           (need->target == TARGET_TYPE &&
-            andiron_str_eq(andiron_request_var(req, "type"), ANDIRON_STR("*")));
+           (need->target == TARGET_TYPE && andiron_str_eq(type, ANDIRON_STR("*")));
 }
 
 /* Letters that the set holds for what the request touches; *ret_type is that type or "*". */
-static unsigned letters_held(const struct scope_set *set, const struct need *need,
-                             const struct andiron_request *req, andiron_str *ret_type)
+static unsigned letters_held(const struct scope_set *set, const struct need *need, andiron_str type,
+                             andiron_str *ret_type)
 {
     *ret_type = ANDIRON_STR("*");
-    if (is_system_level(need, req)) {
-        for (int type = 0; type < FHIR_TYPE_COUNT; type++)
-            if ((set_letters(set, type) & need->letters) == need->letters)
+    if (is_system_level(need, type)) {
+        for (int i = 0; i < FHIR_TYPE_COUNT; i++)
+            if ((set_letters(set, i) & need->letters) == need->letters)
                 return need->letters;
         return 0;
     }
-    *ret_type = andiron_request_var(req, "type");
-    int type = fhir_type(*ret_type);
-    return type >= 0 ? set_letters(set, type) : 0; /* SC-12: platform types are in no set */
+    *ret_type = type;
+    int index = fhir_type(type);
+    return index >= 0 ? set_letters(set, index) : 0; /* SC-12: platform types are in no set */
 }
 
-static bool covers(const struct andiron_request *req, const struct andiron_principal *principal,
+static bool covers(const struct scope_set *set, const struct enforce_question *q,
                    const struct need **ret_need, andiron_str *ret_type)
 {
-    const struct scope_set *set = principal->scope_set;
-    const struct need *need = need_of(req);
+    const struct need *need = need_of(q);
 
     *ret_need = need;
     if (set == NULL || need == NULL)
         return false;
     if (need->target == TARGET_NONE)
         return true;
-    return (letters_held(set, need, req, ret_type) & need->letters) == need->letters;
+    return (letters_held(set, need, q->type, ret_type) & need->letters) == need->letters;
+}
+
+static struct enforce_question question_of(const struct andiron_request *req)
+{
+    return (struct enforce_question){ andiron_str_of(andiron_request_operation(req)),
+                                      andiron_request_path(req), andiron_request_var(req, "type"),
+                                      andiron_request_var(req, "id") };
+}
+
+bool enforce_would_cover(const struct scope_set *set, const struct enforce_question *question)
+{
+    const struct need *need;
+    andiron_str type;
+    return covers(set, question, &need, &type);
 }
 
 bool enforce_covered(const struct andiron_request *req)
 {
     const struct andiron_principal *principal = andiron_request_principal(req);
-    const struct need *need;
-    andiron_str type;
-    return principal->scopes != NULL && covers(req, principal, &need, &type);
+    const struct enforce_question question = question_of(req);
+    return principal->scopes != NULL && enforce_would_cover(principal->scope_set, &question);
 }
 
 /* SC-10: the challenge names a scope that would do, where one would. */
@@ -136,7 +145,7 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
 {
     struct andiron_arena *arena = andiron_request_arena(req);
     int index = fhir_type(type);
-    bool is_system = need != NULL && is_system_level(need, req);
+    bool is_system = need != NULL && is_system_level(need, andiron_request_var(req, "type"));
     if (need == NULL || (!is_system && need->target == TARGET_TYPE && index < 0))
         return ANDIRON_STR("Bearer realm=\"andiron\", error=\"insufficient_scope\"");
     andiron_str scope = scope_text(
@@ -150,7 +159,8 @@ static andiron_str challenge(struct andiron_request *req, const struct need *nee
 /* SC-14: of several types, those that are not covered have no resources for the request. */
 static bool is_of_several_types(const struct need *need, const struct andiron_request *req)
 {
-    return is_system_level(need, req) || strcmp(need->operation, "$everything") == 0;
+    return is_system_level(need, andiron_request_var(req, "type")) ||
+           strcmp(need->operation, "$everything") == 0;
 }
 
 enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
@@ -162,7 +172,8 @@ enum andiron_step enforce_authorize(struct andiron_request *req, void *self)
 
     if (principal->scopes == NULL)
         return ANDIRON_NEXT;
-    if (covers(req, principal, &need, &type)) {
+    const struct enforce_question question = question_of(req);
+    if (covers(principal->scope_set, &question, &need, &type)) {
         /* Otherwise each type that a request looks into is asked for, and held as a whole. */
         const struct scope_set *set = principal->scope_set;
         if (set_is_limited(set) || is_of_several_types(need, req))

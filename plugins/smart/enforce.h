@@ -7,6 +7,16 @@
 
 #include <andiron/auth.h>
 
+#include "set.h"
+
+/* A request as the table looks at it. */
+struct enforce_question {
+    andiron_str operation, path, type, id;
+};
+
+/* Whether the set (NULL: none) covers it. */
+bool enforce_would_cover(const struct scope_set *set, const struct enforce_question *question);
+
 /* Whether the principal is limited by scopes and they cover the request. */
 bool enforce_covered(const struct andiron_request *req);
 

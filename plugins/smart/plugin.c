@@ -209,6 +209,32 @@ static int compile(void *self, struct andiron_arena *arena, const char *const *s
     return compile_in(self, arena, scopes, (andiron_json){ NULL, 0 }, ret_set, err);
 }
 
+static const char *const *list_of(struct andiron_arena *arena, andiron_str scopes)
+{
+    const char **list = andiron_alloc(arena, (scopes.len / 2 + 2) * sizeof(*list));
+    andiron_str token;
+    for (size_t i = 0; scope_next_token(&scopes, &token); i++)
+        list[i] = andiron_copy(arena, token);
+    return list;
+}
+
+static int would_cover(void *self, struct andiron_arena *arena,
+                       const struct andiron_scoped_request *request, bool *ret_covered,
+                       struct andiron_error *err)
+{
+    const struct smart *smart = self;
+    struct set_settings settings = { .is_shared = smart->set.is_shared, .base = smart->set.base };
+    struct enforce_question question = { request->operation, request->path, request->type,
+                                         request->id };
+    const struct scope_set *set;
+
+    if (set_compile(&settings, arena, list_of(arena, request->scopes), request->context, &set,
+                    err) != 0)
+        return -1;
+    *ret_covered = enforce_would_cover(set, &question);
+    return 0;
+}
+
 static const struct andiron_scopes scopes_service = {
     .size = sizeof(scopes_service),
     .covered = covered,
@@ -216,6 +242,7 @@ static const struct andiron_scopes scopes_service = {
     .grant = grant,
     .compile = compile,
     .compile_in = compile_in,
+    .would_cover = would_cover,
 };
 
 static enum andiron_step serve_configuration(struct andiron_request *req, void *self)

@@ -226,9 +226,10 @@ int set_compile(const struct set_settings *settings, struct andiron_arena *arena
         if (kind == SCOPE_RESOURCE)
             add_scope(&p, &scope);
     }
-    if (set->is_limited)
+    bool is_prepared = set->is_limited && settings->search != NULL;
+    if (is_prepared)
         set->limits = andiron_alloc(arena, types * sizeof(set->limits[0]));
-    for (int type = 0; set->is_limited && type < FHIR_TYPE_COUNT; type++)
+    for (int type = 0; is_prepared && type < FHIR_TYPE_COUNT; type++)
         if (p.parts[type] != NULL && limit_type(&p, type, err) != 0)
             return -1;
     *ret = set;

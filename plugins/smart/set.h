@@ -12,7 +12,8 @@
 enum { SET_PATIENTS_MAX = 64 }; /* in one launch context */
 
 struct set_settings {
-    const struct query_search *search;
+    const struct query_search
+        *search;           /* NULL: conditions are not prepared, and must not be asked for */
     const bool *is_shared; /* by type: patient-shared-types */
     andiron_str base;      /* own public base URL; absent: not configured */
 };
