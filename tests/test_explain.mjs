@@ -178,7 +178,6 @@ describe('commands', () => {
     assert.match(scoped({ jwt: { scope: 'system/Patient.read' } }, 'FhirUpdate').stdout, /do not cover FhirUpdate of Patient/);
     assert.match(scoped({ jwt: { scope: 'system/Patient.read' }, operation: undefined }).stdout, /operation\.id/);
     assert.equal(judge({ engine: 'complex', or: [{ engine: 'matcho', matcho: { uri: '/x' } }, { engine: 'smart-on-fhir' }] }, { uri: '/y', operation: { id: 'FhirRead' }, params: { 'resource/type': 'Patient' }, jwt: { scope: 'system/*.read' } }).status, 0);
-    assert.match(judge({ engine: 'sql', sql: { query: 'SELECT 1' } }, {}).stdout, /server/);
   });
 });
 
@@ -195,15 +194,13 @@ describe('warnings', () => {
 
   for (const type of ['batch', 'transaction']) {
     test(`the writer of a ${type} is told at the entry that it is about`, async () => {
-      const entry = (id, matcho) => ({ resource: { resourceType: 'AccessPolicy', id, engine: 'matcho', matcho, active: false }, request: { method: 'PUT', url: `AccessPolicy/${id}` } });
-      const send = async (headers) => (await call('POST', server.fhir, { resourceType: 'Bundle', type, entry: [entry('b-hardly', { client: { $not: { id: 'x' } } }), entry('b-fine', { client: { id: 'x' } })] }, { ...server.admin, ...headers })).json.entry.map((e) => e.response);
-      const [hardly, fine] = await send({});
-      assert.match(hardly.status, /^20/, JSON.stringify(hardly));
-      assert.deepEqual(hardly.outcome.issue.map((i) => i.severity), ['warning']);
-      assert.match(hardly.outcome.issue[0].diagnostics, /AccessPolicy\.matcho .*lets in everybody else/);
-      assert.equal(fine.outcome, undefined);
-      const told = await send({ prefer: 'return=OperationOutcome' });
-      assert.deepEqual(told.map((r) => r.outcome.issue.map((i) => i.severity)), [['information', 'warning'], ['information']]);
+      const entry = (id, matcho) => ({ resource: { resourceType: 'AccessPolicy', id: `${id}-${type}`, engine: 'matcho', matcho, active: false }, request: { method: 'PUT', url: `AccessPolicy/${id}-${type}` } });
+      const r = await call('POST', server.fhir, { resourceType: 'Bundle', type, entry: [entry('fine', { client: { id: 'x' } }), entry('hardly', { client: { $not: { id: 'x' } } }), entry('too', { client: { id: 'x' } })] }, server.admin);
+      assert.equal(r.status, 200, r.text);
+      const responses = r.json.entry.map((e) => e.response);
+      assert.deepEqual(responses.map((e) => e.status.slice(0, 3)), ['201', '201', '201'], r.text);
+      assert.deepEqual(responses.map((e) => e.outcome?.issue.map((i) => i.severity)), [undefined, ['warning'], undefined], r.text);
+      assert.match(responses[1].outcome.issue[0].diagnostics, /AccessPolicy\.matcho .*lets in everybody else/);
     });
   }
 });
@@ -251,12 +248,12 @@ describe('another process over the same store', () => {
     try {
       await put('Client/follower', { secret: 'secret', grant_types: ['basic'] });
       const get = async () => (await call('GET', `${other.fhir}/Patient`, undefined, { authorization: basic('follower', 'secret') })).status;
+      // How often it was looked at, 20 ms apart, until it was so. Not ms: on a busy machine each look takes longer, and so does all else.
       const becomes = async (status) => {
-        const begun = Date.now();
-        while (await get() !== status) { assert.ok(Date.now() - begun < 20000, `never ${status}`); await sleep(20); }
-        return Date.now() - begun;
+        for (let looks = 1; looks < 1000; looks += 1) { if (await get() === status) return looks; await sleep(20); }
+        throw new Error(`never ${status}`);
       };
-      assert.equal(await becomes(403) >= 0, true); // the Client is known there, too
+      await becomes(403); // the Client is known there, too
       const took = [];
       for (let i = 0; i < 3; i += 1) {
         await put('AccessPolicy/follower', { engine: 'allow', link: linkTo('follower') });
@@ -268,7 +265,7 @@ describe('another process over the same store', () => {
         await remove('AccessPolicy/follower');
         took.push(await becomes(403));
       }
-      assert.ok(took.sort((a, b) => a - b)[6] <= 1000, `ms until it was followed: ${took}`); // half of them, since the machine may be busy
+      assert.ok(Math.max(...took) <= 1000 / 20, `looks until it was followed: ${took}`);
     } finally {
       await other.stop();
     }

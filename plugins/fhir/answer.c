@@ -164,29 +164,37 @@ enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *r
     return answer_json(req, wanted, 200, parts_text(parts, shown->type, text));
 }
 
+void answer_add_outcome(struct text *t, int status, const struct shown *shown, andiron_str warning)
+{
+    TEXT_LIT(t, "{\"resourceType\":\"OperationOutcome\",\"issue\":[");
+    if (shown != NULL) {
+        TEXT_LIT(t, "{\"severity\":\"information\",\"code\":\"informational\",\"diagnostics\":\"");
+        text_str(t, shown->type->str);
+        TEXT_LIT(t, "/");
+        text_str(t, shown->id);
+        if (status == 201)
+            TEXT_LIT(t, " was created as version ");
+        else
+            TEXT_LIT(t, " is stored as version ");
+        text_uint(t, shown->version);
+        TEXT_LIT(t, "\"}");
+    }
+    if (warning.len > 0) {
+        if (shown != NULL)
+            TEXT_LIT(t, ",");
+        TEXT_LIT(t, "{\"severity\":\"warning\",\"code\":\"informational\",\"diagnostics\":");
+        text_json(t, warning);
+        TEXT_LIT(t, "}");
+    }
+    TEXT_LIT(t, "]}");
+}
+
 static andiron_str outcome_of_write(struct andiron_request *req, int status,
                                     const struct shown *shown)
 {
     struct text t;
     text_init(&t, andiron_request_arena(req), 256);
-    TEXT_LIT(&t, "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"information\","
-                 "\"code\":\"informational\",\"diagnostics\":\"");
-    text_str(&t, shown->type->str);
-    TEXT_LIT(&t, "/");
-    text_str(&t, shown->id);
-    if (status == 201)
-        TEXT_LIT(&t, " was created as version ");
-    else
-        TEXT_LIT(&t, " is stored as version ");
-    text_uint(&t, shown->version);
-    TEXT_LIT(&t, "\"}");
-    andiron_str warning = andiron_request_noted(req, "warning"); /* of the type's own plugin */
-    if (warning.len > 0) {
-        TEXT_LIT(&t, ",{\"severity\":\"warning\",\"code\":\"informational\",\"diagnostics\":");
-        text_json(&t, warning);
-        TEXT_LIT(&t, "}");
-    }
-    TEXT_LIT(&t, "]}");
+    answer_add_outcome(&t, status, shown, andiron_request_noted(req, ANSWER_WARNING));
     return text_view(&t);
 }
 

@@ -48,6 +48,12 @@ enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *r
                               const struct wanted *wanted, const struct shown *shown,
                               struct parts *parts);
 
+/* The note of a type's own plugin for whoever wrote the resource. */
+#define ANSWER_WARNING "warning"
+
+/* Adds an OperationOutcome: what was written (NULL: nothing of it), and a warning if there is one. */
+void answer_add_outcome(struct text *t, int status, const struct shown *shown, andiron_str warning);
+
 /* A write: status, Location, and what Prefer asks for. */
 enum andiron_step answer_write(const struct fhir *fhir, struct andiron_request *req,
                                const struct wanted *wanted, int status, const struct shown *shown);

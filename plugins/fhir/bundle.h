@@ -33,7 +33,8 @@ struct entry {
     uint64_t version;
     andiron_usec updated;
     andiron_str location, etag, last_modified; /* of another request; last_modified: an instant */
-    andiron_str answer;                        /* a resource */
+    andiron_str warning; /* of the type's own plugin, about what was written */
+    andiron_str answer;  /* a resource */
     bool answer_is_outcome;
 };
 

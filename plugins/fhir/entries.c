@@ -109,8 +109,7 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
     if (e->verb == VERB_NONE)
         refuse(b, e, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
     if (url.len == 0)
-        refuse(b, e, ".request.url",
-               "must be a URL relative to the base, such as Patient/1");
+        refuse(b, e, ".request.url", "must be a URL relative to the base, such as Patient/1");
     bool needs = e->verb == VERB_POST || e->verb == VERB_PUT || e->verb == VERB_PATCH;
     bool has = andiron_json_type(e->resource) == ANDIRON_JSON_OBJECT;
     if (needs && !has)
@@ -195,6 +194,7 @@ void entries_take(struct andiron_request *req, const struct bundle *b, struct en
     if (at >= 0)
         e->last_modified = instant_text(req, at);
     e->answer_is_outcome = e->status >= 400;
+    e->warning = andiron_request_noted(sub, ANSWER_WARNING);
     if (e->answer_is_outcome || !wrote || b->wanted.give == RETURN_REPRESENTATION)
         e->answer = andiron_reply_body(sub);
 }
@@ -266,6 +266,20 @@ static void put_written(struct text *t, struct text *url, const struct entry *e,
     TEXT_LIT(t, "\"");
 }
 
+/* What went wrong, or is to be said of what was written. */
+static void put_outcome(struct text *t, const struct entry *e)
+{
+    bool failed = e->answer.len > 0 && e->answer_is_outcome;
+
+    if (!failed && e->warning.len == 0)
+        return;
+    TEXT_LIT(t, ",\"outcome\":");
+    if (failed)
+        text_str(t, e->answer);
+    else
+        answer_add_outcome(t, e->status, NULL, e->warning);
+}
+
 static void put_entry(struct text *t, struct text *url, const struct entry *e,
                       struct andiron_request *req)
 {
@@ -283,10 +297,7 @@ static void put_entry(struct text *t, struct text *url, const struct entry *e,
     put_member(t, "location", e->location);
     put_member(t, "etag", e->etag);
     put_member(t, "lastModified", e->last_modified);
-    if (e->answer.len > 0 && e->answer_is_outcome) {
-        TEXT_LIT(t, ",\"outcome\":");
-        text_str(t, e->answer);
-    }
+    put_outcome(t, e);
     TEXT_LIT(t, "}}");
 }
 

@@ -96,7 +96,9 @@ static void tell_owner(struct andiron_request *req, const struct item *item, and
         andiron_json_parse(andiron_request_arena(req), body, &resource, &err) != 0)
         andiron_request_log(req, ANDIRON_LOG_ERROR, "fhir.stored",
                             "stored text of a %s is no JSON: %s", item->type->name, err.message);
+    andiron_request_note(req, ANSWER_WARNING, (andiron_str){ NULL, 0 });
     hooks->stored(item->type->hooks_self, req, item->id, resource);
+    item->entry->warning = andiron_request_noted(req, ANSWER_WARNING);
 }
 
 /* It exists already; the transaction did not touch it. */
