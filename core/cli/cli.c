@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -201,33 +202,67 @@ bool cli_words_ok(int argc, char **argv, const char *const *known)
     return true;
 }
 
-int cli_getopt(int argc, char **argv, const struct option *options)
+enum { OPTIONS_MAX = 31 };
+
+/* What is wrong with the option that getopt_long() did not take. */
+static int wrong_option(int c, char **argv, const struct option *options)
 {
-    enum { NAMES_MAX = 32 };
-    const char *names[NAMES_MAX + 1], *wrong = "has no option", *near = NULL;
+    const char *names[OPTIONS_MAX + 2], *wrong = "has no option", *near = NULL;
     size_t count = 0;
 
-    opterr = 0;
-    int c = getopt_long(argc, argv, ":", options, NULL);
-    if (c != '?' && c != ':')
-        return c;
     const char *given = argv[optind - 1];
     if (c == ':') {
         wrong = "needs a value for";
     } else if (optopt != 0) {
         wrong = "takes no value for";
     } else {
-        while (count < NAMES_MAX && options[count].name != NULL) {
+        for (; options[count].name != NULL; count++)
             names[count] = options[count].name;
-            count++;
-        }
         names[count] = NULL;
         near = suggest(andiron_str_of(given + strspn(given, "-")), names);
     }
-    (void)cli_fail(EXIT_USAGE, NULL, "%s %s '%s'%s%s%s", argv[0], wrong, given,
-                   near != NULL ? "; did you mean --" : "", near != NULL ? near : "",
-                   near != NULL ? "?" : "");
-    return '?';
+    return cli_fail(EXIT_USAGE, NULL, "%s %s '%s'%s%s%s", argv[0], wrong, given,
+                    near != NULL ? "; did you mean --" : "", near != NULL ? near : "",
+                    near != NULL ? "?" : "");
+}
+
+/* Puts what was given where it belongs. */
+static int put_option(const struct cli_option *option, const char *value)
+{
+    if (option->take != NULL)
+        return option->take(option->arg, value);
+    if (option->is_given != NULL)
+        *option->is_given = true;
+    else
+        *option->value = value;
+    return 0;
+}
+
+int cli_read_options(int argc, char **argv, const struct cli_option *options, const char *usage)
+{
+    struct option table[OPTIONS_MAX + 2];
+    size_t count = 0;
+    int c, status = 0;
+
+    for (; options[count].name != NULL; count++) {
+        assert(count < OPTIONS_MAX);
+        table[count] =
+            (struct option){ options[count].name,
+                             options[count].is_given != NULL ? no_argument : required_argument,
+                             NULL, (int)count + 1 };
+    }
+    table[count] = (struct option){ "help", no_argument, NULL, OPTIONS_MAX + 1 };
+    table[count + 1] = (struct option){ NULL, 0, NULL, 0 };
+    opterr = 0;
+    while (status == 0 && (c = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+        if (c == OPTIONS_MAX + 1) {
+            (void)fputs(usage, stdout);
+            return EXIT_DONE;
+        }
+        status = c == '?' || c == ':' ? wrong_option(c, argv, table)
+                                      : put_option(&options[c - 1], optarg);
+    }
+    return status != 0 ? status : CLI_GO_ON;
 }
 
 /* ---- dispatch ------------------------------------------------------------------- */

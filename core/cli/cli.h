@@ -29,9 +29,21 @@ const struct andiron_plugin *cli_core(void);
 bool cli_has(int argc, char **argv, const char *word);
 bool cli_words_ok(int argc, char **argv, const char *const *known);
 
-/* The same for options with values, as getopt_long() has them: val, -1 at the end, '?': told. */
-struct option;
-int cli_getopt(int argc, char **argv, const struct option *options);
+/* An option with a value, and where the value goes; or one without, and what it sets. */
+struct cli_option {
+    const char *name;
+    const char **value;
+    bool *is_given;
+    int (*take)(void *arg, const char *value); /* instead of value: 0, or an exit status if told */
+    void *arg;
+};
+
+/*
+ * Reads options, the last of which has no name, from anywhere in argv; --help prints usage. CLI_GO_ON,
+ * and optind is the first of the words; or the status to exit with.
+ */
+enum { CLI_GO_ON = -1 };
+int cli_read_options(int argc, char **argv, const struct cli_option *options, const char *usage);
 
 /* Two lines on stderr, "andiron: what" and, unless NULL, "hint: what to do". Returns status. */
 int cli_fail(int status, const char *hint, const char *fmt, ...) ANDIRON_PRINTF(3, 4);

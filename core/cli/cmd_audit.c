@@ -74,7 +74,8 @@ static int verify(const char *expect, bool is_json)
         status = cli_fail(EXIT_USAGE, "it is what an earlier run printed last",
                           "--expect is not NUMBER:HASH");
     else if (status == 0 && http != 200)
-        status = cli_fail(EXIT_TRY_AGAIN, "see the log of the server", "the server answered %ld", http);
+        status =
+            cli_fail(EXIT_TRY_AGAIN, "see the log of the server", "the server answered %ld", http);
     else if (status == 0)
         status = report(answer, body, is_json);
     arena_free(arena);
@@ -83,29 +84,15 @@ static int verify(const char *expect, bool is_json)
 
 int cmd_audit(int argc, char **argv)
 {
-    static const struct option options[] = { { "expect", required_argument, NULL, 'e' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     const char *expect = NULL;
     bool is_json = false;
-    int c;
+    const struct cli_option options[] = { { .name = "expect", .value = &expect },
+                                          { .name = "json", .is_given = &is_json },
+                                          { .name = NULL } };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while ((c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'e':
-            expect = optarg;
-            break;
-        case 'j':
-            is_json = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            return EXIT_USAGE;
-        }
-    }
+    if (status != CLI_GO_ON)
+        return status;
     if (optind + 1 != argc || strcmp(argv[optind], "verify") != 0)
         return cli_fail(EXIT_USAGE, "andiron audit --help", "what to do is missing: verify");
     if (expect != NULL && !is_expectation(expect))

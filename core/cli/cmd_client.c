@@ -237,71 +237,50 @@ static int run(struct remote *remote, const char *verb, struct wanted *w)
                     "what to do is create ID, list, show ID or delete ID");
 }
 
+static int take_scope(void *arg, const char *value)
+{
+    struct wanted *w = arg;
+    if (w->scope_count == SCOPES_MAX)
+        return cli_fail(EXIT_USAGE, NULL, "more than %d scopes", SCOPES_MAX);
+    w->scopes[w->scope_count++] = value;
+    return 0;
+}
+
+static int take_engine(void *arg, const char *value)
+{
+    struct wanted *w = arg;
+    w->engine = value;
+    if (strcmp(value, "allow") != 0)
+        return cli_fail(EXIT_USAGE,
+                        "other engines need a policy of their own: PUT /AccessPolicy/ID",
+                        "--link-policy knows allow, not '%s'", value);
+    return 0;
+}
+
 int cmd_client(int argc, char **argv)
 {
-    static const struct option options[] = { { "url", required_argument, NULL, 'u' },
-                                             { "admin", required_argument, NULL, 'a' },
-                                             { "scope", required_argument, NULL, 's' },
-                                             { "jwks", required_argument, NULL, 'k' },
-                                             { "jwks-uri", required_argument, NULL, 'i' },
-                                             { "new-key", required_argument, NULL, 'n' },
-                                             { "link-policy", required_argument, NULL, 'p' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     struct wanted w = { .id = NULL };
     const char *url = NULL, *admin = NULL;
+    const struct cli_option options[] = { { .name = "url", .value = &url },
+                                          { .name = "admin", .value = &admin },
+                                          { .name = "scope", .take = take_scope, .arg = &w },
+                                          { .name = "jwks", .value = &w.jwks_path },
+                                          { .name = "jwks-uri", .value = &w.jwks_uri },
+                                          { .name = "new-key", .value = &w.key_path },
+                                          { .name = "link-policy", .take = take_engine, .arg = &w },
+                                          { .name = "json", .is_given = &w.json },
+                                          { .name = NULL } };
     struct remote remote;
-    int c, status = 0;
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'u':
-            url = optarg;
-            break;
-        case 'a':
-            admin = optarg;
-            break;
-        case 's':
-            if (w.scope_count == SCOPES_MAX)
-                status = cli_fail(EXIT_USAGE, NULL, "more than %d scopes", SCOPES_MAX);
-            else
-                w.scopes[w.scope_count++] = optarg;
-            break;
-        case 'k':
-            w.jwks_path = optarg;
-            break;
-        case 'i':
-            w.jwks_uri = optarg;
-            break;
-        case 'n':
-            w.key_path = optarg;
-            break;
-        case 'p':
-            w.engine = optarg;
-            if (strcmp(optarg, "allow") != 0)
-                status = cli_fail(EXIT_USAGE,
-                                  "other engines need a policy of their own: PUT /AccessPolicy/ID",
-                                  "--link-policy knows allow, not '%s'", optarg);
-            break;
-        case 'j':
-            w.json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && (optind == argc || argc - optind > 2))
-        status = cli_fail(EXIT_USAGE, "andiron client --help",
-                          "what to do is create ID, list, show ID or delete ID");
-    if (status == 0 && (w.jwks_path != NULL) + (w.jwks_uri != NULL) + (w.key_path != NULL) > 1)
-        status = cli_fail(EXIT_USAGE, "andiron client --help",
-                          "--jwks, --jwks-uri and --new-key exclude each other");
-    if (status != 0)
+    if (status != CLI_GO_ON)
         return status;
+    if (optind == argc || argc - optind > 2)
+        return cli_fail(EXIT_USAGE, "andiron client --help",
+                        "what to do is create ID, list, show ID or delete ID");
+    if ((w.jwks_path != NULL) + (w.jwks_uri != NULL) + (w.key_path != NULL) > 1)
+        return cli_fail(EXIT_USAGE, "andiron client --help",
+                        "--jwks, --jwks-uri and --new-key exclude each other");
     w.id = argc - optind == 2 ? argv[optind + 1] : NULL;
     if (w.id != NULL && !is_id(w.id))
         return cli_fail(EXIT_USAGE, NULL,

@@ -193,51 +193,18 @@ static int explain(struct remote *remote, const struct wanted *w)
 
 int cmd_explain(int argc, char **argv)
 {
-    static const struct option options[] = { { "url", required_argument, NULL, 'u' },
-                                             { "admin", required_argument, NULL, 'a' },
-                                             { "client", required_argument, NULL, 'c' },
-                                             { "user", required_argument, NULL, 'w' },
-                                             { "scope", required_argument, NULL, 's' },
-                                             { "body", required_argument, NULL, 'b' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     struct wanted w = { .method = NULL };
     const char *url = NULL, *admin = NULL;
+    const struct cli_option options[] = {
+        { .name = "url", .value = &url },         { .name = "admin", .value = &admin },
+        { .name = "client", .value = &w.client }, { .name = "user", .value = &w.user },
+        { .name = "scope", .value = &w.scope },   { .name = "body", .value = &w.body },
+        { .name = "json", .is_given = &w.json },  { .name = NULL }
+    };
     struct remote remote;
-    int c, status = 0;
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'u':
-            url = optarg;
-            break;
-        case 'a':
-            admin = optarg;
-            break;
-        case 'c':
-            w.client = optarg;
-            break;
-        case 'w':
-            w.user = optarg;
-            break;
-        case 's':
-            w.scope = optarg;
-            break;
-        case 'b':
-            w.body = optarg;
-            break;
-        case 'j':
-            w.json = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status != 0)
+    if (status != CLI_GO_ON)
         return status;
     if (argc - optind < 1 || argc - optind > 2)
         return cli_fail(EXIT_USAGE, "andiron explain --help",

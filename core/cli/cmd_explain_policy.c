@@ -251,41 +251,20 @@ static int judge(struct andiron_arena *arena, const struct wanted *w)
 
 int cmd_explain_policy(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "module", required_argument, NULL, 'm' },  { "policy", required_argument, NULL, 'p' },
-        { "request", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
-    };
     struct wanted w = { .module = NULL };
+    const struct cli_option options[] = { { .name = "module", .value = &w.module },
+                                          { .name = "policy", .value = &w.policy },
+                                          { .name = "request", .value = &w.request },
+                                          { .name = "json", .is_given = &w.json },
+                                          { .name = NULL } };
     struct andiron_error err;
-    int c, status = 0;
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'm':
-            w.module = optarg;
-            break;
-        case 'p':
-            w.policy = optarg;
-            break;
-        case 'r':
-            w.request = optarg;
-            break;
-        case 'j':
-            w.json = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && (w.policy == NULL || w.request == NULL || optind < argc))
-        status = cli_fail(EXIT_USAGE, "andiron explain-policy --help",
-                          "--policy and --request are required, and nothing else");
-    if (status != 0)
+    if (status != CLI_GO_ON)
         return status;
+    if (w.policy == NULL || w.request == NULL || optind < argc)
+        return cli_fail(EXIT_USAGE, "andiron explain-policy --help",
+                        "--policy and --request are required, and nothing else");
     if (pool_start(1, &err) != 0)
         return cli_fail(EXIT_INTERNAL, NULL, "%s", err.message);
     struct andiron_arena *arena = arena_new();

@@ -50,8 +50,8 @@ struct origin {
 struct chunk {
     struct andiron_arena *arena;
     struct origin *origins;
-    size_t count; /* that are sent */
-    size_t taken; /* from the input, unusable ones included */
+    size_t count;          /* that are sent */
+    size_t taken;          /* from the input, unusable ones included */
     struct buffer entries; /* "{...},{...}" */
     struct buffer body;
     bool is_batch; /* second try */
@@ -126,8 +126,8 @@ static void write_state(const struct import *im)
     FILE *file = fopen(path, "w");
     if (file == NULL)
         return; /* --resume will start over: PUTs do no harm twice */
-    bool written = fprintf(file, "%" PRIu64 " %" PRIx64 "\n", im->skip + im->done_resources,
-                           im->names) > 0;
+    bool written =
+        fprintf(file, "%" PRIu64 " %" PRIx64 "\n", im->skip + im->done_resources, im->names) > 0;
     if (fclose(file) == 0 && written)
         (void)rename(path, im->state_path);
 }
@@ -468,8 +468,19 @@ static int count_option(const char *name, const char *text, int64_t max, int64_t
                     name, max, text);
 }
 
-static int on_error_option(struct import *im, const char *text)
+static int take_jobs(void *im, const char *value)
 {
+    return count_option("jobs", value, JOBS_MAX, &((struct import *)im)->jobs);
+}
+
+static int take_chunk(void *im, const char *value)
+{
+    return count_option("chunk", value, CHUNK_MAX, &((struct import *)im)->chunk_size);
+}
+
+static int take_on_error(void *arg, const char *text)
+{
+    struct import *im = arg;
     im->stop_on_error = strcmp(text, "stop") == 0;
     if (im->stop_on_error || strcmp(text, "skip") == 0)
         return 0;
@@ -504,55 +515,24 @@ static int import_with(struct import *im, const char *url, const char *admin, ch
 
 int cmd_import(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "url", required_argument, NULL, 'u' },      { "admin", required_argument, NULL, 'a' },
-        { "jobs", required_argument, NULL, 'j' },     { "chunk", required_argument, NULL, 'c' },
-        { "on-error", required_argument, NULL, 'e' }, { "resume", no_argument, NULL, 'r' },
-        { "state", required_argument, NULL, 's' },    { "json", no_argument, NULL, 'J' },
-        { "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 }
-    };
     static struct import im;
     const char *url = NULL, *admin = NULL;
-    int c, status = 0;
+    const struct cli_option options[] = { { .name = "url", .value = &url },
+                                          { .name = "admin", .value = &admin },
+                                          { .name = "jobs", .take = take_jobs, .arg = &im },
+                                          { .name = "chunk", .take = take_chunk, .arg = &im },
+                                          { .name = "on-error", .take = take_on_error, .arg = &im },
+                                          { .name = "resume", .is_given = &im.resume },
+                                          { .name = "state", .value = &im.state_path },
+                                          { .name = "json", .is_given = &im.json },
+                                          { .name = NULL } };
 
     im = (struct import){ .jobs = 4, .chunk_size = 200, .state_path = ".andiron-import" };
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'u':
-            url = optarg;
-            break;
-        case 'a':
-            admin = optarg;
-            break;
-        case 'j':
-            status = count_option("jobs", optarg, JOBS_MAX, &im.jobs);
-            break;
-        case 'c':
-            status = count_option("chunk", optarg, CHUNK_MAX, &im.chunk_size);
-            break;
-        case 'e':
-            status = on_error_option(&im, optarg);
-            break;
-        case 'r':
-            im.resume = true;
-            break;
-        case 's':
-            im.state_path = optarg;
-            break;
-        case 'J':
-            im.json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && optind == argc)
-        status = cli_fail(EXIT_USAGE, "andiron import --help", "nothing to import was named");
-    if (status != 0)
+    int status = cli_read_options(argc, argv, options, usage);
+    if (status != CLI_GO_ON)
         return status;
+    if (optind == argc)
+        return cli_fail(EXIT_USAGE, "andiron import --help", "nothing to import was named");
     status = import_with(&im, url, admin, argv + optind);
     import_close(im.input);
     remote_close(&im.remote);

@@ -189,41 +189,22 @@ static const char *take_kid(int *argc, char **argv)
 
 int cmd_keys(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "now", no_argument, NULL, 'n' },    { "key", required_argument, NULL, 'k' },
-        { "revoke", no_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },   { NULL, 0, NULL, 0 }
-    };
     struct order order = { .kid = take_kid(&argc, argv) };
     const bool is_taken = order.kid != NULL;
-    int c;
+    const struct cli_option options[] = { { .name = "now", .is_given = &order.now },
+                                          { .name = "key", .value = &order.key_file },
+                                          { .name = "revoke", .is_given = &order.revoke },
+                                          { .name = "json", .is_given = &order.json },
+                                          { .name = NULL } };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while ((c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'n':
-            order.now = true;
-            break;
-        case 'k':
-            order.key_file = optarg;
-            break;
-        case 'r':
-            order.revoke = true;
-            break;
-        case 'j':
-            order.json = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            return EXIT_USAGE;
-        }
-    }
+    if (status != CLI_GO_ON)
+        return status;
     if (optind < argc)
         order.action = argv[optind];
     if (optind + 1 < argc && !is_taken)
         order.kid = argv[optind + 1];
-    int status = check(&order, argc + is_taken);
+    status = check(&order, argc + is_taken);
     if (status != EXIT_DONE)
         return status;
     struct andiron_arena *arena = arena_new();

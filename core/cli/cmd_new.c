@@ -142,27 +142,19 @@ static int new_policy_engine(struct andiron_arena *arena, const char *name, cons
 
 int cmd_new(int argc, char **argv)
 {
-    static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     bool is_json = false;
-    int c;
+    const struct cli_option options[] = { { .name = "json", .is_given = &is_json },
+                                          { .name = NULL } };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while ((c = cli_getopt(argc, argv, options)) != -1) {
-        if (c == 'h') {
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        }
-        if (c != 'j')
-            return EXIT_USAGE;
-        is_json = true;
-    }
+    if (status != CLI_GO_ON)
+        return status;
     int words = argc - optind;
     if (words < 2 || words > 3 || strcmp(argv[optind], "policy-engine") != 0)
         return cli_fail(EXIT_USAGE, "andiron new policy-engine NAME [DIR]",
                         "new wants the kind, which is policy-engine, and a name");
     struct andiron_arena *arena = arena_new();
-    int status =
+    status =
         new_policy_engine(arena, argv[optind + 1], words == 3 ? argv[optind + 2] : NULL, is_json);
     arena_free(arena);
     return status;

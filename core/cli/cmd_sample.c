@@ -36,45 +36,40 @@ static int number(const char *name, const char *text, int64_t max, uint64_t *ret
     return 0;
 }
 
+static int take_patients(void *what, const char *value)
+{
+    return number("patients", value, 100000000, &((struct sample_options *)what)->patients);
+}
+
+static int take_seed(void *what, const char *value)
+{
+    return number("seed", value, INT64_MAX, &((struct sample_options *)what)->seed);
+}
+
+static int take_observations(void *what, const char *value)
+{
+    return number("observations", value, 100000, &((struct sample_options *)what)->observations);
+}
+
 int cmd_sample(int argc, char **argv)
 {
-    static const struct option options[] = { { "patients", required_argument, NULL, 'p' },
-                                             { "seed", required_argument, NULL, 's' },
-                                             { "observations", required_argument, NULL, 'o' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     struct sample_options what = { .seed = 1, .patients = 50, .observations = 40 };
     struct sample_counts counts;
     bool json = false;
-    int c, status = 0;
+    const struct cli_option options[] = {
+        { .name = "patients", .take = take_patients, .arg = &what },
+        { .name = "seed", .take = take_seed, .arg = &what },
+        { .name = "observations", .take = take_observations, .arg = &what },
+        { .name = "json", .is_given = &json },
+        { .name = NULL }
+    };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'p':
-            status = number("patients", optarg, 100000000, &what.patients);
-            break;
-        case 's':
-            status = number("seed", optarg, INT64_MAX, &what.seed);
-            break;
-        case 'o':
-            status = number("observations", optarg, 100000, &what.observations);
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && optind < argc)
-        status =
-            cli_fail(EXIT_USAGE, "andiron sample --help", "unexpected argument '%s'", argv[optind]);
-    if (status != 0)
+    if (status != CLI_GO_ON)
         return status;
+    if (optind < argc)
+        return cli_fail(EXIT_USAGE, "andiron sample --help", "unexpected argument '%s'",
+                        argv[optind]);
     if (sample_write(&what, stdout, &counts) != 0)
         return cli_fail(EXIT_NO_OUTPUT, NULL, "cannot write: %s", strerror(errno));
     if (json)

@@ -69,37 +69,27 @@ static int sign(struct andiron_arena *arena, const struct settings *settings,
     return status;
 }
 
+static int take_ttl(void *arg, const char *value)
+{
+    struct assertion_of *of = arg;
+    if (units_int(andiron_str_of(value), &of->ttl_s) == 0 && of->ttl_s >= 1 && of->ttl_s <= 300)
+        return 0;
+    return cli_fail(EXIT_USAGE, NULL, "--ttl is a whole number from 1 to 300, not '%s'", value);
+}
+
 int cmd_sign_assertion(int argc, char **argv)
 {
-    static const struct option options[] = { { "client", required_argument, NULL, 'c' },
-                                             { "ttl", required_argument, NULL, 't' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     struct assertion_of of = { .ttl_s = 300 };
-    int c, status = 0;
+    const struct cli_option options[] = { { .name = "client", .value = &of.client },
+                                          { .name = "ttl", .take = take_ttl, .arg = &of },
+                                          { .name = NULL } };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while (status == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case 'c':
-            of.client = optarg;
-            break;
-        case 't':
-            if (units_int(andiron_str_of(optarg), &of.ttl_s) != 0 || of.ttl_s < 1 || of.ttl_s > 300)
-                status = cli_fail(EXIT_USAGE, NULL,
-                                  "--ttl is a whole number from 1 to 300, not '%s'", optarg);
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && (of.client == NULL || optind < argc))
-        status = cli_fail(EXIT_USAGE, "andiron sign-assertion --help",
-                          "--client is required, and nothing else");
-    if (status != 0)
+    if (status != CLI_GO_ON)
         return status;
+    if (of.client == NULL || optind < argc)
+        return cli_fail(EXIT_USAGE, "andiron sign-assertion --help",
+                        "--client is required, and nothing else");
     struct andiron_arena *arena = arena_new();
     struct settings settings = { .user = NULL };
     struct host *host = loaded_config(&settings);

@@ -271,37 +271,20 @@ static int test_module(struct tested *t)
 
 int cmd_test_plugin(int argc, char **argv)
 {
-    static const struct option options[] = { { "policy", required_argument, NULL, 'p' },
-                                             { "request", required_argument, NULL, 'r' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
     struct tested t = { .check = "table", .step = "it is loaded" };
-    int c;
+    const struct cli_option options[] = { { .name = "policy", .value = &t.policy },
+                                          { .name = "request", .value = &t.request },
+                                          { .name = "json", .is_given = &t.is_json },
+                                          { .name = NULL } };
+    int status = cli_read_options(argc, argv, options, usage);
 
-    while ((c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'p':
-            t.policy = optarg;
-            break;
-        case 'r':
-            t.request = optarg;
-            break;
-        case 'j':
-            t.is_json = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_DONE;
-        default:
-            return EXIT_USAGE;
-        }
-    }
+    if (status != CLI_GO_ON)
+        return status;
     if (argc - optind != 1)
         return cli_fail(EXIT_USAGE, "andiron test-plugin --help", "test-plugin wants one module");
     t.module = argv[optind];
     t.arena = arena_new();
-    int status = test_module(&t);
+    status = test_module(&t);
     arena_free(t.arena);
     return status;
 }

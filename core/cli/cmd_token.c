@@ -100,52 +100,32 @@ static int exchange(struct remote *remote, const struct wanted *w)
     return status;
 }
 
+static int take_scope(void *arg, const char *value)
+{
+    struct buffer *scope = arg;
+    (void)buffer_printf(scope, "%s%s", scope->len > 0 ? " " : "", value);
+    return 0;
+}
+
 int cmd_token(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "url", required_argument, NULL, 'u' },   { "client", required_argument, NULL, 'c' },
-        { "key", required_argument, NULL, 'k' },   { "kid", required_argument, NULL, 'i' },
-        { "scope", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
-    };
     struct wanted w = { .client = NULL };
     const char *url = NULL;
+    const struct cli_option options[] = { { .name = "url", .value = &url },
+                                          { .name = "client", .value = &w.client },
+                                          { .name = "key", .value = &w.key_path },
+                                          { .name = "kid", .value = &w.kid },
+                                          { .name = "scope", .take = take_scope, .arg = &w.scope },
+                                          { .name = "json", .is_given = &w.json },
+                                          { .name = NULL } };
     struct remote remote;
-    int c, status = 0;
 
     buffer_init(&w.scope, 64 * 1024);
-    while (status == 0 && (c = cli_getopt(argc, argv, options)) != -1) {
-        switch (c) {
-        case 'u':
-            url = optarg;
-            break;
-        case 'c':
-            w.client = optarg;
-            break;
-        case 'k':
-            w.key_path = optarg;
-            break;
-        case 'i':
-            w.kid = optarg;
-            break;
-        case 's':
-            (void)buffer_printf(&w.scope, "%s%s", w.scope.len > 0 ? " " : "", optarg);
-            break;
-        case 'j':
-            w.json = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            buffer_free(&w.scope);
-            return EXIT_DONE;
-        default:
-            status = EXIT_USAGE;
-        }
-    }
-    if (status == 0 && (w.client == NULL || w.key_path == NULL || optind < argc))
+    int status = cli_read_options(argc, argv, options, usage);
+    if (status == CLI_GO_ON && (w.client == NULL || w.key_path == NULL || optind < argc))
         status = cli_fail(EXIT_USAGE, "andiron token --help",
                           "--client and --key are required, and nothing else");
-    if (status == 0) {
+    if (status == CLI_GO_ON) {
         status = remote_open(&remote, url, NULL);
         remote.admin = NULL; /* the assertion is the credential */
         if (status == 0)
