@@ -17,7 +17,7 @@ struct stream {
     const struct run_plan *plan;
     enum stream_by by;
     int64_t p, cls; /* cls: of dates; kind of values */
-    bool descending, lazy;
+    bool descending, lazy, is_brief;
     size_t batch;
     int64_t looked;
 
@@ -290,7 +290,7 @@ void stream_skip(struct stream *t)
 
 bool stream_is_lazy(const struct stream *t)
 {
-    return t->lazy;
+    return t->lazy || t->is_brief;
 }
 
 const struct entry *stream_ahead(const struct stream *t, size_t i)
@@ -314,7 +314,9 @@ static struct stream *add(struct run *run, const struct run_plan *plan, struct s
                           .looked = LOOKED_FIRST < run->store->config->scan_budget
                                         ? LOOKED_FIRST
                                         : run->store->config->scan_budget };
-    t->lazy = by != BY_LIST && run->sort_count == 1 && is_whole(run, plan);
+    /* Few dates last longer than a day: that there are no more is known at once then. */
+    t->is_brief = by == BY_NUMBER && cls != 0;
+    t->lazy = by != BY_LIST && !t->is_brief && run->sort_count == 1 && is_whole(run, plan);
     if (t->lazy)
         t->batch = run->query->limit + 1 < STREAM_MAX ? run->query->limit + 1 : STREAM_MAX;
     list[(*count)++] = t;
