@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "http/reply.h"
 #include "http/target.h"
+#include "http/trace.h"
 
 enum { TIME_SAMPLES = 64 }; /* step times are taken of 1 request in so many */
 
@@ -40,7 +41,7 @@ void begin_wait(struct andiron_request *req)
 
 struct noticed {
     andiron_str request_id, traceparent, forwarded_for;
-    unsigned authorizations, content_types;
+    unsigned authorizations, content_types, traceparents;
 };
 
 static void notice(const struct andiron_request *req, struct noticed *ret)
@@ -51,8 +52,10 @@ static void notice(const struct andiron_request *req, struct noticed *ret)
 
         switch (name.len) { /* most names are told apart by their length */
         case 11:
-            if (memcmp(name.data, "traceparent", 11) == 0)
+            if (memcmp(name.data, "traceparent", 11) == 0) {
                 ret->traceparent = value;
+                ret->traceparents++;
+            }
             break;
         case 12:
             if (memcmp(name.data, "x-request-id", 12) == 0)
@@ -98,22 +101,6 @@ static void set_id(struct andiron_request *req, andiron_str sent)
         per_loop_request_id(req->home, id);
         req->id = (andiron_str){ id, REQUEST_ID_BYTES };
     }
-}
-
-/* W3C Trace Context, version 00: 2 hex, '-', 32 hex trace id, '-', 16 hex, '-', 2 hex. */
-static andiron_str trace_id(andiron_str traceparent)
-{
-    andiron_str none = { NULL, 0 };
-
-    if (traceparent.len < 55 || traceparent.data[2] != '-' || traceparent.data[35] != '-')
-        return none;
-    for (size_t i = 3; i < 35; i++) {
-        char c = traceparent.data[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return none;
-    }
-    return (andiron_str){ traceparent.data + 3, 32 };
 }
 
 static void set_base(struct andiron_request *req)
@@ -174,7 +161,9 @@ void begin_head(struct andiron_request *req)
     req->sampled = home->begun++ % TIME_SAMPLES == 0;
     notice(req, &noticed);
     set_id(req, noticed.request_id);
-    req->trace_id = trace_id(noticed.traceparent);
+    if (noticed.traceparents == 1) /* of several nobody knows which is meant */
+        req->trace_parent = trace_parent(req->arena, noticed.traceparent);
+    req->trace_id = trace_id(req->trace_parent);
     set_base(req);
     set_remote(req, noticed.forwarded_for);
     set_body(req);

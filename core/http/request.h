@@ -156,7 +156,7 @@ struct andiron_request {
     char *owned_in;                        /* the same, once the connection has gone */
     uint32_t in_room;                      /* size of owned_in */
     const struct andiron_inner *presented; /* inner: headers come from here */
-    andiron_str id, trace_id, method, path, query, base, remote;
+    andiron_str id, trace_parent, trace_id, method, path, query, base, remote;
     struct route_match match;
     const char *operation;
     enum route_side side;

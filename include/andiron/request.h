@@ -49,6 +49,16 @@ ANDIRON_API andiron_str andiron_request_remote(const struct andiron_request *req
 /* Header by lower-case name; repeated headers are joined by ", ". */
 ANDIRON_API andiron_str andiron_request_header(const struct andiron_request *req, const char *name);
 
+/*
+ * W3C Trace Context of the client, also of an inner request: to be sent along, as it is, to whoever
+ * is called for this request. Both absent if the client sent none or a malformed one.
+ */
+struct andiron_trace {
+    andiron_str parent; /* value of "traceparent", version 00 */
+    andiron_str state;  /* value of "tracestate", at most 512 bytes; may be absent */
+};
+ANDIRON_API struct andiron_trace andiron_request_trace(const struct andiron_request *req);
+
 /* Placeholder of the matched route: "id" for {id}. */
 ANDIRON_API andiron_str andiron_request_var(const struct andiron_request *req, const char *name);
 

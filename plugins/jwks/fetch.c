@@ -83,7 +83,7 @@ static void set_ended(void *arg, const struct transfer_end *end)
     wake(waiters);
 }
 
-void fetcher_start(struct fetcher *fetcher, andiron_str url)
+void fetcher_start(struct fetcher *fetcher, const struct andiron_request *req, andiron_str url)
 {
     static const char *const headers[] = { "Accept: application/json", NULL };
     struct fetching *f = malloc(sizeof(*f) + url.len);
@@ -94,6 +94,7 @@ void fetcher_start(struct fetcher *fetcher, andiron_str url)
     memcpy(f->url, url.data, url.len);
     const struct transfer_ask ask = { .url = url,
                                       .headers = headers,
+                                      .trace = andiron_request_trace(req),
                                       .under_way = &f->jwks->fetching,
                                       .max = (unsigned)f->jwks->config->max_fetches };
     transfer_start(fetcher->sets, &ask, set_ended, f);

@@ -98,8 +98,11 @@ struct fetcher;
 struct fetcher *fetcher_new(struct jwks *jwks, struct andiron_loop *loop,
                             struct andiron_error *err);
 void fetcher_free(struct fetcher *fetcher);
-/* Begins to fetch; waiters in jwks->sets are woken when it ends. On the fetcher's loop. */
-void fetcher_start(struct fetcher *fetcher, andiron_str url);
+/*
+ * Begins to fetch for req, and whoever comes to want the same; waiters in jwks->sets are woken
+ * when it ends. On the fetcher's loop.
+ */
+void fetcher_start(struct fetcher *fetcher, const struct andiron_request *req, andiron_str url);
 
 struct fetcher *jwks_fetcher(struct jwks *jwks, struct andiron_request *req);
 /* For POSTs of outbound/1: outbound.c. */

@@ -76,6 +76,7 @@ static enum andiron_step post(void *self, struct andiron_request *req,
     headers[count] = NULL;
     const struct transfer_ask ask = { .url = post->url,
                                       .headers = headers,
+                                      .trace = andiron_request_trace(req),
                                       .body = { post->body.data != NULL ? post->body.data : "",
                                                 post->body.len },
                                       .under_way = &jwks->posting,

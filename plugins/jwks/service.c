@@ -409,7 +409,7 @@ static enum andiron_step fetch(void *self, struct andiron_request *req, andiron_
         w->home = fetched_here;
         w->next = *fetched_here;
         *fetched_here = w;
-        fetcher_start(jwks_fetcher(jwks, req), url);
+        fetcher_start(jwks_fetcher(jwks, req), req, url);
         break;
     default: /* SETCACHE_JOINED */
         break;

@@ -348,6 +348,16 @@ static struct curl_slist *with_line(struct curl_slist *list, const char *line)
     return longer;
 }
 
+static void add_field(struct transfer *t, const char *name, andiron_str value)
+{
+    char line[16 + 512 + 1]; /* andiron_trace limits both */
+
+    if (value.data == NULL)
+        return;
+    (void)snprintf(line, sizeof(line), "%s: %.*s", name, (int)value.len, value.data);
+    t->headers = with_line(t->headers, line);
+}
+
 void transfer_start(struct transfers *of, const struct transfer_ask *ask,
                     void (*ended)(void *arg, const struct transfer_end *end), void *arg)
 {
@@ -373,6 +383,8 @@ void transfer_start(struct transfers *of, const struct transfer_ask *ask,
     }
     for (const char *const *line = ask->headers; *line != NULL; line++)
         t->headers = with_line(t->headers, *line);
+    add_field(t, "traceparent", ask->trace.parent);
+    add_field(t, "tracestate", ask->trace.state);
     of->list = t;
     t->deadline = event_new(of->base, -1, 0, on_start, t);
     if (t->deadline == NULL)

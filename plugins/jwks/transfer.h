@@ -20,6 +20,7 @@ void transfers_free(struct transfers *transfers);
 struct transfer_ask {
     andiron_str url;
     const char *const *headers; /* whole lines, NULL-terminated */
+    struct andiron_trace trace; /* of the request it is for; sent along */
     andiron_str body;           /* with data it is a POST, else a GET */
     atomic_uint *under_way;     /* counts, of this kind; not above max */
     unsigned max;
