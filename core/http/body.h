@@ -35,6 +35,12 @@ void body_parse_json(void *req);
 /* Large enough to be parsed on the pool. */
 bool body_is_large_json(const struct andiron_request *req);
 
+/* A gzip body that has come, only the beginning of which is inflated: the rest is for the pool. */
+bool body_is_packed(const struct andiron_request *req);
+void body_unpack(void *req);
+/* Back on the loop: whether that failed; then the request has its error reply (400, 413, 503). */
+bool body_refuses(struct andiron_request *req);
+
 /* The rest need not be read to keep the connection in order. */
 bool body_can_skip(const struct andiron_request *req);
 

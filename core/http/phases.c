@@ -203,26 +203,45 @@ static bool stage_body(struct andiron_request *req)
     return true;
 }
 
+static void unpack_on_pool(void *arg)
+{
+    body_unpack(arg);
+    andiron_resume(arg);
+}
+
 static void parse_on_pool(void *arg)
 {
     body_parse_json(arg);
     andiron_resume(arg);
 }
 
+/* No continuation: the stage is entered again and finds the work done. */
+static void give_to_pool(struct andiron_request *req, void (*work)(void *req))
+{
+    (void)andiron_wait(req, NULL, NULL);
+    req->job = (struct pool_job){ .work = work, .arg = req };
+    pool_post_own(&req->job);
+}
+
 static bool stage_parse(struct andiron_request *req)
 {
     struct andiron_error err;
 
+    if (body_is_packed(req)) {
+        give_to_pool(req, unpack_on_pool);
+        return false;
+    }
+    if (body_refuses(req)) {
+        decide(req);
+        return true;
+    }
     if (request_params_read(req, &err) != 0) {
         (void)andiron_fail_with(req, &err);
         decide(req);
         return true;
     }
     if (req->json_state == JSON_UNREAD && body_is_large_json(req)) {
-        /* No continuation: this stage is entered again and finds the body read. */
-        (void)andiron_wait(req, NULL, NULL);
-        req->job = (struct pool_job){ .work = parse_on_pool, .arg = req };
-        pool_post_own(&req->job);
+        give_to_pool(req, parse_on_pool);
         return false;
     }
     go_to(req, is_open(req) ? STAGE_HANDLE : STAGE_AUTHORIZE);

@@ -82,6 +82,15 @@ struct reply {
     struct reply_issue *issues; /* of andiron_fail_also() */
 };
 
+/* What is wrong with a body, as found where no reply can be given. */
+enum body_fault {
+    BODY_FAULT_NONE,
+    BODY_FAULT_LARGE,
+    BODY_FAULT_MEMORY,
+    BODY_FAULT_CODING,
+    BODY_FAULT_CUT
+};
+
 struct body {
     enum http_framing framing;
     bool wanted;        /* has been asked for: reading goes on */
@@ -96,6 +105,8 @@ struct body {
     bool inflate_on;         /* it had no room for all that came out */
     bool inflated;           /* its end has been seen */
     struct buffer gathered;  /* what does not fit beside the head */
+    struct buffer packed;    /* of a long gzip body: what is yet to be inflated */
+    enum body_fault fault;   /* found by body_unpack() */
     uint64_t reserved;       /* counted against body-memory */
     uint64_t bytes;          /* of the wire, for the access line */
     andiron_str view;
@@ -141,7 +152,7 @@ struct andiron_request {
     bool sampled; /* its steps are timed */
     bool check_only;
     bool routed_only;
-    bool public_too; /* needs a grant though its route is public */
+    bool public_too;               /* needs a grant though its route is public */
     bool running;                  /* the phase engine is at work on it */
     struct andiron_request *inner; /* the one it waits for */
     atomic_bool resumable;

@@ -3,6 +3,8 @@
  */
 #include "http/test_app.h"
 
+#include <semaphore.h>
+
 #include <zlib.h>
 
 /* ---- bodies --------------------------------------------------------------------------- */
@@ -173,6 +175,115 @@ static void gzip_body_reaches_a_limit_of_any_size(void **state)
         answer_free(&a);
         free(all);
     }
+    stop();
+}
+
+static sem_t busy;
+
+static void keep_busy(void *arg)
+{
+    (void)arg;
+    (void)sem_wait(&busy);
+}
+
+static void send_gzip(struct client *c, const char *coded, size_t len)
+{
+    char head[200];
+
+    snprintf(head, sizeof(head),
+             "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             len);
+    client_send(c, head);
+    client_send_bytes(c, coded, len);
+}
+
+static void long_gzip_bodies_are_inflated_on_the_pool(void **state)
+{
+    static char coded[300000], digits[400000];
+    struct pool_job jobs[2] = { { .work = keep_busy }, { .work = keep_busy } };
+    (void)state;
+    for (uint32_t i = 0, x = 1; i < sizeof(digits); i++) {
+        x = x * 1664525 + 1013904223;
+        digits[i] = (char)('0' + (x >> 16) % 10);
+    }
+    struct http_settings settings = test_settings();
+    settings.max_body_anonymous = 1 << 20;
+    serve(settings, 1);
+    (void)sem_init(&busy, 0, 0);
+    for (size_t i = 0; i < 2; i++) /* all threads it has */
+        pool_post_own(&jobs[i]);
+    size_t n = gzip(digits, sizeof(digits), coded, sizeof(coded));
+    struct client c = client_open(server.port);
+    send_gzip(&c, coded, n);
+    assert_false(client_fill(&c, 200));
+    assert_status(GET_HELLO, 200); /* the loop goes on */
+    struct client small = client_open(server.port);
+    char few[200];
+    send_gzip(&small, few, gzip(digits, 100, few, sizeof(few)));
+    struct answer a = client_read(&small, true);
+    assert_int_equal(a.body_len, 100);
+    answer_free(&a);
+    client_close(&small);
+    (void)sem_post(&busy);
+    (void)sem_post(&busy);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body_len, sizeof(digits));
+    assert_memory_equal(a.body, digits, sizeof(digits));
+    answer_free(&a);
+    /* What is wrong behind the beginning is told as what is wrong there. */
+    send_gzip(&c, coded, n - 20);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(a.body, "cut off"));
+    answer_free(&a);
+    coded[n] = 'x';
+    send_gzip(&c, coded, n + 1);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(a.body, "nothing may follow"));
+    answer_free(&a);
+    coded[n - 5] = (char)(coded[n - 5] ^ 1); /* of the length in the trailer */
+    send_gzip(&c, coded, n);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 400);
+    answer_free(&a);
+    client_close(&c);
+    /* 16 MiB of one sign in 16 KiB: what is not allowed is not unfolded. */
+    char *zeros = calloc(16, 1 << 20);
+    n = gzip(zeros, 16 << 20, coded, sizeof(coded));
+    free(zeros);
+    c = client_open(server.port);
+    send_gzip(&c, coded, n);
+    a = client_read(&c, true);
+    assert_int_equal(a.status, 413);
+    answer_free(&a);
+    client_close(&c);
+    stop();
+}
+
+static void a_client_may_leave_while_its_body_is_inflated(void **state)
+{
+    static char coded[300000], digits[400000];
+    struct pool_job jobs[2] = { { .work = keep_busy }, { .work = keep_busy } };
+    (void)state;
+    for (size_t i = 0; i < sizeof(digits); i++)
+        digits[i] = (char)('0' + i * i % 7);
+    struct http_settings settings = test_settings();
+    settings.max_body_anonymous = 1 << 20;
+    serve(settings, 1);
+    (void)sem_init(&busy, 0, 0);
+    for (size_t i = 0; i < 2; i++)
+        pool_post_own(&jobs[i]);
+    struct client c = client_open(server.port);
+    send_gzip(&c, coded, gzip(digits, sizeof(digits), coded, sizeof(coded)));
+    client_pause(50);
+    client_close(&c);
+    assert_status(GET_HELLO, 200);
+    (void)sem_post(&busy);
+    (void)sem_post(&busy);
+    assert_status(GET_HELLO, 200);
     stop();
 }
 
@@ -450,6 +561,8 @@ int main(void)
         cmocka_unit_test(chunked_body_with_a_request_behind_it),
         cmocka_unit_test(gzip_body_is_inflated_within_the_limit),
         cmocka_unit_test(gzip_body_reaches_a_limit_of_any_size),
+        cmocka_unit_test(long_gzip_bodies_are_inflated_on_the_pool),
+        cmocka_unit_test(a_client_may_leave_while_its_body_is_inflated),
         cmocka_unit_test(declared_large_body_is_refused_unread),
         cmocka_unit_test(answer_reaches_a_client_that_goes_on_sending),
         cmocka_unit_test(too_long_chunked_body_is_refused),
