@@ -185,6 +185,14 @@ describe('who is behind a token', () => {
     await own('Patient', 403);
     await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' }, inactive: true }, [200]);
     await own('Patient', 401);
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' } }, [200]);
+    await own('Patient', 200);
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' }, active: false }, [200]);
+    await own('Patient', 401);
+    assert.equal((await read(token({ sub: 'somebody-else', box_user: 'nurse-1' }))).status, 401, 'by box_user');
+    await refused(token({ ...subject, jti: 'never seen before' }), 'a token that nobody has seen');
+    await admin('PUT', 'User/nurse-1', { userName: 'n', data: { ward: 'w1' }, active: true }, [200]);
+    await own('Patient', 200);
     for (const path of ['User/nurse-1', 'Role/r1', 'Role/r2', 'AccessPolicy/by-user', 'AccessPolicy/by-role']) await admin('DELETE', path, undefined, [200, 204]);
     await admin('PUT', 'AccessPolicy/foreign', { engine: 'matcho', matcho: { jwt: { iss: { '$one-of': [issuer, second] } } } }, [201, 200]);
     await accepted(token());

@@ -102,6 +102,32 @@ describe('a token that only its issuer knows', () => {
   });
 });
 
+test('a token of ours that has ended is shown to no endpoint; one of another server like us is asked about', async () => {
+  const secret = 'a long enough secret', other = await start({ quick: true });
+  const own = async (at) => {
+    await putClient(at, 'ends', { secret, grant_types: ['client_credentials'] });
+    await allow(at, 'ends');
+    return (await postToken(at, { grant_type: 'client_credentials', client_id: 'ends', client_secret: secret })).json.access_token;
+  };
+  try {
+    const count = endpoint.asked.length, [revoked, removed] = [await own(server), await own(server)];
+    await accepted(revoked);
+    assert.equal((await call('POST', `${server.base}/auth/revoke`, { token: revoked, client_id: 'ends', client_secret: secret })).status, 200);
+    const [session] = (await call('GET', `${server.base}/Session?client=Client/ends&active=true`, undefined, server.admin)).json.entry;
+    assert.equal((await call('DELETE', `${server.base}/Session/${session.resource.id}`, undefined, server.admin)).status, 204);
+    for (const token of [revoked, removed]) await refused(token, 'it has ended');
+    assert.equal(endpoint.asked.length, count);
+    const foreign = await own(other);
+    endpoint.known.set(foreign, active());
+    await accepted(foreign);
+    assert.equal(endpoint.about(foreign), 1);
+    // A sign more or less, or another one, and it is not ours.
+    const near = `${revoked.slice(0, -2)}${revoked.at(-2) === 'A' ? 'B' : 'A'}${revoked.at(-1)}`;
+    await refused(near, 'nearly ours');
+    assert.equal(endpoint.about(near), 1);
+  } finally { await other.stop(); other.remove(); }
+});
+
 describe('what the endpoint tells', () => {
   const about = async (claims) => { const token = fresh(); endpoint.known.set(token, claims); return token; };
   test('of the token\'s end, beginning, kind, audience and issuer counts', async () => {

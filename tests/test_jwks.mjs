@@ -180,6 +180,7 @@ describe('key sets of clients', () => {
     await register(server, id, `http://127.0.0.1:${port}/${id}`);
     return { id, hits: () => hits.get(`/${id}`) };
   };
+  const failures = async () => Number((await call('GET', `${server.adminBase}/metrics`)).text.match(/^andiron_jwks_fetches_total\{result="error"\} (\d+)/m)[1]);
   const set = (list, headers = {}) => (req, res) => { res.writeHead(200, { 'content-type': 'application/json', ...headers }); res.end(JSON.stringify({ keys: list })); };
 
   before(async () => {
@@ -293,9 +294,23 @@ describe('key sets of clients', () => {
     }
     unavailable(await pending);
     assert.ok(Date.now() - began < 4000, `${Date.now() - began} ms`);
+    const failed = await failures();
     unavailable(await ask(server, c.id, key));
     assert.equal(c.hits(), 1);
     assert.match(server.log(), /jwks\.fetch\.failed/);
+    assert.equal(await failures(), failed, 'what is remembered is no failure of its own');
+  });
+  test('JK-7: that fail are counted and logged, one by one, without the path of the URL', async () => {
+    const key = await keyPair('a'), before = await failures(), answers = [(q, s) => { s.writeHead(500); s.end(); }, (q, s) => s.end('no JSON'), (q, s) => s.socket.destroy()];
+    for (const [n, answer] of answers.entries()) {
+      const c = await fresh(answer), lines = () => server.log().split('\n').filter((l) => l.includes('jwks.fetch.failed')), logged = lines().length;
+      unavailable(await ask(server, c.id, key));
+      assert.equal(await failures(), before + n + 1);
+      const [line, ...more] = lines().slice(logged);
+      assert.deepEqual(more, []);
+      assert.match(line, /warn/i);
+      assert.doesNotMatch(line, new RegExp(`/${c.id}`));
+    }
   });
   test('JK-3: in any form but a plain public set are refused', async () => {
     const [key, good] = await Promise.all([keyPair('a'), keyPair('b')]);

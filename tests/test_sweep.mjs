@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { basic, call, configure, freePort, sleep, start } from './lib/server.mjs';
+import { basic, call, configure, freePort, sleep, start, storeOf } from './lib/server.mjs';
 import { allow, bearer, claimsOf, putClient } from './lib/smart.mjs';
 
 const runs = (pid) => fs.existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -117,7 +117,7 @@ test('kill -9 while sessions are being forgotten leaves no orphans, and the next
 
 test('of two daemons over one store one forgets at a time, and the other takes over', async (t) => {
   const first = await start({ quick: true, ...quick });
-  const second = await start({ quick: true, ...quick, state: path.join(first.dir, 'state'), core: { http: { 'base-url': first.base } }, port: await freePort() });
+  const second = await start({ quick: true, plugins: { ...quick.plugins, ...storeOf(first) }, core: { http: { 'base-url': first.base } }, port: await freePort() });
   second.base = `http://127.0.0.1:${second.port}`;
   t.after(async () => { await second.stop(); await first.stop(); second.remove(); first.remove(); });
   await put(first, 'brief', 1);

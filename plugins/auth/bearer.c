@@ -8,6 +8,7 @@
 
 #include "foreign.h"
 #include "lookup.h"
+#include "session.h"
 #include "tokens.h"
 
 struct bearing {
@@ -141,7 +142,9 @@ static enum andiron_step looked_up(struct andiron_request *req, void *state)
         return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
     case LOOKUP_NO_CLIENT:
         return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the client is not active");
-    default: /* not ours; another issuer's perhaps */
+    default:
+        if (session_token_is_ours(l->text, andiron_request_base(req))) /* others must not see it */
+            return bearer_refuse(req, ANDIRON_E_CREDENTIALS, "the session has ended");
         return auth_foreign(req, l->auth, l->text, b->then, b->state);
     }
     if (!is_for_us(req, l->session))

@@ -40,6 +40,44 @@ void session_new_id(char out[SESSION_ID])
     }
 }
 
+/* ---- opaque tokens ------------------------------------------------------------------------- */
+
+enum { TOKEN_RANDOM = 26, TOKEN_MARK = 6, TOKEN_TEXT = 43 };
+
+static void mark_token(const uint8_t random[TOKEN_RANDOM], andiron_str issuer,
+                       uint8_t ret[TOKEN_MARK])
+{
+    static const char what[] = "opaque access token of ";
+    struct sha256_ctx hash;
+
+    sha256_init(&hash);
+    sha256_update(&hash, sizeof(what) - 1, (const uint8_t *)what);
+    sha256_update(&hash, issuer.len, (const uint8_t *)issuer.data);
+    sha256_update(&hash, TOKEN_RANDOM, random);
+    sha256_digest(&hash, TOKEN_MARK, ret);
+}
+
+andiron_str session_token_new(struct andiron_arena *arena, andiron_str issuer)
+{
+    uint8_t bytes[TOKEN_RANDOM + TOKEN_MARK];
+
+    if (gnutls_rnd(GNUTLS_RND_KEY, bytes, TOKEN_RANDOM) != 0)
+        abort(); /* without random numbers no token may be made */
+    mark_token(bytes, issuer, bytes + TOKEN_RANDOM);
+    return jose_base64url_text(arena, bytes, sizeof(bytes));
+}
+
+bool session_token_is_ours(andiron_str token, andiron_str issuer)
+{
+    uint8_t bytes[TOKEN_RANDOM + TOKEN_MARK], mark[TOKEN_MARK];
+    size_t len;
+
+    if (token.len != TOKEN_TEXT || jose_base64url_decode(token, bytes, &len) != 0)
+        return false;
+    mark_token(bytes, issuer, mark);
+    return memcmp(bytes + TOKEN_RANDOM, mark, TOKEN_MARK) == 0; /* no secret */
+}
+
 andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token)
 {
     struct sha256_ctx hash;

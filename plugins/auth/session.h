@@ -28,6 +28,14 @@ struct session {
 /* A UUID (RFC 9562 version 7: time, then 74 random bits), without NUL. */
 void session_new_id(char out[SESSION_ID]);
 
+/*
+ * A new opaque token: 26 random bytes and 6 that tell that it is this issuer's, as base64url. So
+ * one whose Session has ended is known for ours without any memory of it, and shown to nobody.
+ */
+andiron_str session_token_new(struct andiron_arena *arena, andiron_str issuer);
+/* Whether it has that form. Anybody can make one: it says nothing of who may do what. */
+bool session_token_is_ours(andiron_str token, andiron_str issuer);
+
 /* SHA-256 of a token, as base64url. */
 andiron_str session_token_hash(struct andiron_arena *arena, andiron_str token);
 

@@ -5,18 +5,13 @@
  * allowed, parameters, scope, issue. The jti of an assertion is claimed in the transaction that
  * stores the Session, or alone where the request is refused behind the authentication.
  */
-#include <stdlib.h>
-
-#include <gnutls/crypto.h>
-
 #include "caller.h"
 #include "client.h"
-#include "common/jose/base64url.h"
 #include "grant.h"
 #include "oauth.h"
 #include "session.h"
 
-enum { DEFAULT_TTL_S = 300, OPAQUE_BYTES = 32 };
+enum { DEFAULT_TTL_S = 300 };
 
 struct asking {
     struct caller caller;
@@ -98,10 +93,7 @@ static enum andiron_step session_stored(struct andiron_request *req, void *state
 
 static void new_opaque_token(struct andiron_arena *arena, struct asking *a)
 {
-    uint8_t random[OPAQUE_BYTES];
-    if (gnutls_rnd(GNUTLS_RND_KEY, random, sizeof(random)) != 0)
-        abort(); /* without random numbers no token may be made */
-    a->access_token = jose_base64url_text(arena, random, sizeof(random));
+    a->access_token = session_token_new(arena, a->caller.base);
     a->session.token_hash = session_token_hash(arena, a->access_token);
 }
 
