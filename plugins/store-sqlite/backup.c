@@ -152,16 +152,37 @@ static int open_alone(struct db *to, const struct store *store, struct andiron_e
     return -1;
 }
 
-int backup_restore(struct store *store, const char *path, struct andiron_error *err)
+/* Opens a copy, if it is one: sound, and of a schema that we know. */
+static int open_copy(struct db *ret, const char *path, struct andiron_error *err)
 {
     struct db_settings settings = { .path = path, .cache_bytes = 1 << 20, .busy_ms = 1000 };
+
+    if (db_open(ret, &settings, err) != 0)
+        return -1;
+    if (schema_check(ret, path, err) == 0 && check_pages(ret, path, err) == 0)
+        return 0;
+    db_close(ret);
+    return -1;
+}
+
+int backup_check(const char *path, struct andiron_error *err)
+{
+    struct db db = { .handle = NULL };
+
+    if (open_copy(&db, path, err) != 0)
+        return -1;
+    db_close(&db);
+    return 0;
+}
+
+int backup_restore(struct store *store, const char *path, struct andiron_error *err)
+{
     struct db from = { .handle = NULL }, to = { .handle = NULL };
     int rc = -1, sqlite_rc = SQLITE_OK;
 
-    if (db_open(&from, &settings, err) != 0)
+    if (open_copy(&from, path, err) != 0)
         return -1;
-    if (schema_check(&from, path, err) != 0 || check_pages(&from, path, err) != 0 ||
-        open_alone(&to, store, err) != 0)
+    if (open_alone(&to, store, err) != 0)
         goto out;
     if (copy_all(&to, &from, &sqlite_rc) != 0) {
         to.rc = sqlite_rc;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "backup.h"
 #include "reader.h"
 #include "schema.h"
 #include "service.h"
@@ -215,8 +216,21 @@ static int migrate(struct andiron_host *host, const void *config, bool check, in
     return ret;
 }
 
+/* Without a worker, as migrate(). */
+static int restore(struct andiron_host *host, const void *config, const char *path, bool check,
+                   struct andiron_error *err)
+{
+    struct store store = { .config = config, .path = find_path(host, config) };
+
+    if (check)
+        return backup_check(path, err);
+    store_make_private(store.path);
+    return backup_restore(&store, path, err);
+}
+
 static const struct andiron_migrate service_migrate = { .size = sizeof(service_migrate),
-                                                        .run = migrate };
+                                                        .run = migrate,
+                                                        .restore = restore };
 
 static const struct andiron_service provides[] = {
     { ANDIRON_STORE, &service_store },
