@@ -19,6 +19,7 @@ int cmd_test_plugin(int argc, char **argv);
 int cmd_explain_policy(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_sign_assertion(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 
 /* over the control socket */
 int cmd_status(int argc, char **argv);
@@ -29,6 +30,7 @@ int cmd_keys(int argc, char **argv);
 int cmd_policies(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
 
 /* over HTTP */
 int cmd_client(int argc, char **argv);

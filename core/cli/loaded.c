@@ -3,6 +3,10 @@
  */
 #include "cli/loaded.h"
 
+#include <string.h>
+
+#include <andiron/store.h>
+
 #include "cli/cli.h"
 
 struct host *loaded_config(struct settings *settings)
@@ -21,6 +25,28 @@ size_t loaded_plugin_count(const struct host *host)
     while (host_plugin(host, count + 1) != NULL)
         count++;
     return count;
+}
+
+static const struct andiron_service *find_service(const struct andiron_host *plugin,
+                                                  const char *name, size_t len)
+{
+    const struct andiron_service *s = plugin->table.provides;
+    for (; s != NULL && s->name != NULL; s++)
+        if (strncmp(s->name, name, len) == 0)
+            return s;
+    return NULL;
+}
+
+bool loaded_provides(const struct andiron_host *plugin, const char *service)
+{
+    return find_service(plugin, service, strlen(service) + 1) != NULL;
+}
+
+const struct andiron_migrate *loaded_migrate(const struct andiron_host *plugin)
+{
+    const struct andiron_service *s =
+        find_service(plugin, ANDIRON_MIGRATE, strlen(ANDIRON_MIGRATE));
+    return s != NULL ? s->table : NULL;
 }
 
 const char *loaded_origin(struct andiron_arena *arena, const struct directive_value *value)

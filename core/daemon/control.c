@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "daemon/link.h"
+#include "daemon/snapshot.h"
 #include "host/metrics.h"
 #include "loop/pool.h"
 
@@ -188,6 +189,12 @@ static enum andiron_step post_drain(struct andiron_request *req, void *self)
     return answer(req, 200, back ? "in service" : "out of service", NULL);
 }
 
+static enum andiron_step post_backup(struct andiron_request *req, void *self)
+{
+    const struct control *c = self;
+    return snapshot_send(req, c->host, c->settings->state_dir);
+}
+
 /* ---- metrics ----------------------------------------------------------------------- */
 
 static struct http_stats stats_of(void *self)
@@ -300,6 +307,8 @@ static const struct andiron_route routes[] = {
       NULL },
     { "POST", "/control/stop", post_stop, NULL, ANDIRON_ROUTE_CONTROL, NULL },
     { "POST", "/control/drain", post_drain, NULL, ANDIRON_ROUTE_CONTROL, NULL },
+    { "POST", "/control/backup", post_backup, NULL, ANDIRON_ROUTE_CONTROL | ANDIRON_ROUTE_STREAM,
+      NULL },
     { .method = NULL },
 };
 

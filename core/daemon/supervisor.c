@@ -24,6 +24,7 @@
 #include "daemon/listen.h"
 #include "daemon/privileges.h"
 #include "daemon/systemd.h"
+#include "daemon/unfinished.h"
 
 enum {
     LISTENERS_MAX = 64,
@@ -564,6 +565,9 @@ static int prepare(struct supervisor *s, struct andiron_error *err)
 {
     const struct settings *set = &s->settings;
 
+    if (unfinished_check(s->invocation->dir, err) != 0 ||
+        unfinished_check(set->state_dir, err) != 0)
+        return -1;
     if (privileges_identity(set, &s->identity, err) != 0)
         return -1;
     if (privileges_folder(set->state_dir, &s->identity, err) != 0)
