@@ -46,6 +46,7 @@ static const struct command {
     { "sample", KIND_LOCAL, cmd_sample, NULL, "synthetic patients as NDJSON" },
     { "sign-assertion", KIND_LOCAL, cmd_sign_assertion, NULL,
       "a test assertion with the server's own test key" },
+    { "doctor", KIND_LOCAL, cmd_doctor, NULL, "a checklist with remedies: files, machine, server" },
     { "restore", KIND_LOCAL, cmd_restore, NULL, "puts a backup back; the server is stopped" },
     { "status", KIND_CONTROL, cmd_status, "[--json]", "what the running server does" },
     { "reload", KIND_CONTROL, cmd_reload, "", "takes the new configuration into force" },

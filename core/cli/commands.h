@@ -20,6 +20,7 @@ int cmd_explain_policy(int argc, char **argv);
 int cmd_sample(int argc, char **argv);
 int cmd_sign_assertion(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 /* over the control socket */
 int cmd_status(int argc, char **argv);
