@@ -48,6 +48,32 @@ describe('with referential integrity', () => {
     await made(patient('p6'), basic('b6', 'Patient/p6'));
     assert.equal((await run('transaction', remove('Patient/p6'), put(basic('b6')))).status, 200);
   });
+  test('a large transaction deletes what its other entries no longer refer to, beside conditional references', async () => {
+    const text = { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(800)}</div>` }, many = 150;
+    await made(patient('kept'), patient('leaves'));
+    const first = await run('transaction', ...Array.from({ length: many }, (_, i) => put({ ...basic(`l${i}`, i % 2 ? 'Patient/leaves' : 'Patient/kept'), text })));
+    assert.equal(first.status, 200, first.text.slice(0, 500));
+    // All that is not asked for again is let go of while it is written: each entry must still have its own.
+    const turned = (last) => Array.from({ length: last }, (_, i) => put({ ...basic(`l${i}`, 'Patient?identifier=http://i|kept'), text, created: `20${String(10 + i % 90)}-01-01` }));
+    for (const prefer of [{}, { prefer: 'return=minimal' }]) {
+      const refused = await fhir('POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [...turned(many - 1), remove('Patient/leaves')] }, prefer);
+      outcome(refused, 409); // the last one refers to it still
+      assert.match(refused.json.issue[0].expression[0], new RegExp(`^Bundle\\.entry\\[${many - 1}\\]`));
+    }
+    outcome(await run('transaction', ...turned(many), remove('Patient/kept')), 412); // what the conditional references lead to
+    assert.equal((await fhir('GET', 'Basic/l1')).json.meta.versionId, '1');
+    assert.equal((await fhir('GET', 'Patient/leaves')).status, 200);
+    const r = await run('transaction', remove('Patient/leaves'), ...turned(many), { request: { method: 'GET', url: 'Patient/leaves' } });
+    assert.equal(r.status, 200, r.text.slice(0, 500));
+    assert.deepEqual([...new Set(r.json.entry.map((e) => e.response.status))], ['204', '200', '410']);
+    for (const i of [0, 1, many - 1]) {
+      const { json } = await fhir('GET', `Basic/l${i}`);
+      assert.deepEqual([json.subject.reference, json.created, json.meta.versionId, json.text.div.length], ['Patient/kept', `20${10 + i % 90}-01-01`, '2', text.div.length]);
+    }
+    assert.equal((await fhir('GET', 'Basic?subject=Patient/kept&_summary=count')).json.total, many);
+    assert.equal((await fhir('GET', 'Basic?subject=Patient/leaves&_summary=count')).json.total, 0);
+    assert.deepEqual((await fhir('GET', 'Patient/leaves/_history')).json.entry.map((e) => e.request.method), ['DELETE', 'PUT']);
+  });
   test('references to elsewhere, to contained resources and by identifier are free', async () => {
     for (const subject of [{ reference: 'http://elsewhere.example/fhir/Patient/1' }, { identifier: { value: 'x' } }, { reference: '#c' }]) {
       const r = await fhir('PUT', 'Basic/b7', { ...basic('b7'), subject, ...(subject.reference === '#c' ? { contained: [{ resourceType: 'Patient', id: 'c' }] } : {}) });
