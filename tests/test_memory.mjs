@@ -34,8 +34,8 @@ test('a transaction of 5,000 entries of 1 KB takes about four times its size at 
     assert.equal(r.status, 200, r.text.slice(0, 300));
     taken.push((status('VmHWM') - before) / text.length);
   }
-  // 3.9 was measured; the rest is for how memory comes in pieces.
-  assert.ok(Math.min(...taken) <= 4.5, `${taken.map((x) => x.toFixed(1))} times the Bundle`);
+  // 3.8 was measured once caches are full; the rest is for how memory comes in pieces.
+  assert.ok(Math.min(...taken) <= (process.env.ANDIRON_TEST_STORE === 'postgres' ? 4.5 : 4.1), `${taken.map((x) => x.toFixed(2))} times the Bundle`);
 });
 
 // Times the Bundle's size that a transaction of 5,000 entries of 1 KB takes: the least of some.
@@ -43,7 +43,7 @@ const taken = async (server, headers, entryOf) => {
   const worker = fs.readFileSync(`/proc/${server.child.pid}/task/${server.child.pid}/children`, 'utf8').trim();
   const status = (name) => Number(fs.readFileSync(`/proc/${worker}/status`, 'utf8').match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))[1]) * 1024;
   const runs = [];
-  for (let n = 0; n < 4; n++) {
+  for (let n = 0; n < 5; n++) { // the first three fill the store's caches, too
     const resource = (i) => ({ resourceType: 'Patient', identifier: [{ system: 'http://test.example/mrn', value: `${n}-${i}` }], active: true, name: [{ family: `F${i}`, given: ['Ann', 'Bea'] }], gender: 'female', birthDate: '1980-02-29', text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(690)}</div>` } });
     const text = JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry: Array.from({ length: 5000 }, (_, i) => entryOf(`${n}-${i}`, resource(i))) });
     fs.writeFileSync(`/proc/${worker}/clear_refs`, '5');
@@ -54,25 +54,26 @@ const taken = async (server, headers, entryOf) => {
   }
   return runs;
 };
-const few = (runs) => assert.ok(Math.min(...runs) <= 4.5, `${runs.map((x) => x.toFixed(1))} times the Bundle`);
+// The figures are those of store-sqlite; store-postgres has room for its own.
+const few = (runs, most) => assert.ok(Math.min(...runs) <= (process.env.ANDIRON_TEST_STORE === 'postgres' ? 4.5 : most), `${runs.map((x) => x.toFixed(2))} times the Bundle`);
 
 test('so does one whose entries are conditional', { skip: sanitized && 'memory is not comparable' }, async (t) => {
   const server = await start();
   t.after(async () => { await server.stop(); server.remove(); });
-  few(await taken(server, server.admin, (id, resource) => ({ fullUrl: `urn:uuid:${id}`, request: { method: 'POST', url: 'Patient', ifNoneExist: `identifier=http://test.example/mrn|${id}` }, resource })));
+  few(await taken(server, server.admin, (id, resource) => ({ fullUrl: `urn:uuid:${id}`, request: { method: 'POST', url: 'Patient', ifNoneExist: `identifier=http://test.example/mrn|${id}` }, resource })), 4.3); // 4.0 to 4.1 was measured
 });
 
 test('so does one with referential integrity', { skip: sanitized && 'memory is not comparable' }, async (t) => {
   const server = await start({ plugins: { fhir: { 'referential-integrity': 'on' } } });
   t.after(async () => { await server.stop(); server.remove(); });
-  few(await taken(server, server.admin, (id, resource) => ({ request: { method: 'PUT', url: `Patient/${id}` }, resource: { ...resource, id, link: [{ other: { reference: `Patient/${id.split('-')[0]}-0` }, type: 'seealso' }] } })));
+  few(await taken(server, server.admin, (id, resource) => ({ request: { method: 'PUT', url: `Patient/${id}` }, resource: { ...resource, id, link: [{ other: { reference: `Patient/${id.split('-')[0]}-0` }, type: 'seealso' }] } })), 4); // 3.5 to 3.7 was measured
 });
 
 test('so does one of a token that may write only some resources', { skip: sanitized && 'memory is not comparable' }, async (t) => {
   const server = await start();
   t.after(async () => { await server.stop(); server.remove(); });
   const { headers } = await scopedToken(server, 'narrow', ['system/Patient.cruds?active=true']);
-  few(await taken(server, headers, (id, resource) => ({ request: { method: 'PUT', url: `Patient/${id}` }, resource: { ...resource, id } })));
+  few(await taken(server, headers, (id, resource) => ({ request: { method: 'PUT', url: `Patient/${id}` }, resource: { ...resource, id } })), 4); // 3.6 to 3.7 was measured
 });
 
 test('the loops have little to do with a transaction of 5,000 entries', { skip: sanitized && 'times are not comparable' }, async (t) => {
