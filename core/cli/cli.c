@@ -84,9 +84,35 @@ const struct andiron_plugin *cli_core(void)
     return core_plugin;
 }
 
+/* What to do where nothing closer is known: every error has a second line. */
+static const char *usual_hint(int status)
+{
+    static const struct {
+        int status;
+        const char *hint;
+    } hints[] = {
+        { EXIT_USAGE, "andiron COMMAND --help shows what it takes" },
+        { EXIT_BAD_DATA, "correct the input, then run it again" },
+        { EXIT_NO_INPUT, "name a file that is there and may be read" },
+        { EXIT_UNREACHABLE, "is the server running, and is this its address?" },
+        { EXIT_INTERNAL, "see the log of the server; andiron doctor looks for usual causes" },
+        { EXIT_NO_OUTPUT, "look at the path, its rights, and the room that is left" },
+        { EXIT_TRY_AGAIN, "run it again in a moment" },
+        { EXIT_REFUSED, "andiron explain tells which policy would have to change" },
+        { EXIT_CONFIG, "andiron check-config lists every problem" },
+    };
+    for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+        if (hints[i].status == status)
+            return hints[i].hint;
+    return NULL;
+}
+
 int cli_fail(int status, const char *hint, const char *fmt, ...)
 {
     va_list args;
+
+    if (hint == NULL)
+        hint = usual_hint(status);
     (void)fputs("andiron: ", stderr);
     va_start(args, fmt);
     (void)vfprintf(stderr, fmt, args);

@@ -45,7 +45,10 @@ struct cli_option {
 enum { CLI_GO_ON = -1 };
 int cli_read_options(int argc, char **argv, const struct cli_option *options, const char *usage);
 
-/* Two lines on stderr, "andiron: what" and, unless NULL, "hint: what to do". Returns status. */
+/*
+ * Two lines on stderr, "andiron: what" and "hint: what to do"; NULL: what usually helps with that status.
+ * Returns status.
+ */
 int cli_fail(int status, const char *hint, const char *fmt, ...) ANDIRON_PRINTF(3, 4);
 
 #endif

@@ -150,13 +150,15 @@ static int switch_all(struct switching *s, int argc, char **argv)
     size_t count = 0;
     int status = EXIT_DONE;
     struct host *host = settings_read(cli_invocation(), SECRETS_SKIP, &settings);
-    const struct available *list =
-        available_list(s->arena, s->dir, settings.module_path, &count);
+    const struct available *list = available_list(s->arena, s->dir, settings.module_path, &count);
 
     for (int i = 1; i < argc && status == EXIT_DONE; i++) {
         if (strcmp(argv[i], "--now") == 0)
             continue;
-        if (s->count == NAMES_MAX)
+        if (argv[i][0] == '-')
+            status = cli_fail(EXIT_USAGE, "andiron enable --help", "%s has no option '%s'", argv[0],
+                              argv[i]);
+        else if (s->count == NAMES_MAX)
             status = cli_fail(EXIT_USAGE, NULL, "more than %d names", NAMES_MAX);
         else
             status = s->disables ? disable_one(s, list, count, argv[i])
@@ -179,7 +181,8 @@ static int run(int argc, char **argv, bool disables)
     int status = EXIT_USAGE;
 
     if (argc - now < 2)
-        (void)cli_fail(0, NULL, "%s needs the name of a plugin", argv[0]);
+        status = cli_fail(EXIT_USAGE, "andiron plugins --all lists them",
+                          "%s needs the name of a plugin", argv[0]);
     else
         status = switch_all(&s, argc, argv);
     if (status == EXIT_DONE && s.count > 0 && !now)

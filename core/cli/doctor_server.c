@@ -104,10 +104,10 @@ static void look_at_health(struct doctor *d, andiron_json status)
                    : andiron_str_eq(verdict, ANDIRON_STR("warn")) ? DOCTOR_WARN
                                                                   : DOCTOR_OK,
                    "health", "see the log and /health on the admin listener",
-                   "%.*s: %.*s %.*s%s%.*s%s%.*s", (int)it.name.len, it.name.data, (int)verdict.len,
-                   verdict.data, (int)value.len, value.data != NULL ? value.data : "",
-                   unit.len > 0 ? " " : "", (int)unit.len, unit.data != NULL ? unit.data : "",
-                   output.len > 0 ? ": " : "", (int)output.len,
+                   "%.*s: %.*s%s%.*s%s%.*s%s%.*s", (int)it.name.len, it.name.data, (int)verdict.len,
+                   verdict.data, value.len > 0 ? " " : "", (int)value.len,
+                   value.data != NULL ? value.data : "", unit.len > 0 ? " " : "", (int)unit.len,
+                   unit.data != NULL ? unit.data : "", output.len > 0 ? ": " : "", (int)output.len,
                    output.data != NULL ? output.data : "");
     }
 }

@@ -1,0 +1,63 @@
+// Every command: help, exit status and errors of two lines (packaging-and-operations 6, CL-1 and CL-3), and --json where the server has
+// something to say.
+import test, { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import { bin, configure, start } from './lib/server.mjs';
+
+const run = (etc, ...args) => new Promise((ok) => {
+  const child = spawn(bin, ['-c', etc, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ANDIRON_URL: 'http://127.0.0.1:1' } });
+  let stdout = '', stderr = '';
+  child.stdout.on('data', (d) => { stdout += d; });
+  child.stderr.on('data', (d) => { stderr += d; });
+  child.on('close', (status) => ok({ status, stdout, stderr }));
+});
+const twoLines = (r, status, what) => {
+  assert.equal(r.status, status, `${what}: ${r.stderr}`);
+  assert.match(r.stderr, /^andiron: .+\nhint: .+\n$/, what);
+};
+
+describe('every command', () => {
+  let at, commands;
+  before(async () => {
+    at = await configure();
+    const { stdout } = await run(at.etc, '--help');
+    commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]*) {2,}/gm)].map((m) => m[1]);
+    assert.ok(commands.length > 20 && commands.includes('backup') && commands.includes('doctor'), commands.join(' '));
+  });
+  after(() => fs.rmSync(at.dir, { recursive: true }));
+
+  test('has --help, on standard output', async () => {
+    for (const command of commands) {
+      const r = await run(at.etc, command, '--help');
+      assert.equal(r.status, 0, command);
+      assert.match(r.stdout, new RegExp(`^usage: andiron ${command}`), command);
+      assert.equal(r.stderr, '', command);
+    }
+  });
+  test('refuses an option that it does not have: two lines, 64', async () => {
+    for (const command of commands) twoLines(await run(at.etc, command, '--no-such-option'), 64, command);
+    twoLines(await run(at.etc, 'no-such-command'), 64, 'no-such-command');
+  });
+  test('that needs a server says where it looked for one: two lines, 69', async () => {
+    const needing = { status: [], reload: [], stop: [], drain: [], keys: ['list'], policies: [], check: [], audit: ['verify'], client: ['list'], backup: [`${at.dir}/none`] };
+    for (const [command, args] of Object.entries(needing)) twoLines(await run(at.etc, command, ...args), 69, command);
+  });
+});
+
+test('--json is one object, of everything that text shows', async () => {
+  const server = await start({ quick: true });
+  try {
+    for (const args of [['version'], ['check-config'], ['print-config'], ['plugins'], ['status'], ['keys', 'list'], ['policies'], ['doctor']]) {
+      const r = await run(server.etc, ...args, '--json');
+      for (const line of r.stdout.trim().split('\n')) JSON.parse(line);
+      assert.ok(r.stdout.length > 2, args.join(' '));
+    }
+    const status = JSON.parse((await run(server.etc, 'status', '--json')).stdout);
+    for (const name of ['version', 'uptimeSeconds', 'connections', 'requestsPerSecond', 'p50Microseconds', 'p99Microseconds', 'reloads', 'health', 'plugins']) assert.ok(name in status, name);
+  } finally {
+    await server.stop();
+    server.remove();
+  }
+});
