@@ -56,6 +56,11 @@ test('--json is one object, of everything that text shows', async () => {
     }
     const status = JSON.parse((await run(server.etc, 'status', '--json')).stdout);
     for (const name of ['version', 'uptimeSeconds', 'connections', 'requestsPerSecond', 'p50Microseconds', 'p99Microseconds', 'reloads', 'health', 'plugins']) assert.ok(name in status, name);
+    assert.ok(!('lastReload' in status));
+    assert.equal((await run(server.etc, 'reload')).status, 0);
+    const later = JSON.parse((await run(server.etc, 'status', '--json')).stdout);
+    assert.ok(Math.abs(Date.parse(later.lastReload) - Date.now()) < 60000, later.lastReload);
+    assert.match((await run(server.etc, 'status')).stdout, /^last reload +20.+Z$/m);
   } finally {
     await server.stop();
     server.remove();

@@ -55,6 +55,9 @@ static void print_status(andiron_json s)
         print_line("draining", ANDIRON_STR("yes"));
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         print_line(numbers[i].label, andiron_json_raw(andiron_json_get(s, numbers[i].name)));
+    andiron_str last = andiron_json_str(andiron_json_get(s, "lastReload"));
+    if (last.len > 0)
+        print_line("last reload", last);
     (void)puts("checks");
     print_checks(andiron_json_path(s, "health.checks"));
     (void)puts("plugins");

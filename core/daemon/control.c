@@ -32,6 +32,7 @@ struct control {
     pthread_mutex_t lock;
     struct reload *reloads; /* under lock */
     atomic_uint reloads_ok, reloads_failed;
+    _Atomic int64_t reloaded_at; /* since the epoch, us; 0: never */
 };
 
 struct control *control_new(struct host *host, const struct settings *settings, int link)
@@ -99,6 +100,7 @@ static enum andiron_step get_status(struct andiron_request *req, void *self)
     struct andiron_arena *arena = andiron_request_arena(req);
     struct andiron_json_writer *w = andiron_json_write(arena, STATUS_MAX);
     struct http_stats stats;
+    char at[UNITS_INSTANT_MAX];
 
     http_server_stats(c->server, &stats);
     andiron_json_put_object(w, NULL);
@@ -114,6 +116,9 @@ static enum andiron_step get_status(struct andiron_request *req, void *self)
     andiron_json_put_int(w, "poolQueued", (int64_t)pool_queued());
     andiron_json_put_int(w, "reloads", atomic_load(&c->reloads_ok));
     andiron_json_put_int(w, "reloadsFailed", atomic_load(&c->reloads_failed));
+    if (atomic_load(&c->reloaded_at) > 0)
+        andiron_json_put_str(w, "lastReload",
+                             (andiron_str){ at, units_instant(atomic_load(&c->reloaded_at), at) });
     andiron_json_put_raw(w, "health", health_text(c->health, arena, true));
     put_plugins(w, c->host);
     andiron_json_put_end(w);
@@ -261,7 +266,8 @@ void control_counts(struct control *control, const char *text)
     char *end;
     unsigned long ok = strtoul(text, &end, 10);
     atomic_store(&control->reloads_ok, (unsigned)ok);
-    atomic_store(&control->reloads_failed, (unsigned)strtoul(end, NULL, 10));
+    atomic_store(&control->reloads_failed, (unsigned)strtoul(end, &end, 10));
+    atomic_store(&control->reloaded_at, strtoll(end, NULL, 10)); /* 0 from an older supervisor */
 }
 
 void control_register_metrics(struct control *control)

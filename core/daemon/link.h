@@ -20,7 +20,7 @@ enum link_kind {
     LINK_END,      /* drain, and give up the sockets */
     LINK_REOPEN,   /* log files */
     LINK_RELOADED, /* the reload is over; text: empty, or why it failed */
-    LINK_COUNTS    /* text: "OK FAILED", reloads so far */
+    LINK_COUNTS    /* text: "OK FAILED AT", reloads so far and when the last was, in microseconds */
 };
 
 enum { LINK_TEXT_MAX = 48 * 1024 };

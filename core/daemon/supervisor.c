@@ -60,6 +60,7 @@ struct supervisor {
     int64_t restart_at_ms; /* 0: no restart is due */
     int64_t backoff_ms;
     unsigned reloads_ok, reloads_failed;
+    andiron_usec reloaded_at; /* the last that worked, or 0 */
     int exit_status;
     struct link_message message; /* scratch: too large for the stack */
 };
@@ -249,8 +250,9 @@ static void drain(struct worker *w, enum link_kind how)
 
 static void tell_counts(const struct supervisor *s, const struct worker *w)
 {
-    char text[64];
-    (void)snprintf(text, sizeof(text), "%u %u", s->reloads_ok, s->reloads_failed);
+    char text[96];
+    (void)snprintf(text, sizeof(text), "%u %u %lld", s->reloads_ok, s->reloads_failed,
+                   (long long)s->reloaded_at);
     tell(w, LINK_COUNTS, text);
 }
 
@@ -299,6 +301,7 @@ static void on_ready(struct supervisor *s, struct worker *w, const char *text)
         char changed[512];
         changes_describe(old->configured, w->configured, changed, sizeof(changed));
         s->reloads_ok++;
+        s->reloaded_at = andiron_now();
         log_event(ANDIRON_LOG_INFO, "config.reloaded", NULL, "%s", changed);
         drain(old, LINK_DRAIN);
         if (old->asked_reload) /* behind the drain: who asked meets the new worker from then on */
