@@ -17,7 +17,7 @@
 #include "base/exits.h"
 #include "base/units.h"
 #include "cli/cli.h"
-#include "daemon/unfinished.h"
+#include "host/unfinished.h"
 
 enum { MANIFEST_MAX = 16 << 20, DEPTH_MAX = 16, CHUNK = 64 * 1024 };
 

@@ -30,8 +30,8 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/loaded.h"
-#include "daemon/privileges.h"
-#include "daemon/unfinished.h"
+#include "host/privileges.h"
+#include "host/unfinished.h"
 
 /* Added to the exit status of a child that left things half done, or may have. */
 enum { HALF_WAY = 128 };

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/privileges.h"
 #include "daemon/systemd.h"
+#include "host/privileges.h"
 
 #define FAIL(err, ...) andiron_error_set((err), ANDIRON_E_INVALID, "", __VA_ARGS__)
 

@@ -22,9 +22,9 @@
 #include "daemon/changes.h"
 #include "daemon/link.h"
 #include "daemon/listen.h"
-#include "daemon/privileges.h"
 #include "daemon/systemd.h"
-#include "daemon/unfinished.h"
+#include "host/privileges.h"
+#include "host/unfinished.h"
 
 enum {
     LISTENERS_MAX = 64,

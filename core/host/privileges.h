@@ -1,8 +1,8 @@
 /*
  * Who the worker is: user and group, and what it may never gain.
  */
-#ifndef CORE_DAEMON_PRIVILEGES_H
-#define CORE_DAEMON_PRIVILEGES_H
+#ifndef CORE_HOST_PRIVILEGES_H
+#define CORE_HOST_PRIVILEGES_H
 
 #include <sys/types.h>
 

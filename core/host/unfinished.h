@@ -1,8 +1,8 @@
 /*
  * The mark of a restore that has begun to change things: while it is there nothing is served.
  */
-#ifndef CORE_DAEMON_UNFINISHED_H
-#define CORE_DAEMON_UNFINISHED_H
+#ifndef CORE_HOST_UNFINISHED_H
+#define CORE_HOST_UNFINISHED_H
 
 #include <andiron/error.h>
 

@@ -1,7 +1,7 @@
 /*
  * A file without content; see unfinished.h.
  */
-#include "daemon/unfinished.h"
+#include "host/unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>

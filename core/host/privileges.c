@@ -1,7 +1,7 @@
 /*
  * Identity and limits of the process. Reads the user database; changes ids, modes and limits.
  */
-#include "daemon/privileges.h"
+#include "host/privileges.h"
 
 #include <errno.h>
 #include <fcntl.h>
