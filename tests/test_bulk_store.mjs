@@ -12,7 +12,7 @@ const count = 700;
 let server;
 before(async () => {
   const folder = path.join(source, 'examples/store'), own = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-modules-'));
-  execFileSync(process.env.CC ?? 'cc', ['-D_GNU_SOURCE', '-shared', '-fPIC', '-fvisibility=hidden', '-O2', `-I${source}/include`, '-o', path.join(own, 'store-memory.so'), path.join(folder, 'memory.c'), path.join(folder, 'matches.c')]);
+  execFileSync(process.env.CC ?? 'cc', ['-D_GNU_SOURCE', '-shared', '-fPIC', '-fvisibility=hidden', '-O2', `-I${source}/include`, '-o', path.join(own, 'store-memory.so'), path.join(folder, 'memory.c'), '-lm']);
   const at = await configure({ quick: true, plugins: { 'store-sqlite': false, 'policy-sql': false, bulk: { 'slice-rows': 100, 'slice-bytes': '20k', checkpoint: '50ms' } } });
   fs.copyFileSync(path.join(folder, '10-store-memory.conf'), path.join(at.etc, 'plugins.d/10-store-memory.conf'));
   const conf = path.join(at.etc, 'andiron.conf');

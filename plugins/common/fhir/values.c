@@ -209,7 +209,9 @@ static void label_token(const struct fhir_emitting *e, andiron_json v)
 
 static void any_token(const struct fhir_emitting *e, andiron_json v)
 {
-    if (andiron_json_type(v) != ANDIRON_JSON_OBJECT)
+    if (andiron_json_type(v) == ANDIRON_JSON_BOOL)
+        boolean_term(e, v); /* as FHIR's own types have it, and Sessions are written with */
+    else if (andiron_json_type(v) != ANDIRON_JSON_OBJECT)
         text_token(e, v);
     else if (andiron_json_type(andiron_json_get(v, "coding")) == ANDIRON_JSON_ARRAY)
         codeable_terms(e, v);
