@@ -98,6 +98,9 @@ describe('what is recorded', () => {
     assert.equal(r.status, 202, r.text);
     const e = await one(server, `entity:identifier=urn:andiron:request-id|${r.headers.get('x-request-id')}`);
     assert.deepEqual(subtypes(e), ['export', 'FhirExport']);
+    const stream = await call('GET', `${server.fhir}/Patient/$export-stream`, undefined, server.admin);
+    assert.equal(stream.status, 200, stream.text);
+    assert.deepEqual(subtypes(await one(server, `entity:identifier=urn:andiron:request-id|${stream.headers.get('x-request-id')}`)), ['export', 'FhirExportStream']);
   });
   test('nothing of what is let through, unless it is asked for', async () => {
     const r = await call('PUT', `${server.fhir}/Patient/1`, { resourceType: 'Patient', id: '1' }, server.admin);

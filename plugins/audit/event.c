@@ -44,8 +44,8 @@ static bool only_looks(andiron_str path)
 enum audit_kind event_kind(const struct audit *audit, const struct andiron_request *req)
 {
     static const char *const changes[] = { "Revoke", "EndSession", "RotateKeys", NULL };
-    static const char *const exports[] = { "FhirExport", "FhirPatientExport", "FhirGroupExport",
-                                           "FhirExportFile", NULL };
+    static const char *const exports[] = { "FhirExport", "FhirExportFile", "FhirExportStream",
+                                           NULL };
     static const char *const questions[] = { "Search", "FhirSearch", NULL };
     const char *operation = andiron_request_operation(req);
     andiron_str method = andiron_request_method(req), path = andiron_request_path(req);

@@ -23,8 +23,8 @@ enum {
 
 struct audit_writer {
     struct audit *audit;
-    struct andiron_loop *loop; /* NULL: not started, or stopped */
-    struct event *timer;
+    struct andiron_loop *loop; /* set before other loops run, then only read; NULL: not started */
+    struct event *timer;       /* of the loop's thread; NULL: stopped */
     atomic_bool is_asked; /* a post is under way */
     bool is_running, has_failed, knows_head;
     struct audit_head head;
@@ -68,14 +68,14 @@ static void asked(void *arg)
 {
     struct audit_writer *w = arg;
     atomic_store(&w->is_asked, false);
-    if (w->loop != NULL && !w->is_running && !event_pending(w->timer, EV_TIMEOUT, NULL))
+    if (w->timer != NULL && !w->is_running && !event_pending(w->timer, EV_TIMEOUT, NULL))
         set_timer(w, w->audit->config->delay);
 }
 
 static void asked_now(void *arg)
 {
     struct audit_writer *w = arg;
-    if (w->loop != NULL && !w->is_running && !w->has_failed)
+    if (w->timer != NULL && !w->is_running && !w->has_failed)
         set_timer(w, 0);
 }
 
@@ -116,7 +116,7 @@ static void job_over(void *arg)
         audit_queue_return(audit->queue, b->events, b->count);
         atomic_store(&audit->is_failing, true);
     }
-    if (w->loop != NULL && !audit_queue_is_empty(audit->queue))
+    if (w->timer != NULL && !audit_queue_is_empty(audit->queue))
         set_timer(w, atomic_load(&audit->is_failing) ? RETRY_MS : 0);
 }
 
@@ -390,7 +390,6 @@ static void write_rest(struct audit_writer *w)
 void audit_writer_stop(struct audit_writer *writer)
 {
     write_rest(writer);
-    writer->loop = NULL;
     if (writer->timer != NULL)
         event_free(writer->timer);
     writer->timer = NULL;
