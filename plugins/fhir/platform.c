@@ -25,12 +25,14 @@ static int path_interest(const struct resource_type *type, const char *path)
     return interest;
 }
 
-static void put_rest(struct text *out, andiron_json object, const char *except, const char *also)
+/* The members beside those that either form names a resource with. */
+static void put_rest(struct text *out, andiron_json reference)
 {
-    struct andiron_json_iter it = { .of = object };
+    struct andiron_json_iter it = { .of = reference };
     while (andiron_json_next(&it)) {
-        if (andiron_str_eq(it.name, andiron_str_of(except)) ||
-            (also != NULL && andiron_str_eq(it.name, andiron_str_of(also))))
+        if (andiron_str_eq(it.name, ANDIRON_STR("reference")) ||
+            andiron_str_eq(it.name, ANDIRON_STR("resourceType")) ||
+            andiron_str_eq(it.name, ANDIRON_STR("id")))
             continue;
         andiron_str raw = andiron_json_raw(it.value);
         TEXT_LIT(out, ",");
@@ -54,7 +56,7 @@ static bool put_reference(struct rewriting *r, andiron_json v)
         text_json(&r->out, type);
         TEXT_LIT(&r->out, ",\"id\":");
         text_json(&r->out, id);
-        put_rest(&r->out, v, "reference", "id");
+        put_rest(&r->out, v);
     } else {
         if (type.len == 0 || id.len == 0)
             return false;
@@ -63,7 +65,7 @@ static bool put_reference(struct rewriting *r, andiron_json v)
         TEXT_LIT(&r->out, "/");
         text_escaped(&r->out, id);
         TEXT_LIT(&r->out, "\"");
-        put_rest(&r->out, v, "resourceType", "id");
+        put_rest(&r->out, v);
     }
     TEXT_LIT(&r->out, "}");
     return true;

@@ -95,6 +95,17 @@ static void below_fhir_references_have_fhirs_form(void **state)
                 "{\"link\":[{\"reference\":\"Client/root\",\"display\":\"R\"}],\"a\":1.0}");
 }
 
+static void a_reference_in_both_forms_is_shown_in_one(void **state)
+{
+    (void)state;
+    assert_text(platform_shown(arena, &type, (andiron_str){ NULL, 0 },
+                               parse("{\"link\":[{\"reference\":\"Client/other\",\"resourceType\":"
+                                     "\"Client\",\"id\":\"root\"}]}")),
+                "{\"link\":[{\"reference\":\"Client/root\"}]}");
+    assert_kept("{\"link\":[{\"reference\":\"Client/root\",\"resourceType\":null}]}",
+                HEAD ",\"link\":[{\"resourceType\":\"Client\",\"id\":\"root\"}]}");
+}
+
 static void below_fhir_the_time_of_creation_is_an_extension_or_absent(void **state)
 {
     (void)state;
@@ -114,6 +125,7 @@ int main(void)
         cmocka_unit_test(both_forms_of_a_reference_are_stored_as_one),
         cmocka_unit_test(patterns_that_look_like_references_are_left_alone),
         cmocka_unit_test(below_fhir_references_have_fhirs_form),
+        cmocka_unit_test(a_reference_in_both_forms_is_shown_in_one),
         cmocka_unit_test(below_fhir_the_time_of_creation_is_an_extension_or_absent),
     };
     return cmocka_run_group_tests(tests, new_arena, end_arena);
