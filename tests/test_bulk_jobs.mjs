@@ -101,7 +101,7 @@ test('goes on after kill -9 without a gap or a double, several times', async () 
     assert.ok(kills >= 1, 'it was met in the middle');
     const all = await download(server, done.json);
     assert.equal(asOf(all, await snapshot(server), '9'), 0);
-    assert.match(server.log(), /"bulk.resumed"/);
+    await server.logged(/"bulk.resumed"/);
     assert.ok(done.json.output.every((f) => f.count > 0));
   } finally { await server.stop(); server.remove(); }
 });
@@ -166,7 +166,7 @@ test('a node that was silent for too long has lost its export, and does no harm 
     await begin(second, '$export?_type=Basic', { who });
     const done = await finished(second, theirs);
     assert.equal(done.status, 200, done.text);
-    assert.match(second.log(), /"bulk.resumed"/);
+    await second.logged(/"bulk.resumed"/);
     process.kill(worker, 'SIGCONT');
     await until('the first knows', () => /"bulk.interrupted"/.test(first.log()));
     const again = await call('GET', theirs, undefined, second.admin);

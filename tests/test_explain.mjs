@@ -187,7 +187,7 @@ describe('warnings', () => {
     const r = await put('AccessPolicy/hardly', policy, server, { prefer: 'return=OperationOutcome' });
     const warning = r.json.issue.find((i) => i.severity === 'warning');
     assert.match(warning?.diagnostics ?? r.text, /AccessPolicy\.matcho .*lets in everybody else/);
-    assert.match(server.log(), /"policy\.warning"/);
+    await server.logged(/"policy\.warning"/);
     const fine = await put('AccessPolicy/hardly', { engine: 'matcho', matcho: { client: { id: 'x' } } }, server, { prefer: 'return=OperationOutcome' });
     assert.equal(fine.json.issue.some((i) => i.severity === 'warning'), false);
   });

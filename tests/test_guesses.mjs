@@ -53,7 +53,7 @@ describe('AU-9: failed authentications', () => {
     assert.equal((await patients('b', secret)).status, 200);
     await sleep(3100);
     assert.equal((await patients('a', secret)).status, 200);
-    assert.match(server.log(), /auth\.throttled/);
+    await server.logged(/auth\.throttled/);
     assert.match((await call('GET', `${server.adminBase}/metrics`)).text, /^andiron_auth_throttled_total [1-9]/m);
   });
   test('the token endpoint says slow_down, to known and unknown clients in the same words', async () => {

@@ -130,7 +130,7 @@ describe('confusion', () => {
     await ok('twin', { type: 'jwt', jwt: { iss: issuer, keys: [other.jwk] } });
     await refused(token(), 'the first');
     await refused(token({}, { key: other }), 'the second');
-    assert.match(server.log(), /auth\.introspector\.ambiguous/);
+    await server.logged(/auth\.introspector\.ambiguous/);
     await remove('twin');
     await accepted(token());
   });

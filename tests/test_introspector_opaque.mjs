@@ -193,8 +193,8 @@ describe('an endpoint', () => {
     }
     endpoint.respond.delete('/introspect');
     await accepted(good);
-    assert.match(server.log(), /auth\.introspector\.answer/);
-    assert.match(server.log(), /jwks\.post\.failed/);
+    await server.logged(/auth\.introspector\.answer/);
+    await server.logged(/jwks\.post\.failed/);
   });
   test('is one of several: they are asked one after the other until one knows the token', async () => {
     endpoint.respond.set('/second', (req, res, t) => { res.writeHead(200); res.end(JSON.stringify(t === two ? active({ sub: 'second' }) : { active: false })); });

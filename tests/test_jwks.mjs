@@ -297,7 +297,7 @@ describe('key sets of clients', () => {
     const failed = await failures();
     unavailable(await ask(server, c.id, key));
     assert.equal(c.hits(), 1);
-    assert.match(server.log(), /jwks\.fetch\.failed/);
+    await server.logged(/jwks\.fetch\.failed/);
     assert.equal(await failures(), failed, 'what is remembered is no failure of its own');
   });
   test('JK-7: that fail are counted and logged, one by one, without the path of the URL', async () => {

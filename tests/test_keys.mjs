@@ -295,7 +295,7 @@ describe('key files of operators', () => {
     pem(server, 'other.pem', privatePem('rsa', { modulusLength: 2048 }));
     server = await launch({ at: server });
     await until('it is next', async () => (await keys(server, 'list')).map((k) => k.state).join() === 'active,next');
-    assert.match(server.log(), /keys\.file\.unused.*other\.pem/);
+    await server.logged(/keys\.file\.unused.*other\.pem/);
     await end(server);
   });
   test('KS-2: that are weak, mismatched, encrypted, open to others or broken stop the start', async () => {

@@ -151,6 +151,7 @@ describe('the token endpoint', () => {
     await putClient(server, 'long', seedClient({ jwks: [key.jwk], auth: { client_credentials: { access_token_expiration: 500, token_format: 'jwt' } } }));
     for (let i = 0; i < 3; i++) assert.equal((await postToken(server, tokenRequest(assertion(server, 'long', key)))).json.expires_in, 500);
     await sleep(200);
+    await server.logged(/auth\.token\.long.*Client\/long/);
     assert.equal(server.log().split('\n').filter((line) => line.includes('auth.token.long') && line.includes('Client/long')).length, 1);
     // By a secret nobody advises against it.
     await putClient(server, 'long-secret', withSecret({ access_token_expiration: 500 }));

@@ -95,7 +95,7 @@ describe('one database', () => {
     await load.stop();
     assert.ok(load.acknowledged.length > 50, JSON.stringify(load.statuses));
     agrees(load, versions(pg, database, 'ended'));
-    assert.match(server.log(), /store\.connection\.lost/);
+    await server.logged(/store\.connection\.lost/);
   });
 
   test('reads go on while connections are ended: each is tried once more', async () => {

@@ -265,6 +265,7 @@ test('every node follows, and one of them builds', async (t) => {
     const r = await call('GET', `${node.fhir}/Patient?shared=shared&_summary=count`, undefined, { ...node.admin, ...strict });
     assert.equal(r.json.total, 41, r.text);
   }
+  await until(async () => `${server.log()}${other.log()}`.includes('the index of SearchParameter/shared is ready'));
   assert.equal(`${server.log()}${other.log()}`.match(/the index of SearchParameter\/shared is ready/g).length, 1);
   assert.equal((await call('DELETE', `${other.fhir}/SearchParameter/shared`, undefined, other.admin)).status, 204);
   await gone('shared');

@@ -30,7 +30,7 @@ test('a traceparent and its tracestate reach the key server, and its trace id th
   const got = await fetchFor({ traceparent, tracestate: 'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE' });
   assert.equal(got.traceparent, traceparent);
   assert.equal(got.tracestate, 'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE');
-  assert.ok(server.log().includes(traceparent.split('-')[1]));
+  await server.logged(traceparent.split('-')[1]);
 });
 test('of a later version arrives what version 00 knows of it', async () => {
   const traceparent = parent();

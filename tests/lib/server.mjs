@@ -216,6 +216,14 @@ export const start = async (options = {}) => {
     ...at, child, exit,
     output: () => output,
     log: () => (fs.existsSync(path.join(at.dir, 'andiron.log')) ? fs.readFileSync(path.join(at.dir, 'andiron.log'), 'utf8') : ''),
+    // Lines are written in batches, after the answers: waits until the log matches, and returns the match.
+    logged: async (pattern) => {
+      for (const end = Date.now() + 10000; ; await sleep(10)) {
+        const found = server.log().match(pattern);
+        if (found) return found;
+        if (ended || Date.now() > end) throw new Error(`the log has no ${pattern}:\n${server.log()}`);
+      }
+    },
     admin: { authorization: basic('root', 'secret') },
     // Ends it as an operator would; resolves with its exit status.
     stop: async () => {

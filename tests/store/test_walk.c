@@ -2,6 +2,7 @@
  * Walks: history in both directions, horizons, and what exports need.
  */
 #include "kit.h"
+#include <time.h>
 
 static struct andiron_rows walk(struct kit *k, const struct andiron_walk *walk)
 {
@@ -12,11 +13,29 @@ static struct andiron_rows walk(struct kit *k, const struct andiron_walk *walk)
     return rows;
 }
 
+/*
+ * Versions of one resource are dated 1 ms apart at least. So that a second one is not dated behind what other
+ * resources get after it, each write is given that time.
+ */
+static void settle(void)
+{
+    const struct timespec nap = { .tv_nsec = 2000000 };
+    (void)nanosleep(&nap, NULL);
+}
+
+static void put(struct kit *k, const char *type, const char *id, const char *body,
+                const struct andiron_term *terms, size_t count)
+{
+    kit_put(k, type, id, body, terms, count);
+    settle();
+}
+
 static void drop(struct kit *k, const char *type, const char *id)
 {
     struct andiron_write write = { .ref = kit_ref(type, id), .remove = true };
     struct andiron_commit commit = { .writes = &write, .count = 1 };
     assert_int_equal(kit_commit(k, &commit), 0);
+    settle();
 }
 
 static void history_of_one_resource_is_newest_first(void **state)
@@ -25,9 +44,9 @@ static void history_of_one_resource_is_newest_first(void **state)
     const char *const types[] = { "Patient", NULL };
     struct andiron_walk w = { .types = types, .id = ANDIRON_STR("a"), .limit = 2 };
 
-    kit_put(k, "Patient", "a", "1", NULL, 0);
-    kit_put(k, "Patient", "b", "1", NULL, 0);
-    kit_put(k, "Patient", "a", "2", NULL, 0);
+    put(k, "Patient", "a", "1", NULL, 0);
+    put(k, "Patient", "b", "1", NULL, 0);
+    put(k, "Patient", "a", "2", NULL, 0);
     drop(k, "Patient", "a");
     struct andiron_rows rows = walk(k, &w);
     assert_int_equal(rows.count, 2);
@@ -51,7 +70,7 @@ static void several_types_are_merged_in_order(void **state)
 
     for (int i = 0; i < 20; i++) {
         snprintf(id, sizeof(id), "%d", i);
-        kit_put(k, i % 3 == 0 ? "Device" : i % 3 == 1 ? "Patient" : "Group", id, "x", NULL, 0);
+        put(k, i % 3 == 0 ? "Device" : i % 3 == 1 ? "Patient" : "Group", id, "x", NULL, 0);
     }
     do {
         struct andiron_rows rows = walk(k, &w);
@@ -74,7 +93,7 @@ static void horizon_ends_a_walk_while_writes_go_on(void **state)
 
     for (int i = 0; i < 10; i++) {
         snprintf(id, sizeof(id), "%d", i);
-        kit_put(k, "Patient", id, "x", NULL, 0);
+        put(k, "Patient", id, "x", NULL, 0);
     }
     struct andiron_rows rows = walk(k, &w);
     assert_int_equal(rows.count, 0);
@@ -85,13 +104,13 @@ static void horizon_ends_a_walk_while_writes_go_on(void **state)
         rows = walk(k, &w);
         count += rows.count;
         w.cursor = rows.cursor;
-        kit_put(k, "Patient", "late", "x", NULL, 0);
+        put(k, "Patient", "late", "x", NULL, 0);
     } while (w.cursor.data != NULL);
     assert_int_equal(count, 10);
     /* Without a horizon of its own, a walk keeps the one of its first page. */
     w = (struct andiron_walk){ .limit = 3, .oldest_first = true };
     rows = walk(k, &w);
-    kit_put(k, "Patient", "later", "x", NULL, 0);
+    put(k, "Patient", "later", "x", NULL, 0);
     count = rows.count;
     while (rows.cursor.data != NULL) {
         w.cursor = rows.cursor;
@@ -107,9 +126,9 @@ static void latest_only_shows_each_resource_once(void **state)
     struct kit *k = *state;
     struct andiron_walk w = { .limit = 10, .oldest_first = true, .latest_only = true };
 
-    kit_put(k, "Patient", "a", "1", NULL, 0);
-    kit_put(k, "Patient", "a", "2", NULL, 0);
-    kit_put(k, "Patient", "b", "1", NULL, 0);
+    put(k, "Patient", "a", "1", NULL, 0);
+    put(k, "Patient", "a", "2", NULL, 0);
+    put(k, "Patient", "b", "1", NULL, 0);
     drop(k, "Patient", "b");
     struct andiron_rows rows = walk(k, &w);
     assert_int_equal(rows.count, 2);
@@ -192,20 +211,20 @@ static void visits_show_a_type_as_it_was_at_the_horizon(void **state)
     };
     struct seen seen = { .most = 1000 };
 
-    kit_put(k, "Patient", "a", "1", NULL, 0);
-    kit_put(k, "Patient", "b", "1", NULL, 0);
-    kit_put(k, "Device", "a", "1", NULL, 0);
-    kit_put(k, "Patient", "a", "2", NULL, 0);
-    kit_put(k, "Patient", "c", "1", NULL, 0);
+    put(k, "Patient", "a", "1", NULL, 0);
+    put(k, "Patient", "b", "1", NULL, 0);
+    put(k, "Device", "a", "1", NULL, 0);
+    put(k, "Patient", "a", "2", NULL, 0);
+    put(k, "Patient", "c", "1", NULL, 0);
     drop(k, "Patient", "b");
     struct andiron_walk now = { .limit = 0 };
     struct andiron_rows rows = walk(k, &now);
     w.horizon = rows.horizon;
-    kit_put(k, "Patient", "a", "3", NULL, 0);
-    kit_put(k, "Patient", "a", "4", NULL, 0);
-    kit_put(k, "Patient", "b", "2", NULL, 0);
+    put(k, "Patient", "a", "3", NULL, 0);
+    put(k, "Patient", "a", "4", NULL, 0);
+    put(k, "Patient", "b", "2", NULL, 0);
     drop(k, "Patient", "c");
-    kit_put(k, "Patient", "d", "1", NULL, 0);
+    put(k, "Patient", "d", "1", NULL, 0);
     assert_int_equal(visit(k, w, &seen), 3);
     assert_string_equal(seen.text, "Patient/a=2 Patient/c=1 Patient/b- ");
     seen.most = 1;
@@ -230,7 +249,7 @@ static void visits_of_several_types_show_what_walks_do(void **state)
     struct seen seen = { .most = 2 };
 
     for (int i = 0; i < 5; i++)
-        kit_put(k, i % 2 != 0 ? "Device" : "Patient", "x", i % 2 != 0 ? "d" : "p", NULL, 0);
+        put(k, i % 2 != 0 ? "Device" : "Patient", "x", i % 2 != 0 ? "d" : "p", NULL, 0);
     assert_int_equal(visit(k, w, &seen), 3);
     assert_string_equal(seen.text, "Patient/x=p Device/x=d Patient/x=p Device/x=d Patient/x=p ");
 }
