@@ -158,7 +158,11 @@ test('every operation answers where it is listed', { skip }, async () => {
   }
   assert.deepEqual(wrong, []);
   assert.deepEqual(rest.resource.filter((r) => r.operation.some((o) => o.name === 'export')).map((r) => r.type), ['Group', 'Patient']);
-  for (const { name } of rest.operation) assert.equal((await fhir('GET', `$${name}`, undefined, begin)).status, name === 'export' ? 202 : 200, name);
+  const ofSystem = { export: 202, import: 200 };
+  for (const { name } of rest.operation) {
+    const r = name === 'import' ? await fhir('POST', '$import', '\n', { 'content-type': 'application/fhir+ndjson' }) : await fhir('GET', `$${name}`, undefined, begin);
+    assert.equal(r.status, ofSystem[name] ?? 200, name);
+  }
 });
 
 test('every format and patch format is taken', async () => {

@@ -528,6 +528,7 @@ enum andiron_step andiron_request_read(struct andiron_request *req, andiron_str 
         return ANDIRON_AGAIN;
     case BODY_FAILED:
         req->ready = false;
+        req->then = NULL; /* or it would be called, as if the body had come to its end */
         return ANDIRON_DONE;
     default:
         req->ready = false;

@@ -509,6 +509,31 @@ static void upload_comes_in_pieces_of_any_length(void **state)
     stop();
 }
 
+/* The handler must not take the beginning for all of it: whoever reads pieces is not called again. */
+static void upload_that_is_damaged_is_no_end(void **state)
+{
+    static char coded[100000];
+    char head[200];
+    (void)state;
+
+    serve(test_settings(), 1);
+    size_t n = gzip(text, sizeof(text), coded, sizeof(coded)), len;
+    for (int damage = 0; damage < 2; damage++) {
+        size_t sent = damage == 0 ? n - 20 : n;
+        memset(coded + n / 2, 255, damage == 0 ? 0 : n / 4);
+        snprintf(head, sizeof(head),
+                 "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n"
+                 "Content-Length: %zu\r\n\r\n",
+                 sent);
+        char *all = post(head, coded, sent, &len);
+        struct answer a = ask_bytes(all, len);
+        assert_int_equal(a.status, 400);
+        answer_free(&a);
+        free(all);
+    }
+    stop();
+}
+
 static void bodies_in_flight_are_limited(void **state)
 {
     struct http_settings settings = test_settings();
@@ -571,6 +596,7 @@ int main(void)
         cmocka_unit_test(bad_chunk_in_a_skipped_body_ends_the_connection),
         cmocka_unit_test(continue_comes_once_the_request_may_go_on),
         cmocka_unit_test(upload_comes_in_pieces_of_any_length),
+        cmocka_unit_test(upload_that_is_damaged_is_no_end),
         cmocka_unit_test(bodies_in_flight_are_limited),
         cmocka_unit_test(form_parameters_join_those_of_the_query),
     };

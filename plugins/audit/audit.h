@@ -37,6 +37,7 @@ enum audit_kind {
     AUDIT_DENIED,  /* 401 or 403 */
     AUDIT_CHANGE,  /* of a platform type, or of keys */
     AUDIT_EXPORT,
+    AUDIT_IMPORT, /* $import, also one that broke off: part of it is stored */
     AUDIT_ACCESS, /* by setting: everything else */
     AUDIT_LOST,   /* events that were not recorded singly, or could not be written */
     AUDIT_FORGOT  /* old events were removed */

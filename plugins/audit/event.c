@@ -55,6 +55,8 @@ enum audit_kind event_kind(const struct audit *audit, const struct andiron_reque
         return AUDIT_TOKEN;
     if (is_named(operation, exports))
         return AUDIT_EXPORT;
+    if (operation != NULL && strcmp(operation, "FhirImport") == 0)
+        return AUDIT_IMPORT;
     if (!reads && (begins(path, ANDIRON_STR("/control/")) || is_named(operation, changes)))
         return only_looks(path) ? AUDIT_ACCESS : AUDIT_CHANGE;
     andiron_str type = andiron_request_var(req, "type");
@@ -79,7 +81,7 @@ enum audit_kind event_kind_answered(const struct audit *audit, const struct andi
         return kind;
     if (status == 401 || status == 403)
         return AUDIT_DENIED;
-    if (kind == AUDIT_EXPORT && status < 400)
+    if ((kind == AUDIT_EXPORT && status < 400) || kind == AUDIT_IMPORT)
         return kind;
     if (kind == AUDIT_CHANGE && status > 0 && status < 400)
         return kind;

@@ -62,7 +62,8 @@ void record_hash(andiron_str key, const uint8_t before[AUDIT_HASH], uint64_t num
 static const char *action_of(const struct audit_event *e)
 {
     const char *o = e->operation != NULL ? e->operation : "";
-    if (e->kind == AUDIT_TOKEN || e->kind == AUDIT_EXPORT || e->kind == AUDIT_LOST)
+    if (e->kind == AUDIT_TOKEN || e->kind == AUDIT_EXPORT || e->kind == AUDIT_IMPORT ||
+        e->kind == AUDIT_LOST)
         return "E";
     if (e->kind == AUDIT_FORGOT || andiron_str_eq(e->method, ANDIRON_STR("DELETE")))
         return "D";
@@ -87,8 +88,8 @@ static void put_type(struct andiron_json_writer *w, const struct audit_event *e)
 {
     static const char dicom[] = "http://dicom.nema.org/resources/ontology/DCM";
     static const char kinds[] = "http://terminology.hl7.org/CodeSystem/audit-event-type";
-    static const char *const names[] = { "",       "token", "denied", "change",
-                                         "export", "access", "lost",  "forgotten" };
+    static const char *const names[] = { "",       "token",  "denied", "change",   "export",
+                                         "import", "access", "lost",   "forgotten" };
 
     switch (e->kind) {
     case AUDIT_TOKEN:
@@ -100,6 +101,9 @@ static void put_type(struct andiron_json_writer *w, const struct audit_event *e)
         break;
     case AUDIT_EXPORT:
         put_coding(w, "type", dicom, "110106"); /* Export */
+        break;
+    case AUDIT_IMPORT:
+        put_coding(w, "type", dicom, "110107"); /* Import */
         break;
     default:
         put_coding(w, "type", kinds, "rest");
@@ -214,9 +218,10 @@ static andiron_str content_of(struct andiron_arena *arena, const char *observer,
         put_target(w, arena, e);
         put_what(w, "urn:andiron:request-id", e->request_id);
         if (e->path.len > 0)
-            put_what(w, "urn:andiron:request",
-                     andiron_str_of(andiron_printf(arena, "%.*s %.*s", (int)e->method.len,
-                                                   e->method.data, (int)e->path.len, e->path.data)));
+            put_what(
+                w, "urn:andiron:request",
+                andiron_str_of(andiron_printf(arena, "%.*s %.*s", (int)e->method.len,
+                                              e->method.data, (int)e->path.len, e->path.data)));
         andiron_json_put_end(w);
     }
     andiron_json_put_end(w);
@@ -236,12 +241,11 @@ void record_make(struct andiron_arena *arena, andiron_str key, const char *obser
     (void)jose_base64url_encode(head->hash, AUDIT_HASH, hash);
     static const char before[] = "{\"resourceType\":\"AuditEvent\",\"id\":\"%s\",\"meta\":"
                                  "{\"versionId\":\"1\",\"lastUpdated\":\"";
-    static const char behind[] = "%.*s\",\"tag\":[{\"system\":\"" AUDIT_TAG_SYSTEM
-                                 "\",\"code\":\"" AUDIT_TAG_CODE
-                                 "\"}]},\"extension\":[{\"url\":\"" AUDIT_CHAIN_URL
-                                 "\",\"valueString\":\"%s\"}],";
-    size_t room = sizeof(before) + sizeof(behind) + RECORD_ID + ANDIRON_INSTANT_LEN + HASH_TEXT +
-                  content.len;
+    static const char behind[] =
+        "%.*s\",\"tag\":[{\"system\":\"" AUDIT_TAG_SYSTEM "\",\"code\":\"" AUDIT_TAG_CODE
+        "\"}]},\"extension\":[{\"url\":\"" AUDIT_CHAIN_URL "\",\"valueString\":\"%s\"}],";
+    size_t room =
+        sizeof(before) + sizeof(behind) + RECORD_ID + ANDIRON_INSTANT_LEN + HASH_TEXT + content.len;
     char *text = andiron_alloc(arena, room);
     char now[ANDIRON_INSTANT_LEN];
     andiron_instant(event->at, now);
@@ -296,11 +300,11 @@ andiron_str head_write(struct andiron_arena *arena, const struct audit_head *hea
     char hash[HASH_TEXT + 1] = "", forgotten[HASH_TEXT + 1] = "";
     (void)jose_base64url_encode(head->hash, AUDIT_HASH, hash);
     (void)jose_base64url_encode(head->forgotten_hash, AUDIT_HASH, forgotten);
-    return andiron_str_of(andiron_printf(
-        arena,
-        "{\"resourceType\":\"_Audit\",\"last\":%" PRIu64 ",\"hash\":\"%s\",\"forgotten\":%" PRIu64
-        ",\"forgottenHash\":\"%s\"}",
-        head->last, hash, head->forgotten, forgotten));
+    return andiron_str_of(andiron_printf(arena,
+                                         "{\"resourceType\":\"_Audit\",\"last\":%" PRIu64
+                                         ",\"hash\":\"%s\",\"forgotten\":%" PRIu64
+                                         ",\"forgottenHash\":\"%s\"}",
+                                         head->last, hash, head->forgotten, forgotten));
 }
 
 int head_read(struct andiron_arena *arena, andiron_str body, struct audit_head *ret)

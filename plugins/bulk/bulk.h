@@ -7,6 +7,7 @@
  *   run.c        one slice of a job: versions (store/1) through judge.c into files (output.c)
  *   status.c     status, manifest, cancelling
  *   files.c      downloads; stream.c: $export-stream, without files
+ *   import.c     $import: lines (upload.c) into the store, and what became of them (import_report.c)
  *   directory.c  the folder of the files
  */
 #ifndef BULK_BULK_H
@@ -35,6 +36,8 @@ struct bulk_config {
     int64_t keep, lease, checkpoint, poll, retry_after;
     int64_t slice_rows, slice_bytes, concurrency, max_streams;
     int64_t max_patients, max_filters;
+    int64_t max_imports, import_rows, import_bytes, import_line, import_size, import_errors;
+    int64_t import_timeout;
 };
 
 struct runner;
@@ -52,7 +55,9 @@ struct bulk {
     struct runner *runner;
     struct polls *polls;
     _Atomic int64_t streams; /* that are open */
+    _Atomic int64_t imports; /* that are running */
     struct andiron_counter *resources, *bytes, *finished, *failed, *resumed;
+    struct andiron_counter *imported, *imported_ok, *imported_failed;
 };
 
 /* Handlers of the routes; state is struct bulk. */
@@ -61,6 +66,7 @@ enum andiron_step bulk_status(struct andiron_request *req, void *self);
 enum andiron_step bulk_cancel(struct andiron_request *req, void *self);
 enum andiron_step bulk_file(struct andiron_request *req, void *self);
 enum andiron_step bulk_stream(struct andiron_request *req, void *self);
+enum andiron_step bulk_import(struct andiron_request *req, void *self);
 
 /* count random bytes as hex, NUL-terminated. */
 void bulk_random(char *out, size_t count);

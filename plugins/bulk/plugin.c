@@ -59,6 +59,26 @@ static const struct andiron_directive directives[] = {
       DIRECTIVE(max_patients, INT, "1000", 1, 100000, "values of the parameter patient") },
     { .name = "max-filters",
       DIRECTIVE(max_filters, INT, "100", 1, 10000, "searches in _typeFilter") },
+    { .name = "max-imports",
+      DIRECTIVE(max_imports, INT, "4", 1, 1000, "$import requests at a time, in this process") },
+    { .name = "import-rows",
+      DIRECTIVE(import_rows, INT, "1000", 1, 5000,
+                "lines of an import that are committed together; at most fhir's "
+                "max-bundle-entries") },
+    { .name = "import-bytes",
+      DIRECTIVE(import_bytes, BYTES, "2m", 1024, INT64_C(1) << 30,
+                "bytes of them, behind which no other line is added") },
+    { .name = "import-line",
+      DIRECTIVE(import_line, BYTES, "16m", 1024, INT64_C(1) << 30, "bytes of a line") },
+    { .name = "import-size",
+      DIRECTIVE(import_size, BYTES, "0", 0, PEBI,
+                "bytes of the body of an import, unpacked; 0: any") },
+    { .name = "import-errors",
+      DIRECTIVE(import_errors, INT, "1000", 0, 100000,
+                "refused lines that an import's answer tells of") },
+    { .name = "import-timeout",
+      DIRECTIVE(import_timeout, DURATION, "24h", 0, INT64_C(31) * 86400000,
+                "how long an import may take; 0: any time") },
     { .name = NULL },
 };
 
@@ -77,6 +97,8 @@ static const struct andiron_route routes[] = {
       NULL },
     { "GET", "/fhir/{type}/$export-stream", bulk_stream, "FhirExportStream", ANDIRON_ROUTE_STREAM,
       NULL },
+    { "POST", "/fhir/$import", bulk_import, "FhirImport", ANDIRON_ROUTE_UPLOAD,
+      "urn:andiron:OperationDefinition:import" },
     { 0 },
 };
 
@@ -120,7 +142,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
         return andiron_error_set(err, ANDIRON_E_INVALID, "bulk.lease",
                                  "must be at least twice as long as checkpoint, which renews it");
     bulk->resources = andiron_counter(host, "andiron_bulk_resources_total", "direction=\"export\"",
-                                      "Resources exported");
+                                      "Resources exported and imported");
     bulk->bytes = andiron_counter(host, "andiron_bulk_bytes_total", "direction=\"export\"",
                                   "Bytes looked at by exports");
     bulk->finished = andiron_counter(host, "andiron_bulk_exports_total", "result=\"ok\"",
@@ -129,6 +151,12 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
                                    "Exports that came to an end");
     bulk->resumed = andiron_counter(host, "andiron_bulk_resumed_total", NULL,
                                     "Exports that went on where another process had left them");
+    bulk->imported = andiron_counter(host, "andiron_bulk_resources_total", "direction=\"import\"",
+                                     "Resources exported and imported");
+    bulk->imported_ok = andiron_counter(host, "andiron_bulk_imports_total", "result=\"ok\"",
+                                        "Imports that came to an end");
+    bulk->imported_failed = andiron_counter(host, "andiron_bulk_imports_total", "result=\"failed\"",
+                                            "Imports that came to an end");
     bulk->polls = polls_new();
     *ret_self = bulk;
     bulk->directory = directory_open(bulk, err);
@@ -190,7 +218,7 @@ static void stop(void *self)
 }
 
 ANDIRON_PLUGIN(.name = "bulk", .version = "0.1.0",
-               .summary = "Bulk Data: $export at system, Patient and Group level",
+               .summary = "Bulk Data: $export at system, Patient and Group level, $import",
                .directives = directives, .config_size = sizeof(struct bulk_config),
                .provides = provides,
                .needs = (const char *const[]){ ANDIRON_STORE, ANDIRON_SEARCH, NULL },

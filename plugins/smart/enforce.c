@@ -47,6 +47,7 @@ static const struct need needs[] = {
     { "FhirExportStatus", TARGET_SYSTEM, SCOPE_R | SCOPE_S },
     { "FhirExportFile", TARGET_SYSTEM, SCOPE_R | SCOPE_S },
     { "FhirExportStream", TARGET_TYPE, SCOPE_R | SCOPE_S },
+    { "FhirImport", TARGET_NONE, 0 }, /* each line is asked for by itself, as of a batch */
     /* FhirOperation: the last part of the path */
     { "$meta", TARGET_TYPE, SCOPE_R },
     { "$meta-add", TARGET_TYPE, SCOPE_U },
