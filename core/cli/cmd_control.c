@@ -25,10 +25,11 @@ static void print_checks(andiron_json checks)
         andiron_str unit = andiron_json_str(andiron_json_get(check, "observedUnit"));
         andiron_str value = andiron_json_raw(andiron_json_get(check, "observedValue"));
         andiron_str output = andiron_json_str(andiron_json_get(check, "output"));
-        (void)printf("  %-18.*s %-5.*s %.*s%s%.*s%.*s\n", (int)it.name.len, it.name.data,
+        (void)printf("  %-18.*s %-5.*s %.*s%s%.*s%s%.*s\n", (int)it.name.len, it.name.data,
                      (int)status.len, status.data, (int)value.len,
                      value.data != NULL ? value.data : "", value.len > 0 ? " " : "", (int)unit.len,
-                     unit.data != NULL ? unit.data : "", (int)output.len,
+                     unit.data != NULL ? unit.data : "",
+                     output.len > 0 && value.len > 0 ? ": " : "", (int)output.len,
                      output.data != NULL ? output.data : "");
     }
 }
@@ -94,6 +95,14 @@ int cmd_status(int argc, char **argv)
 
 /* ---- commands without an answer of their own ----------------------------------------- */
 
+/* With --json, what is so from now on. */
+static int say(int status, bool is_json, const char *what, bool is_so)
+{
+    if (status == EXIT_DONE && is_json)
+        (void)printf("{\"%s\":%s}\n", what, is_so ? "true" : "false");
+    return status;
+}
+
 static int send_command(const char *target)
 {
     struct andiron_arena *arena = arena_new();
@@ -113,20 +122,26 @@ static int send_command(const char *target)
 
 int cmd_reload(int argc, char **argv)
 {
-    static const char *const words[] = { NULL };
-    return cli_words_ok(argc, argv, words) ? control_reload() : EXIT_USAGE;
+    static const char *const words[] = { "--json", NULL };
+    if (!cli_words_ok(argc, argv, words))
+        return EXIT_USAGE;
+    return say(control_reload(), cli_has(argc, argv, "--json"), "reloaded", true);
 }
 
 int cmd_stop(int argc, char **argv)
 {
-    static const char *const words[] = { NULL };
-    return cli_words_ok(argc, argv, words) ? send_command("/control/stop") : EXIT_USAGE;
+    static const char *const words[] = { "--json", NULL };
+    if (!cli_words_ok(argc, argv, words))
+        return EXIT_USAGE;
+    return say(send_command("/control/stop"), cli_has(argc, argv, "--json"), "stopping", true);
 }
 
 int cmd_drain(int argc, char **argv)
 {
-    static const char *const words[] = { "--off", NULL };
+    static const char *const words[] = { "--off", "--json", NULL };
     if (!cli_words_ok(argc, argv, words))
         return EXIT_USAGE;
-    return send_command(cli_has(argc, argv, "--off") ? "/control/drain?off" : "/control/drain");
+    bool off = cli_has(argc, argv, "--off");
+    return say(send_command(off ? "/control/drain?off" : "/control/drain"),
+               cli_has(argc, argv, "--json"), "draining", !off);
 }

@@ -14,7 +14,13 @@
 #include "daemon/lag.h"
 #include "http/request.h"
 
-enum { CHECKS_MAX = 64, NAME_MAX_BYTES = 64, DISK_EVERY = 30, TEXT_MAX = 64 * 1024 };
+enum {
+    CHECKS_MAX = 64,
+    MEASURES_MAX = 8,
+    NAME_MAX_BYTES = 64,
+    DISK_EVERY = 30,
+    TEXT_MAX = 64 * 1024
+};
 enum { LAG_WARN_MS = 100, DISK_WARN_PERCENT = 10, STARTING_US = 5000000 };
 
 enum status { STATUS_PASS, STATUS_WARN, STATUS_FAIL };
@@ -28,7 +34,7 @@ struct check {
     const char *unit;
     andiron_usec at;
     char output[200];                   /* why not */
-    const struct andiron_health *table; /* NULL: core's own */
+    const struct andiron_health *table; /* NULL: core's own, or a measure of a plugin */
     void *self;
 };
 
@@ -38,8 +44,9 @@ struct health {
     atomic_bool withdrawn;
     pthread_mutex_t lock;
     struct check checks[CHECKS_MAX]; /* under lock, but for name, table and self */
-    size_t count;
-    bool asked; /* under lock */
+    size_t count;                    /* under lock; only the loop adds some */
+    size_t plugin_count;             /* of count, core's own and one for each plugin that has one */
+    bool asked;                      /* under lock */
     /* on the loop only */
     struct event *timer;
     struct lag *lag;
@@ -81,6 +88,7 @@ static void find_checks(struct health *h)
         };
         (void)snprintf(c->name, sizeof(c->name), "%s", name + sizeof(ANDIRON_HEALTH) - 1);
     }
+    h->plugin_count = h->count;
 }
 
 /* ---- asking ------------------------------------------------------------------ */
@@ -110,6 +118,40 @@ static void ask_plugin(struct health *h, size_t i)
     publish(h, i, well ? STATUS_PASS : STATUS_FAIL, -1, well ? "" : err.message);
 }
 
+/* The check that shows a plugin's measure of that name; CHECKS_MAX: there are too many. */
+static size_t place_of(struct health *h, const struct andiron_measure *measure)
+{
+    size_t i = h->plugin_count;
+
+    while (i < h->count && strncmp(h->checks[i].name, measure->name, NAME_MAX_BYTES - 1) != 0)
+        i++;
+    if (i < h->count || i == CHECKS_MAX)
+        return i;
+    (void)pthread_mutex_lock(&h->lock);
+    h->checks[i] =
+        (struct check){ .component = "component", .observed = -1, .unit = measure->unit };
+    (void)snprintf(h->checks[i].name, sizeof(h->checks[i].name), "%s", measure->name);
+    h->count++;
+    (void)pthread_mutex_unlock(&h->lock);
+    return i;
+}
+
+static void ask_measures(struct health *h, size_t plugin)
+{
+    const struct andiron_health *table = h->checks[plugin].table;
+    struct andiron_measure measures[MEASURES_MAX] = { 0 };
+
+    if (table->size <= offsetof(struct andiron_health, measure) || table->measure == NULL)
+        return;
+    size_t count = table->measure(h->checks[plugin].self, measures, MEASURES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        size_t at = place_of(h, &measures[i]);
+        if (at < CHECKS_MAX)
+            publish(h, at, measures[i].warning[0] != '\0' ? STATUS_WARN : STATUS_PASS,
+                    measures[i].value, measures[i].warning);
+    }
+}
+
 static void ask_disk(struct health *h)
 {
     struct statvfs fs;
@@ -127,8 +169,10 @@ static void ask_all(struct health *h)
     publish(h, CHECK_LAG, lag_ms > LAG_WARN_MS ? STATUS_WARN : STATUS_PASS, lag_ms, "");
     if (h->rounds++ % DISK_EVERY == 0)
         ask_disk(h);
-    for (size_t i = CHECKS_CORE; i < h->count; i++)
+    for (size_t i = CHECKS_CORE; i < h->plugin_count; i++) {
         ask_plugin(h, i);
+        ask_measures(h, i);
+    }
     (void)pthread_mutex_lock(&h->lock);
     h->asked = true;
     (void)pthread_mutex_unlock(&h->lock);

@@ -70,6 +70,7 @@ static void set_ended(void *arg, const struct transfer_end *end)
     struct keyset *set = failure == NULL ? keyset_new(end->body) : NULL;
 
     andiron_count(failure == NULL ? jwks->fetched : jwks->failed, 1);
+    atomic_store(failure == NULL ? &jwks->ok_ms : &jwks->failed_ms, jwks_clock());
     if (failure != NULL)
         andiron_log(jwks->host, ANDIRON_LOG_WARN, "jwks.fetch.failed",
                     "key set at %s://%s:%u cannot be fetched: %s",

@@ -57,6 +57,8 @@ struct jwks {
 
     struct andiron_counter *fetched, *failed, *cached, *posted, *unposted;
     struct andiron_histogram *fetch_time;
+    _Atomic int64_t ok_ms,
+        failed_ms; /* when a fetch last succeeded and failed, on jwks_clock(); 0: never */
 };
 
 /* Milliseconds of the monotonic clock. */

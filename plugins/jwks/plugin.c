@@ -9,6 +9,8 @@
 #include "jwks.h"
 #include "seal.h"
 
+enum { OLD_KEY_DAYS = 365, FETCH_WARN_MS = 300000 };
+
 /* Until auth says how long tokens live: the most that it can be set to. */
 #define LONGEST_TOKEN_US ((andiron_usec)24 * 3600 * 1000000)
 
@@ -331,6 +333,28 @@ static int check(void *self, struct andiron_error *err)
     return status;
 }
 
+static size_t measure(void *self, struct andiron_measure *ret, size_t max)
+{
+    struct jwks *jwks = self;
+    int64_t ok = atomic_load(&jwks->ok_ms), failed = atomic_load(&jwks->failed_ms);
+    int64_t days = (int64_t)(key_age(jwks) / 86400);
+
+    if (max < 2)
+        return 0;
+    ret[0] = (struct andiron_measure){ .name = "keys:age", .unit = "days", .value = days };
+    if (days > OLD_KEY_DAYS)
+        (void)snprintf(ret[0].warning, sizeof(ret[0].warning),
+                       "the key that signs is older than a year: run `andiron keys rotate`");
+    ret[1] = (struct andiron_measure){ .name = "jwks:fetch",
+                                       .unit = "fetches under way",
+                                       .value = atomic_load(&jwks->fetching) };
+    if (failed > ok && jwks_clock() - failed < FETCH_WARN_MS)
+        (void)snprintf(ret[1].warning, sizeof(ret[1].warning),
+                       "no key set could be fetched since the last attempt failed: see "
+                       "jwks.fetch.failed in the log");
+    return 2;
+}
+
 static andiron_str smart_configuration(void *self, struct andiron_arena *arena, andiron_str base)
 {
     (void)self;
@@ -343,7 +367,9 @@ static andiron_str smart_configuration(void *self, struct andiron_arena *arena, 
     return andiron_json_written(w);
 }
 
-static const struct andiron_health health = { .size = sizeof(health), .check = check };
+static const struct andiron_health health = { .size = sizeof(health),
+                                              .check = check,
+                                              .measure = measure };
 static const struct andiron_discovery discovery = { .size = sizeof(discovery),
                                                     .smart_configuration = smart_configuration };
 

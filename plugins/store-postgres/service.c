@@ -1,11 +1,12 @@
 /*
  * The tables of store/1 and health/1:store; see service.h.
  */
-#include "service.h"
+#include <stdio.h>
 
+#include "service.h"
 #include "watch.h"
 
-enum { SILENCE_MS = 2000 };
+enum { SILENCE_MS = 2000, SLOW_MS = 100 };
 
 int service_watch(void *self, struct andiron_loop *loop, const char *type,
                   void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
@@ -30,6 +31,29 @@ static int health_check(void *self, struct andiron_error *err)
     return 0;
 }
 
+static size_t health_measure(void *self, struct andiron_measure *ret, size_t max)
+{
+    struct store *store = self;
+    struct wire_figures f = wire_figures(store->wire);
+    int64_t took_us = watches_latency(store->watches);
+
+    if (max < 2)
+        return 0;
+    ret[0] = (struct andiron_measure){ .name = "store:latency", .unit = "us", .value = took_us };
+    if (took_us > SLOW_MS * 1000)
+        (void)snprintf(ret[0].warning, sizeof(ret[0].warning),
+                       "the database took %lld ms to answer", (long long)(took_us / 1000));
+    ret[1] = (struct andiron_measure){ .name = "store:pool",
+                                       .unit = "connections",
+                                       .value = f.ready[WIRE_READ] + f.ready[WIRE_WRITE] };
+    if (f.waiting * 2 > store->config->queue_max)
+        (void)snprintf(ret[1].warning, sizeof(ret[1].warning),
+                       "%lld requests wait for a connection; from %lld (queue-max) on they are "
+                       "refused",
+                       (long long)f.waiting, (long long)store->config->queue_max);
+    return 2;
+}
+
 const struct andiron_store service_store = {
     .size = sizeof(struct andiron_store),
     .read = service_read,
@@ -48,4 +72,5 @@ const struct andiron_store service_store = {
 const struct andiron_health service_health = {
     .size = sizeof(struct andiron_health),
     .check = health_check,
+    .measure = health_measure,
 };

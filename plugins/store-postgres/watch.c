@@ -23,7 +23,7 @@ struct watches {
     int64_t told[TOLD];   /* vids that were told by NOTIFY or by ourselves */
     size_t told_next;
     char node[17]; /* of this process, so that it does not tell itself twice */
-    _Atomic int64_t heard_ms;
+    _Atomic int64_t heard_ms, took_us;
 
     /* Of the loop that listens. */
     struct andiron_loop *loop;
@@ -31,6 +31,7 @@ struct watches {
     struct event *poll;
     struct andiron_arena *arena, *listen_arena; /* of batches under way */
     bool is_looking;
+    andiron_usec looked_at;
     int64_t seen;      /* versions up to here were told; -1: not known yet */
     int64_t looked_to; /* to become `seen` when they are */
     struct wire_sql listen;
@@ -46,7 +47,7 @@ struct watches *watches_new(struct store *store)
         return NULL;
     watches->store = store;
     watches->seen = -1;
-    watches->heard_ms = -1;
+    watches->heard_ms = watches->took_us = -1;
     watches->watchers = watchers_new();
     if (watches->watchers == NULL || getrandom(&node, sizeof(node), 0) != (ssize_t)sizeof(node)) {
         watchers_free(watches->watchers);
@@ -206,6 +207,7 @@ static void on_looked(void *arg, struct wire_batch *b)
         return;
     }
     watches->heard_ms = connection_clock();
+    watches->took_us = andiron_now() - watches->looked_at;
     horizon_seen(watches->store->horizon, b, b->count - 2);
     watches->looked_to = horizon_vid(watches->store->horizon);
     if (watches->seen < 0 && watches->store->vid_at_open >= 0) {
@@ -226,6 +228,7 @@ static void look(struct watches *watches)
     if (watches->is_looking)
         return;
     watches->is_looking = true;
+    watches->looked_at = andiron_now();
     struct wire_batch *b = new_batch(watches);
     horizon_look(b);
     wire_send(watches->wire, WIRE_LISTEN, b, on_looked, watches);
@@ -283,6 +286,11 @@ void watches_stop(struct watches *watches, struct andiron_loop *loop)
     watches->poll = NULL;
     watches->arena = watches->listen_arena = NULL;
     watches->loop = NULL;
+}
+
+int64_t watches_latency(struct watches *watches)
+{
+    return watches->took_us;
 }
 
 int64_t watches_silence_ms(struct watches *watches)

@@ -41,5 +41,7 @@ void watch_note(struct watches *watches, andiron_str type, andiron_str id, int64
 
 /* Milliseconds since the database last answered the connection that listens; -1: it never has. */
 int64_t watches_silence_ms(struct watches *watches);
+/* Microseconds that the last look for changes took, there and back; -1: there was none. */
+int64_t watches_latency(struct watches *watches);
 
 #endif

@@ -2,6 +2,8 @@
  * store/1 on requests; see service.h. What is short runs here, on the loop, with the loop's own
  * reader; what is long goes to the pool; writes go to the writer.
  */
+#include <stdio.h>
+
 #include <andiron/metrics.h>
 
 #include "backup.h"
@@ -17,6 +19,7 @@
 #include "watch.h"
 
 enum { READ_ON_LOOP = 64, WALK_ON_LOOP = 32, PACK_ON_LOOP = 64 };
+enum { SLOW_COMMIT_US = 1000000 };
 
 /* One reading call, wherever it runs. */
 struct call {
@@ -480,6 +483,29 @@ static int health_check(void *self, struct andiron_error *err)
     return writer_is_broken(store->writer, err) ? -1 : 0;
 }
 
+static size_t health_measure(void *self, struct andiron_measure *ret, size_t max)
+{
+    struct store *store = self;
+    int64_t took_us = writer_latency(store->writer);
+    int64_t waiting = (int64_t)writer_queued(store->writer), limit = store->config->queue_max;
+
+    if (max < 2)
+        return 0;
+    ret[0] = (struct andiron_measure){ .name = "store:latency", .unit = "us", .value = took_us };
+    if (took_us > SLOW_COMMIT_US)
+        (void)snprintf(ret[0].warning, sizeof(ret[0].warning),
+                       "a transaction took %lld ms: is the disk slow?",
+                       (long long)(took_us / 1000));
+    ret[1] = (struct andiron_measure){ .name = "store:pool",
+                                       .unit = "waiting writes",
+                                       .value = waiting };
+    if (waiting * 2 > limit)
+        (void)snprintf(ret[1].warning, sizeof(ret[1].warning),
+                       "%lld writes wait; from %lld (queue-max) on they are refused",
+                       (long long)waiting, (long long)limit);
+    return 2;
+}
+
 const struct andiron_store service_store = {
     .size = sizeof(struct andiron_store),
     .read = store_read,
@@ -502,4 +528,5 @@ const struct andiron_store service_store = {
 const struct andiron_health service_health = {
     .size = sizeof(struct andiron_health),
     .check = health_check,
+    .measure = health_measure,
 };

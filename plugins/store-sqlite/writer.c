@@ -14,13 +14,7 @@
 #include "rows.h"
 #include "watch.h"
 
-enum {
-    SWEEP_ROWS = 1000,
-    SWEEP_MS = 60000,
-    PROBE_MS = 1000,
-    LOCKED_MS = 250,
-    PATIENCE_MS = 100
-};
+enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250, PATIENCE_MS = 100 };
 
 /* A name that this transaction added or widened. */
 struct pending {
@@ -50,6 +44,8 @@ struct writer {
 
     _Atomic int broken;    /* an SQLite result code, or 0 */
     _Atomic int64_t names; /* stored.names, for other threads */
+    /* What transactions took, in microseconds: the longest since it was asked for, and the last one. */
+    _Atomic int64_t longest_us, last_us;
 };
 
 static int64_t monotonic_us(void)
@@ -356,14 +352,22 @@ static void fail_all(struct writer *w, struct job *jobs)
     finish_all(w, jobs);
 }
 
+static void note_time(struct writer *w, int64_t took_us)
+{
+    if (w->store->metrics.commit_time != NULL)
+        andiron_observe(w->store->metrics.commit_time, took_us);
+    atomic_store(&w->last_us, took_us);
+    if (took_us > atomic_load(&w->longest_us)) /* only this thread raises it */
+        atomic_store(&w->longest_us, took_us);
+}
+
 static void run_group(struct writer *w, struct job *jobs)
 {
     int64_t began = monotonic_us();
 
     w->db.rc = 0;
     if (transact(w, jobs) == 0) {
-        if (w->store->metrics.commit_time != NULL)
-            andiron_observe(w->store->metrics.commit_time, monotonic_us() - began);
+        note_time(w, monotonic_us() - began);
         note_health(w, 0);
         finish_all(w, jobs);
         return;
@@ -553,6 +557,13 @@ int writer_submit(struct writer *w, struct job *job)
 int64_t writer_names(struct writer *w)
 {
     return atomic_load(&w->names);
+}
+
+int64_t writer_latency(struct writer *w)
+{
+    int64_t longest = atomic_exchange(&w->longest_us, 0), last = atomic_load(&w->last_us);
+
+    return longest > 0 ? longest : last > 0 ? last : -1;
 }
 
 size_t writer_queued(struct writer *w)

@@ -72,5 +72,7 @@ bool writer_is_broken(const struct writer *w, struct andiron_error *ret);
 int64_t writer_names(struct writer *w);
 /* Jobs that wait. */
 size_t writer_queued(struct writer *w);
+/* The longest a transaction took since the last call, or the last one; microseconds, -1: there was none. */
+int64_t writer_latency(struct writer *w);
 
 #endif
