@@ -4,7 +4,7 @@ import test, { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import { bin, configure, start } from './lib/server.mjs';
+import { bin, configure, start, store } from './lib/server.mjs';
 
 const run = (etc, ...args) => new Promise((ok) => {
   const child = spawn(bin, ['-c', etc, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ANDIRON_URL: 'http://127.0.0.1:1' } });
@@ -61,6 +61,14 @@ test('--json is one object, of everything that text shows', async () => {
     const later = JSON.parse((await run(server.etc, 'status', '--json')).stdout);
     assert.ok(Math.abs(Date.parse(later.lastReload) - Date.now()) < 60000, later.lastReload);
     assert.match((await run(server.etc, 'status')).stdout, /^last reload +20.+Z$/m);
+    const said = async (...args) => { const r = await run(server.etc, ...args, '--json'); assert.equal(r.status, 0, r.stderr); return JSON.parse(r.stdout); };
+    assert.deepEqual(await said('reload'), { reloaded: true });
+    assert.deepEqual(await said('drain'), { draining: true });
+    assert.deepEqual(await said('drain', '--off'), { draining: false });
+    const migrated = await said('migrate', '--check');
+    assert.deepEqual([migrated.plugin, migrated.needed, migrated.from], [`store-${store}`, false, migrated.to]);
+    assert.deepEqual(await said('stop'), { stopping: true });
+    assert.deepEqual((await server.exit).code, 0);
   } finally {
     await server.stop();
     server.remove();

@@ -422,6 +422,7 @@ test('plugins prints the tables; enable and disable keep the configuration right
   assert.match(enabled.stdout, /run: systemctl reload andiron/);
   assert.equal(fs.readlinkSync(path.join(at.etc, 'plugins.d/60-hello.conf')), '../plugins-available/60-hello.conf');
   assert.equal(run(at, 'enable', 'hello').status, 0, 'twice is no error');
+  assert.deepEqual(JSON.parse(run(at, 'enable', 'hello', '--json').stdout), { enabled: ['hello'], changed: 0, reloaded: false });
   const details = run(at, 'plugins', '-v').stdout;
   assert.match(details, /times = 1\n +how often; a whole number from 1 to 10/);
   assert.match(details, /GET +\/hello +Hello +public/);
@@ -436,7 +437,7 @@ test('plugins prints the tables; enable and disable keep the configuration right
   assert.match(wrong.stderr, /needs service ghost\/1/);
   assert.equal(fs.existsSync(path.join(at.etc, 'plugins.d/70-missing-service.conf')), false, 'undone');
   assert.equal(run(at, 'enable', 'nobody').status, 66);
-  assert.equal(run(at, 'disable', 'hello').status, 0);
+  assert.deepEqual(JSON.parse(run(at, 'disable', 'hello', '--json').stdout), { disabled: ['hello'], changed: 1, reloaded: false });
   assert.equal(fs.existsSync(path.join(at.etc, 'plugins.d/60-hello.conf')), false);
   assert.equal(run(at, 'disable', 'crash').status, 73, 'a file of the operator is not deleted');
 });

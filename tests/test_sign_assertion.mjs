@@ -24,6 +24,8 @@ test('with the test key on, its assertion gets a token once', async (t) => {
   const got = await token(server, assertion);
   assert.equal(got.status, 200, got.text);
   assert.equal((await token(server, assertion)).status, 401);
+  const form = JSON.parse(sign(server, '--client', 'self', '--json').stdout);
+  assert.equal((await call('POST', server.base + '/auth/token', { grant_type: 'client_credentials', scope: 'system/Patient.read', ...form })).status, 200);
   assert.equal(sign(server, '--client', 'self', '--ttl', '301').status, 64);
   assert.equal(sign(server).status, 64);
 });

@@ -153,7 +153,7 @@ static int switch_all(struct switching *s, int argc, char **argv)
     const struct available *list = available_list(s->arena, s->dir, settings.module_path, &count);
 
     for (int i = 1; i < argc && status == EXIT_DONE; i++) {
-        if (strcmp(argv[i], "--now") == 0)
+        if (strcmp(argv[i], "--now") == 0 || strcmp(argv[i], "--json") == 0)
             continue;
         if (argv[i][0] == '-')
             status = cli_fail(EXIT_USAGE, "andiron enable --help", "%s has no option '%s'", argv[0],
@@ -172,23 +172,43 @@ static int switch_all(struct switching *s, int argc, char **argv)
     return status;
 }
 
+/* The names that are on, or off, now; whether the server knows. */
+static void tell(const struct switching *s, int argc, char **argv, bool is_reloaded)
+{
+    struct andiron_json_writer *w = andiron_json_write(s->arena, 64 * 1024);
+
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_array(w, s->disables ? "disabled" : "enabled");
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-')
+            andiron_json_put_str(w, NULL, andiron_str_of(argv[i]));
+    andiron_json_put_end(w);
+    andiron_json_put_int(w, "changed", (int64_t)s->count);
+    andiron_json_put_bool(w, "reloaded", is_reloaded);
+    andiron_json_put_end(w);
+    andiron_str text = andiron_json_written(w);
+    (void)printf("%.*s\n", (int)text.len, text.data);
+}
+
 static int run(int argc, char **argv, bool disables)
 {
-    bool now = cli_has(argc, argv, "--now");
+    bool now = cli_has(argc, argv, "--now"), is_json = cli_has(argc, argv, "--json");
     struct switching s = { .arena = arena_new(),
                            .dir = cli_invocation()->dir,
                            .disables = disables };
     int status = EXIT_USAGE;
 
-    if (argc - now < 2)
+    if (argc - now - is_json < 2)
         status = cli_fail(EXIT_USAGE, "andiron plugins --all lists them",
                           "%s needs the name of a plugin", argv[0]);
     else
         status = switch_all(&s, argc, argv);
-    if (status == EXIT_DONE && s.count > 0 && !now)
+    if (status == EXIT_DONE && s.count > 0 && !now && !is_json)
         (void)puts("run: systemctl reload andiron");
     if (status == EXIT_DONE && now)
         status = control_reload();
+    if (status == EXIT_DONE && is_json)
+        tell(&s, argc, argv, now);
     arena_free(s.arena);
     return status;
 }

@@ -12,9 +12,17 @@
 #include "cli/loaded.h"
 #include "host/host.h"
 
-static int tell(const char *name, bool check, int64_t from, int64_t to)
+struct asked {
+    bool check, is_json;
+};
+
+static int tell(const char *name, struct asked asked, int64_t from, int64_t to)
 {
-    if (from == to)
+    bool check = asked.check, is_due = check && from != to && from != 0;
+    if (asked.is_json)
+        (void)printf("{\"plugin\":\"%s\",\"from\":%lld,\"to\":%lld,\"needed\":%s}\n", name,
+                     (long long)from, (long long)to, is_due ? "true" : "false");
+    else if (from == to)
         (void)printf("%s: schema version %lld, nothing to do\n", name, (long long)to);
     else if (from == 0)
         (void)printf("%s: no data yet; %s version %lld\n", name,
@@ -22,21 +30,22 @@ static int tell(const char *name, bool check, int64_t from, int64_t to)
     else
         (void)printf("%s: schema version %lld, %s %lld\n", name, (long long)from,
                      check ? "needs" : "now", (long long)to);
-    return check && from != to && from != 0 ? EXIT_TRY_AGAIN : EXIT_DONE;
+    return is_due ? EXIT_TRY_AGAIN : EXIT_DONE;
 }
 
-static int migrate(struct andiron_host *plugin, const struct andiron_migrate *table, bool check)
+static int migrate(struct andiron_host *plugin, const struct andiron_migrate *table,
+                   struct asked asked)
 {
     struct andiron_error err = { .code = ANDIRON_OK };
     int64_t from = 0, to = 0;
 
-    if (table->run(plugin, plugin->config, check, &from, &to, &err) == 0)
-        return tell(plugin->name, check, from, to);
+    if (table->run(plugin, plugin->config, asked.check, &from, &to, &err) == 0)
+        return tell(plugin->name, asked, from, to);
     return cli_fail(err.code == ANDIRON_E_UNAVAILABLE ? EXIT_UNREACHABLE : EXIT_CONFIG, NULL,
                     "%s: %s", plugin->name, err.message);
 }
 
-static int migrate_all(const struct host *host, bool check)
+static int migrate_all(const struct host *host, struct asked asked)
 {
     int status = EXIT_DONE, found = 0;
 
@@ -47,19 +56,19 @@ static int migrate_all(const struct host *host, bool check)
         for (; s != NULL && s->name != NULL; s++) {
             if (strncmp(s->name, ANDIRON_MIGRATE, strlen(ANDIRON_MIGRATE)) != 0)
                 continue;
-            int one = migrate(plugin, s->table, check);
+            int one = migrate(plugin, s->table, asked);
             status = one != EXIT_DONE ? one : status;
             found++;
         }
     }
-    if (found == 0)
+    if (found == 0 && !asked.is_json)
         (void)printf("no enabled plugin has a schema\n");
     return status;
 }
 
 int cmd_migrate(int argc, char **argv)
 {
-    static const char *const words[] = { "--check", NULL };
+    static const char *const words[] = { "--check", "--json", NULL };
     struct settings settings;
 
     if (!cli_words_ok(argc, argv, words))
@@ -68,7 +77,8 @@ int cmd_migrate(int argc, char **argv)
     const struct problems *problems = host_problems(host);
     int status = EXIT_CONFIG;
     if (problems->errors == 0)
-        status = migrate_all(host, cli_has(argc, argv, "--check"));
+        status = migrate_all(host, (struct asked){ .check = cli_has(argc, argv, "--check"),
+                                                   .is_json = cli_has(argc, argv, "--json") });
     else
         problems_print(problems, stderr);
     host_free(host);

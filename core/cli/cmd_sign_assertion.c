@@ -20,13 +20,15 @@
 #include "cli/loaded.h"
 
 static const char usage[] =
-    "usage: andiron sign-assertion --client ID [--ttl SECONDS]\n"
+    "usage: andiron sign-assertion --client ID [--ttl SECONDS] [--json]\n"
     "\n"
     "Prints a client assertion signed with the server's test key, for a Client whose jwks_uri is "
     "the\n"
     "server's own key set. Needs [dev] assertion-key = on and the right to read state-dir/keys.\n"
     "\n"
-    "  --ttl SECONDS  how long it is valid, at most 300 (300)\n";
+    "  --ttl SECONDS  how long it is valid, at most 300 (300)\n"
+    "  --json         an object with client_assertion_type and client_assertion, as a token "
+    "request has them\n";
 
 static int is_test_key(const struct dirent *entry)
 {
@@ -51,7 +53,7 @@ static const char *find_key(struct andiron_arena *arena, const char *state_dir)
 }
 
 static int sign(struct andiron_arena *arena, const struct settings *settings,
-                struct assertion_of *of)
+                struct assertion_of *of, bool is_json)
 {
     andiron_str assertion;
     if (!settings->dev_assertion_key)
@@ -65,7 +67,11 @@ static int sign(struct andiron_arena *arena, const struct settings *settings,
                                   settings->http.base_url != NULL ? settings->http.base_url : "");
     int status = assertion_sign(arena, of, &assertion);
     if (status == 0)
-        (void)printf("%.*s\n", (int)assertion.len, assertion.data);
+        (void)printf(is_json
+                         ? "{\"client_assertion_type\":\"urn:ietf:params:oauth:client-assertion-"
+                           "type:jwt-bearer\",\"client_assertion\":\"%.*s\"}\n"
+                         : "%.*s\n",
+                     (int)assertion.len, assertion.data);
     return status;
 }
 
@@ -80,8 +86,10 @@ static int take_ttl(void *arg, const char *value)
 int cmd_sign_assertion(int argc, char **argv)
 {
     struct assertion_of of = { .ttl_s = 300 };
+    bool is_json = false;
     const struct cli_option options[] = { { .name = "client", .value = &of.client },
                                           { .name = "ttl", .take = take_ttl, .arg = &of },
+                                          { .name = "json", .is_given = &is_json },
                                           { .name = NULL } };
     int status = cli_read_options(argc, argv, options, usage);
 
@@ -93,7 +101,7 @@ int cmd_sign_assertion(int argc, char **argv)
     struct andiron_arena *arena = arena_new();
     struct settings settings = { .user = NULL };
     struct host *host = loaded_config(&settings);
-    status = sign(arena, &settings, &of);
+    status = sign(arena, &settings, &of, is_json);
     host_free(host);
     arena_free(arena);
     return status;
