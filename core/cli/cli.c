@@ -66,6 +66,7 @@ static const struct command {
     { "explain", KIND_REMOTE, cmd_explain, NULL,
       "why a request is let through or refused, policy by policy" },
     { "import", KIND_REMOTE, cmd_import, NULL, "loads NDJSON, resources and Bundles" },
+    { "export", KIND_REMOTE, cmd_export, NULL, "all of a Bulk Data server into files" },
     { .name = NULL },
 };
 

@@ -38,5 +38,6 @@ int cmd_client(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 
 #endif
