@@ -167,7 +167,7 @@ describe('one database', () => {
       assert.ok(statuses[200] > 0 && statuses[201] > 0, JSON.stringify(statuses));
       assert.ok(await serves(own) && await writes(own, 'last'));
       const used = Number(pg.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'small' AND application_name = 'andiron'")[0]);
-      const loops = Number(/^andiron_store_postgres_connections (\d+)$/m.exec((await call('GET', `${own.adminBase}/metrics`)).text)[1]);
+      const loops = Number(/^andiron_store_pool_connections\{state="up"\} (\d+)$/m.exec((await call('GET', `${own.adminBase}/metrics`)).text)[1]);
       assert.equal(used, loops, 'as many as it says');
       assert.match((await call('GET', `${own.adminBase}/metrics`)).text, /^andiron_store_postgres_waiting 0$/m);
     } finally { await own.stop(); own.remove(); }

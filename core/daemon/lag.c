@@ -4,6 +4,7 @@
 #include "daemon/lag.h"
 
 #include <stdatomic.h>
+#include <time.h>
 
 #include <andiron/metrics.h>
 
@@ -16,6 +17,9 @@ struct probe {
     struct loop_post post;
     atomic_bool is_out;
     _Atomic int64_t sent_us, last_us;
+    /* of the loop's thread: when it last ran this, and what of the CPU it had used then */
+    int64_t at_us, cpu_us;
+    _Atomic double busy;
 };
 
 struct lag {
@@ -23,14 +27,33 @@ struct lag {
     struct probe probes[];
 };
 
+static int64_t thread_cpu_us(void)
+{
+    struct timespec t = { 0 };
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* always there */
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static void on_probe(void *arg)
 {
     struct probe *probe = arg;
-    int64_t took = units_monotonic() - atomic_load(&probe->sent_us);
+    int64_t now = units_monotonic(), cpu = thread_cpu_us();
+    int64_t took = now - atomic_load(&probe->sent_us);
+
+    if (probe->at_us != 0 && now > probe->at_us)
+        atomic_store(&probe->busy, (double)(cpu - probe->cpu_us) / (double)(now - probe->at_us));
+    probe->at_us = now;
+    probe->cpu_us = cpu;
 
     andiron_observe(probe->histogram, took);
     atomic_store(&probe->last_us, took);
     atomic_store(&probe->is_out, false);
+}
+
+static double busy_ratio(void *self)
+{
+    return atomic_load(&((struct probe *)self)->busy);
 }
 
 struct lag *lag_new(struct andiron_arena *arena, struct andiron_loop *const *loops, size_t count)
@@ -44,6 +67,8 @@ struct lag *lag_new(struct andiron_arena *arena, struct andiron_loop *const *loo
         probe->histogram = andiron_histogram(
             NULL, "andiron_loop_lag_seconds", andiron_printf(arena, "loop=\"%zu\"", i),
             "How long a loop takes to get to what is posted to it");
+        andiron_gauge(NULL, "andiron_loop_busy_ratio", andiron_printf(arena, "loop=\"%zu\"", i),
+                      "Share of the last second that a loop used the CPU", busy_ratio, probe);
         probe->post = (struct loop_post){ .fn = on_probe, .arg = probe };
     }
     return lag;

@@ -9,7 +9,7 @@
 struct andiron_loop;
 struct lag;
 
-/* Registers andiron_loop_lag_seconds for each loop; lives in arena, which must outlive the loops. */
+/* Registers andiron_loop_lag_seconds and andiron_loop_busy_ratio for each loop; lives in arena, which must outlive the loops. */
 struct lag *lag_new(struct andiron_arena *arena, struct andiron_loop *const *loops, size_t count);
 
 /* Sends the next posts; a loop that has not run the last one is not asked again. Any one thread. */

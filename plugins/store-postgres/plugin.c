@@ -179,8 +179,11 @@ static int migrate(struct andiron_host *host, const void *config, bool check, in
 static const struct andiron_migrate service_migrate = { .size = sizeof(service_migrate),
                                                         .run = migrate };
 
+/* What others see; filled in by init(). */
+static struct andiron_store metered_store = { .size = sizeof(metered_store) };
+
 static const struct andiron_service provides[] = {
-    { ANDIRON_STORE, &service_store },
+    { ANDIRON_STORE, &metered_store },
     { ANDIRON_SQL, &service_sql },
     { ANDIRON_MIGRATE "store-postgres", &service_migrate },
     { ANDIRON_HEALTH "store", &service_health },
@@ -192,6 +195,16 @@ static double ready(void *self)
     struct wire_figures f = wire_figures(((struct store *)self)->wire);
     return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE] + f.ready[WIRE_LISTEN] +
                     f.ready[WIRE_REPLICA]);
+}
+
+/* Those that are wanted and not up. */
+static double down(void *self)
+{
+    struct wire_figures f = wire_figures(((struct store *)self)->wire);
+    double wanted = (double)(f.wanted[WIRE_READ] + f.wanted[WIRE_WRITE] + f.wanted[WIRE_LISTEN] +
+                             f.wanted[WIRE_REPLICA]);
+    double up = ready(self);
+    return wanted > up ? wanted - up : 0;
 }
 
 static double waiting(void *self)
@@ -229,8 +242,10 @@ static void register_metrics(struct andiron_host *host, struct store *store)
                                  "Batches of statements answered by the database");
     m->refused = andiron_counter(host, "andiron_store_postgres_unsent_total", NULL,
                                  "Batches refused as no connection was there in time");
-    andiron_gauge(host, "andiron_store_postgres_connections", NULL, "Connections that are up",
-                  ready, store);
+    andiron_gauge(host, "andiron_store_pool_connections", "state=\"up\"",
+                  "Connections of the store, by state", ready, store);
+    andiron_gauge(host, "andiron_store_pool_connections", "state=\"down\"",
+                  "Connections of the store, by state", down, store);
     andiron_gauge(host, "andiron_store_postgres_waiting", NULL,
                   "Batches that wait for a connection", waiting, store);
     andiron_gauge(host, "andiron_store_postgres_under_way", NULL,
@@ -248,6 +263,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     store->config = config;
     store->host = host;
+    meter_init(&store->meter, host, &service_store, &metered_store);
     register_metrics(host, store);
     if (store_open(store, err) != 0) {
         store_close(store);

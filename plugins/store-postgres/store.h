@@ -9,6 +9,7 @@
 #include <andiron/plugin.h>
 #include <andiron/store.h>
 
+#include "common/store/meter.h"
 #include "common/store/names.h"
 #include "wire.h"
 
@@ -39,6 +40,7 @@ struct sql_role;
 struct questions;
 
 struct store {
+    struct store_meter meter; /* first: see there */
     const struct config *config;
     struct andiron_host *host; /* for log lines; NULL in tests */
     struct wire *wire;

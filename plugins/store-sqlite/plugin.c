@@ -159,6 +159,22 @@ static double queue_length(void *self)
     return store->writer != NULL ? (double)writer_queued(store->writer) : 0;
 }
 
+static double readers_idle(void *self)
+{
+    size_t idle = 0, busy;
+    if (((struct store *)self)->readers != NULL)
+        readers_count(((struct store *)self)->readers, &idle, &busy);
+    return (double)idle;
+}
+
+static double readers_busy(void *self)
+{
+    size_t idle, busy = 0;
+    if (((struct store *)self)->readers != NULL)
+        readers_count(((struct store *)self)->readers, &idle, &busy);
+    return (double)busy;
+}
+
 static void register_metrics(struct andiron_host *host, struct store *store)
 {
     struct metrics *m = &store->metrics;
@@ -178,6 +194,10 @@ static void register_metrics(struct andiron_host *host, struct store *store)
                           "Transactions with their flush, each of one or several commits");
     andiron_gauge(host, "andiron_store_sqlite_queue_length", NULL, "Writes that wait", queue_length,
                   store);
+    andiron_gauge(host, "andiron_store_pool_connections", "state=\"idle\"",
+                  "Connections of the store, by state", readers_idle, store);
+    andiron_gauge(host, "andiron_store_pool_connections", "state=\"busy\"",
+                  "Connections of the store, by state", readers_busy, store);
 }
 
 /* The file as configured: absolute, or below core.state-dir. */
@@ -232,8 +252,11 @@ static const struct andiron_migrate service_migrate = { .size = sizeof(service_m
                                                         .run = migrate,
                                                         .restore = restore };
 
+/* What others see; filled in by init(). */
+static struct andiron_store metered_store = { .size = sizeof(metered_store) };
+
 static const struct andiron_service provides[] = {
-    { ANDIRON_STORE, &service_store },
+    { ANDIRON_STORE, &metered_store },
     { ANDIRON_SQL, &service_sql },
     { ANDIRON_MIGRATE "store-sqlite", &service_migrate },
     { ANDIRON_HEALTH "store", &service_health },
@@ -250,6 +273,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
     store->config = config;
     store->host = host;
     store->path = find_path(host, config);
+    meter_init(&store->meter, host, &service_store, &metered_store);
     register_metrics(host, store);
     if (store_open(store, err) != 0) {
         store_stop(store);

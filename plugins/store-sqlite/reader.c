@@ -157,7 +157,7 @@ void reader_close(struct reader *reader)
 struct readers {
     pthread_mutex_t lock;
     struct reader *free;
-    size_t count;
+    size_t count, lent;
 };
 
 struct readers *readers_new(void)
@@ -192,8 +192,16 @@ struct reader *readers_take(struct store *store, struct andiron_error *err)
         readers->free = reader->next;
         readers->count--;
     }
+    readers->lent++;
     pthread_mutex_unlock(&readers->lock);
-    return reader != NULL ? reader : reader_new(store, store->config->timeout, err);
+    if (reader == NULL)
+        reader = reader_new(store, store->config->timeout, err);
+    if (reader == NULL) {
+        pthread_mutex_lock(&readers->lock);
+        readers->lent--;
+        pthread_mutex_unlock(&readers->lock);
+    }
+    return reader;
 }
 
 void readers_give(struct store *store, struct reader *reader)
@@ -203,6 +211,7 @@ void readers_give(struct store *store, struct reader *reader)
 
     reader_close(reader);
     pthread_mutex_lock(&readers->lock);
+    readers->lent--;
     if (readers->count < POOL_READERS_KEPT) {
         reader->next = readers->free;
         readers->free = reader;
@@ -212,4 +221,12 @@ void readers_give(struct store *store, struct reader *reader)
     pthread_mutex_unlock(&readers->lock);
     if (!kept)
         reader_free(reader);
+}
+
+void readers_count(struct readers *readers, size_t *ret_idle, size_t *ret_busy)
+{
+    pthread_mutex_lock(&readers->lock);
+    *ret_idle = readers->count;
+    *ret_busy = readers->lent;
+    pthread_mutex_unlock(&readers->lock);
 }

@@ -51,5 +51,7 @@ struct readers *readers_new(void);
 void readers_free(struct readers *readers);
 struct reader *readers_take(struct store *store, struct andiron_error *err);
 void readers_give(struct store *store, struct reader *reader);
+/* Those that are kept for the next one, and those that are lent. */
+void readers_count(struct readers *readers, size_t *ret_idle, size_t *ret_busy);
 
 #endif

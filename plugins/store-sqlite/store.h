@@ -10,6 +10,7 @@
 #include <andiron/plugin.h>
 #include <andiron/store.h>
 
+#include "common/store/meter.h"
 #include "common/store/names.h"
 #include "db.h"
 
@@ -34,6 +35,7 @@ struct metrics {
 };
 
 struct store {
+    struct store_meter meter; /* first: see there */
     const struct config *config;
     struct andiron_host *host; /* for log lines; NULL in tests */
     char *path;
