@@ -34,6 +34,9 @@ install(FILES ${CMAKE_BINARY_DIR}/andiron-config.cmake ${CMAKE_BINARY_DIR}/andir
 install(DIRECTORY examples/policy-engine DESTINATION ${CMAKE_INSTALL_DATADIR}/andiron/template COMPONENT dev
     USE_SOURCE_PERMISSIONS)
 
+# A dashboard for Grafana and alert rules for Prometheus.
+install(DIRECTORY etc/monitoring DESTINATION ${CMAKE_INSTALL_DATADIR}/andiron COMPONENT core)
+
 # The configuration is the operator's once it is there.
 configure_file(etc/andiron.conf.in ${CMAKE_BINARY_DIR}/andiron.conf @ONLY)
 if(ANDIRON_PACKAGING) # a package makes the user and the bundle
