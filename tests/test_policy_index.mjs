@@ -10,17 +10,23 @@ before(async () => { server = await start(); });
 after(async () => { if (server) { await server.stop(); server.remove(); } });
 
 const { below, pick, chance } = random(Number(process.env.ANDIRON_SEED ?? 7)); // the same in every run
-const words = ['a', 'b', 'true', 'ward-1', 'triage'];
+const words = ['a', 'b', 'true', 'ward-1', 'triage', 'the-ward-of-north-1'];
+const parts = ['ward', '-1', 'a', 'age', 'rd-1', 'ward-of-north', 'the-ward-of-north-1', 'tri', 'rue'];
 
 // ---- patterns: few words at few places, so that policies match now and then -------------------------------------------
+// Found anywhere: most hold a text that must be there, some none that is known.
+const expression = () => pick([
+  () => pick(words), () => `${pick(parts)}$`, () => `^${pick(parts)}`, () => `${pick(parts)}.*${pick(parts)}`, () => `(a|b)${pick(parts)}`, () => `${pick(parts)}|${pick(parts)}`,
+  () => `[a-w]${pick(parts)}?`, () => `(?i)${pick(parts)}`, () => `\\d${pick(parts)}`, () => `${pick(parts)}+`,
+])();
 const leaf = (depth = 0) => {
-  const kinds = ['word', 'word', 'enum', 'one-of', 'nil', 'present', 'regex', 'whole', 'bool', 'not'];
+  const kinds = ['word', 'word', 'enum', 'one-of', 'nil', 'present', 'regex', 'regex', 'whole', 'bool', 'not'];
   switch (depth > 2 ? 'word' : pick(kinds)) {
     case 'enum': return { $enum: [pick(words), pick(words), ...(chance(0.2) ? [1] : []), ...(chance(0.2) ? [true] : [])] };
     case 'one-of': return { '$one-of': [leaf(depth + 1), leaf(depth + 1)] };
     case 'nil': return 'nil?';
     case 'present': return 'present?';
-    case 'regex': return `#${pick(words)}`;
+    case 'regex': return `#${expression()}`;
     case 'whole': return `#^${pick(words)}$`;
     case 'bool': return chance(0.5);
     case 'not': return { $not: leaf(depth + 1) };
@@ -46,7 +52,7 @@ const matcho = () => {
 };
 
 // ---- schemas ----------------------------------------------------------------------------------------------------------
-const value = () => pick([() => ({ const: pick(words) }), () => ({ enum: [pick(words), pick(words)] }), () => ({ type: 'string', pattern: `^${pick(words)}$` }), () => ({ pattern: `^${pick(words)}$` }), () => ({ const: true })])();
+const value = () => pick([() => ({ const: pick(words) }), () => ({ enum: [pick(words), pick(words)] }), () => ({ type: 'string', pattern: `^${pick(words)}$` }), () => ({ pattern: `^${pick(words)}$` }), () => ({ type: 'string', pattern: expression() }), () => ({ pattern: expression() }), () => ({ const: true })])();
 const object = (name, inner) => ({ ...(chance(0.5) ? { type: 'object' } : {}), properties: { [name]: inner }, ...(chance(0.6) ? { required: [name] } : {}) });
 const schema = () => {
   const one = () => pick([

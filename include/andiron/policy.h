@@ -97,6 +97,15 @@ struct andiron_policy_engine {
      */
     size_t (*literals)(void *self, const void *compiled, struct andiron_arena *arena,
                        struct andiron_policy_literal *ret, size_t max);
+
+    /*
+     * Optional: the same for policies that search strings. A value is a text of at least a byte,
+     * and the policy may only match a request that has, at each path listed, a string that holds
+     * one of the texts listed for it (or nothing, where an absent value is listed). Not needed
+     * where `literals` lists the path. Any thread. Check size before use.
+     */
+    size_t (*fragments)(void *self, const void *compiled, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max);
 };
 
 /*

@@ -37,17 +37,26 @@ static int by_policies(const void *a, const void *b)
     return 0;
 }
 
+static void see_all(struct seen *seen, const struct literal *literals, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct place *place = see(seen, &literals[i]);
+        if (place != NULL)
+            place->policies++;
+    }
+}
+
 void places_choose(struct places *places, struct policy *const *policies, size_t count)
 {
     struct seen seen = { .all = calloc((size_t)SEEN_MAX * 2, sizeof(*seen.all)) };
     if (seen.all == NULL)
         abort(); /* out of memory: the supervisor starts a new worker */
-    for (size_t i = 0; i < count; i++)
-        for (size_t l = 0; policies[i]->link_count == 0 && l < policies[i]->literal_count; l++) {
-            struct place *place = see(&seen, &policies[i]->literals[l]);
-            if (place != NULL)
-                place->policies++;
-        }
+    for (size_t i = 0; i < count; i++) {
+        if (policies[i]->link_count > 0)
+            continue;
+        see_all(&seen, policies[i]->literals, policies[i]->literal_count);
+        see_all(&seen, policies[i]->fragments, policies[i]->fragment_count);
+    }
     unsigned found = 0;
     for (unsigned i = 0; i < SEEN_MAX * 2 && found < seen.count; i++)
         if (seen.all[i].path != NULL)
@@ -68,9 +77,10 @@ int places_find(const struct places *places, const struct literal *literal)
 }
 
 /* "role.*.name" becomes "role", "name", and "a.*.*" becomes "a", "", "". */
-void places_use(struct places *places, int place, struct andiron_arena *arena)
+void places_use(struct places *places, int place, bool is_searched, struct andiron_arena *arena)
 {
     struct place *p = &places->all[place];
+    *(is_searched ? &p->is_searched : &p->is_compared) = true;
     if (p->is_used)
         return;
     p->is_used = true;
@@ -95,36 +105,56 @@ void places_use(struct places *places, int place, struct andiron_arena *arena)
 
 /* ---- reading a request -------------------------------------------------------------------- */
 
+enum { SEARCHED_MAX = 1024 /* bytes of the strings of a place */ };
+
 struct reading {
     const struct place *place;
-    unsigned kind; /* of the links */
+    unsigned at; /* of the place */
     struct link *links;
-    size_t count; /* PLACE_VALUES_MAX + 1: too many */
+    size_t count, values, searched; /* links; values, of which each makes up to two; bytes */
+    bool is_too_much;
 };
 
-static void put(struct reading *r, andiron_str value)
+static void put(struct reading *r, unsigned kind, andiron_str value)
 {
-    if (r->count < PLACE_VALUES_MAX)
-        r->links[r->count] = (struct link){ r->kind, value.data != NULL ? value : ANDIRON_STR("") };
-    r->count++;
+    r->links[r->count++] = (struct link){ kind + r->at, value };
 }
 
+/* To be compared; searched too if it is a string, or missing. */
 static void put_value(struct reading *r, andiron_json v)
 {
+    andiron_str text = ANDIRON_STR("");
+    unsigned searched = 0; /* the kind of link, if there is one */
     switch (andiron_json_type(v)) {
     case ANDIRON_JSON_STRING:
-        put(r, andiron_json_str(v));
+        text = andiron_json_str(v);
+        searched = LINK_SEARCHED;
         break;
     case ANDIRON_JSON_BOOL:
-        put(r, andiron_json_true(v) ? ANDIRON_STR("true") : ANDIRON_STR("false"));
+        text = andiron_json_true(v) ? ANDIRON_STR("true") : ANDIRON_STR("false");
         break;
     case ANDIRON_JSON_MISSING:
     case ANDIRON_JSON_NULL:
-        put(r, (andiron_str){ NULL, 0 });
+        searched = LINK_FRAGMENT;
         break;
     default: /* nothing that is listed is equal to it */
-        break;
+        return;
     }
+    if (r->place->is_searched && searched != 0)
+        r->searched += text.len;
+    r->values++;
+    r->is_too_much |= r->values > PLACE_VALUES_MAX || r->searched > SEARCHED_MAX;
+    if (r->is_too_much)
+        return;
+    if (r->place->is_compared)
+        put(r, LINK_PLACE, text);
+    if (r->place->is_searched && searched != 0)
+        put(r, searched, text);
+}
+
+static void put_missing(struct reading *r)
+{
+    put_value(r, (andiron_json){ NULL, 0 });
 }
 
 /* v: what is at the pieces before `at`. Recursion is as deep as a policy has steps. */
@@ -135,12 +165,12 @@ static void read_from(struct reading *r, andiron_json v, size_t at)
         return;
     }
     if (andiron_json_type(v) != ANDIRON_JSON_ARRAY || andiron_json_count(v) == 0) {
-        put(r, (andiron_str){ NULL, 0 }); /* no element: all that would be in one is missing */
+        put_missing(r); /* no element: all that would be in one is missing */
         return;
     }
     const char *piece = r->place->pieces[at];
     struct andiron_json_iter it = { .of = v };
-    while (r->count <= PLACE_VALUES_MAX && andiron_json_next(&it))
+    while (!r->is_too_much && andiron_json_next(&it))
         read_from(r, piece[0] != '\0' ? andiron_json_path(it.value, piece) : it.value, at + 1);
 }
 
@@ -149,7 +179,7 @@ size_t places_links_max(const struct places *places)
     size_t links = 0;
     for (unsigned i = 0; i < places->count; i++)
         if (places->all[i].is_used)
-            links += places->all[i].piece_count > 1 ? PLACE_VALUES_MAX : 1;
+            links += places->all[i].piece_count > 1 ? PLACE_VALUES_MAX * 2 : 2;
     return links;
 }
 
@@ -160,11 +190,11 @@ size_t places_links(const struct places *places, struct andiron_policy_call *cal
         const struct place *place = &places->all[i];
         if (!place->is_used)
             continue;
-        struct reading r = { .place = place, .kind = LINK_PLACE + i, .links = ret + count };
+        struct reading r = { .place = place, .at = i, .links = ret + count };
         read_from(&r, andiron_policy_input(call, place->pieces[0]), 1);
-        if (r.count > PLACE_VALUES_MAX) { /* whoever sends that many gets no more work done */
-            ret[count] = (struct link){ LINK_PLACE_ALL + i, ANDIRON_STR("") };
-            r.count = 1;
+        if (r.is_too_much) { /* whoever sends that much gets no more work done */
+            r.count = 0;
+            put(&r, LINK_PLACE_ALL, ANDIRON_STR(""));
         }
         count += r.count;
     }

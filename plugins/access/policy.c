@@ -171,26 +171,49 @@ static bool is_of_body(const char *path)
            (len == 8 && memcmp(path, "resource", len) == 0);
 }
 
+static bool is_looked_at(const struct policy *policy, const char *path)
+{
+    for (size_t i = 0; i < policy->literal_count; i++)
+        if (strcmp(policy->literals[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+/* Those of places that requests may be looked at; other than those of `literals`. Their number. */
+static size_t keep_literals(struct andiron_arena *arena, const struct policy *policy,
+                            const struct andiron_policy_literal *found, size_t count,
+                            const struct literal **ret)
+{
+    if (count == 0 || count > LITERALS_MAX)
+        return 0;
+    struct literal *kept = andiron_alloc(arena, count * sizeof(*kept));
+    size_t kept_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *path = found[i].path;
+        if (path[0] == '\0' || path[0] == '*' || is_of_body(path) || is_looked_at(policy, path))
+            continue;
+        kept[kept_count++] =
+            (struct literal){ path, hash_bytes(HASH_START, path, strlen(path)), found[i].value };
+    }
+    *ret = kept;
+    return kept_count;
+}
+
 static void read_literals(struct andiron_arena *arena, struct policy *policy)
 {
     const struct andiron_policy_engine *table = policy->engine->ref.table;
     struct andiron_policy_literal found[LITERALS_MAX];
+    size_t count = 0;
 
-    if (!POLICY_ENGINE_HAS(table, literals))
-        return;
-    size_t count =
-        table->literals(policy->engine->ref.self, policy->compiled, arena, found, LITERALS_MAX);
-    if (count == 0 || count > LITERALS_MAX)
-        return;
-    struct literal *kept = andiron_alloc(arena, count * sizeof(*kept));
-    for (size_t i = 0; i < count; i++) {
-        const char *path = found[i].path;
-        if (path[0] == '\0' || path[0] == '*' || is_of_body(path))
-            continue;
-        kept[policy->literal_count++] =
-            (struct literal){ path, hash_bytes(HASH_START, path, strlen(path)), found[i].value };
-    }
-    policy->literals = kept;
+    if (POLICY_ENGINE_HAS(table, literals))
+        count =
+            table->literals(policy->engine->ref.self, policy->compiled, arena, found, LITERALS_MAX);
+    policy->literal_count = keep_literals(arena, policy, found, count, &policy->literals);
+    count = 0;
+    if (POLICY_ENGINE_HAS(table, fragments))
+        count = table->fragments(policy->engine->ref.self, policy->compiled, arena, found,
+                                 LITERALS_MAX);
+    policy->fragment_count = keep_literals(arena, policy, found, count, &policy->fragments);
 }
 
 static int compile_engine(struct andiron_arena *arena, andiron_json resource, struct policy *policy,

@@ -79,6 +79,8 @@ struct policy {
     size_t test_count;
     const struct literal *literals; /* the same for places; none: any */
     size_t literal_count;
+    const struct literal *fragments; /* the same, of what strings there hold */
+    size_t fragment_count;
     const char *warning; /* what is allowed but hardly meant, or NULL */
     struct policy_use *use;
 };

@@ -20,6 +20,12 @@ struct key {
     struct list lists[2]; /* those that allow, those that deny */
 };
 
+/* What is looked up of the strings of a place that is searched. */
+struct grams {
+    uint64_t first[4]; /* bytes that they begin with: a bit for each */
+    unsigned lengths;  /* bit i: of i + 1 bytes */
+};
+
 struct set {
     atomic_uint references;
     struct andiron_arena *arena;
@@ -32,8 +38,10 @@ struct set {
     struct list global[2];   /* of these, those of which nothing is known */
     unsigned features;       /* that are in the index: a bit for each */
     struct places places;    /* some of them are, too */
-    unsigned prefixes;       /* lengths of beginnings that are: bit i for (i + 1) * PREFIX_STEP */
-    bool denies;             /* some policy does */
+    struct grams grams[PLACES_MAX];
+    unsigned prefixes; /* lengths of beginnings that are: bit i for (i + 1) * PREFIX_STEP */
+    bool is_searched;  /* some place is */
+    bool denies;       /* some policy does */
 };
 
 enum { PREFIX_STEP = 4, PREFIX_MAX = PREFIX_STEP * WALK_PREFIXES };
@@ -105,8 +113,14 @@ struct counts {
     size_t mask;
 };
 
-/* What a policy may be looked up by: a feature, or behind them a place. */
-enum { GROUP_PLACES = ANDIRON_FEATURE_USER + 1, GROUPS = GROUP_PLACES + PLACES_MAX };
+enum { COUNTS_MAX = 1 << 20 };
+
+/* What a policy may be looked up by: a feature, a place's value, what a string of a place holds. */
+enum {
+    GROUP_PLACES = ANDIRON_FEATURE_USER + 1,
+    GROUP_FRAGMENTS = GROUP_PLACES + PLACES_MAX,
+    GROUPS = GROUP_FRAGMENTS + PLACES_MAX
+};
 
 static int group_of_test(const struct andiron_policy_test *test)
 {
@@ -127,9 +141,41 @@ static struct link key_of_literal(const struct literal *literal, int group)
                           .id = literal->value.data != NULL ? literal->value : ANDIRON_STR("") };
 }
 
+/*
+ * A fragment is looked up by a part of it, a gram: of those at its end, where texts differ most,
+ * the one that fewest others have.
+ */
+enum { GRAM_MAX = 8, GRAMS_MAX = 32 };
+
+static size_t gram_count(andiron_str fragment)
+{
+    size_t count = fragment.len > GRAM_MAX ? fragment.len - GRAM_MAX + 1 : 1;
+    return count < GRAMS_MAX ? count : GRAMS_MAX;
+}
+
+static struct link key_of_gram(const struct literal *literal, int place, size_t i)
+{
+    andiron_str text = literal->value.data != NULL ? literal->value : ANDIRON_STR("");
+    size_t len = text.len < GRAM_MAX ? text.len : GRAM_MAX;
+    return (struct link){ .kind = LINK_FRAGMENT + (unsigned)place,
+                          .id = { text.data + text.len - len - i, len } };
+}
+
 static uint32_t *count_of(const struct counts *counts, const struct link *link)
 {
     return &counts->all[(size_t)hash_of(link) & counts->mask];
+}
+
+static struct link key_of_fragment(const struct counts *counts, const struct literal *literal,
+                                   int place)
+{
+    struct link rarest = key_of_gram(literal, place, 0);
+    for (size_t i = 1; i < gram_count(literal->value); i++) {
+        struct link link = key_of_gram(literal, place, i);
+        if (*count_of(counts, &link) < *count_of(counts, &rarest))
+            rarest = link;
+    }
+    return rarest;
 }
 
 static void count_values(const struct set *set, const struct counts *counts,
@@ -145,6 +191,14 @@ static void count_values(const struct set *set, const struct counts *counts,
             continue;
         link = key_of_literal(&policy->literals[i], group);
         (*count_of(counts, &link))++;
+    }
+    for (size_t i = 0; i < policy->fragment_count; i++) {
+        const struct literal *fragment = &policy->fragments[i];
+        int place = places_find(&set->places, fragment);
+        for (size_t g = 0; place >= 0 && g < gram_count(fragment->value); g++) {
+            link = key_of_gram(fragment, place, g);
+            (*count_of(counts, &link))++;
+        }
     }
 }
 
@@ -173,6 +227,14 @@ static int best_group(const struct set *set, const struct counts *counts,
         if (worst[group] < *count_of(counts, &link))
             worst[group] = *count_of(counts, &link);
     }
+    for (size_t i = 0; i < policy->fragment_count; i++) {
+        int place = places_find(&set->places, &policy->fragments[i]);
+        if (place < 0)
+            continue;
+        link = key_of_fragment(counts, &policy->fragments[i], place);
+        if (worst[GROUP_FRAGMENTS + place] < *count_of(counts, &link))
+            worst[GROUP_FRAGMENTS + place] = *count_of(counts, &link);
+    }
     for (int g = 0; g < GROUPS; g++) /* features first: they are looked at for nothing */
         if (worst[g] != 0 && worst[g] != UINT32_MAX && (best < 0 || worst[g] < worst[best]))
             best = g;
@@ -194,19 +256,44 @@ static void index_by_tests(struct set *set, int group, uint32_t rank)
     }
 }
 
+/* Also asked where a request has too much at the place. */
+static void use_place(struct set *set, int place, bool is_searched, uint32_t rank)
+{
+    const struct link all = { LINK_PLACE_ALL + (unsigned)place, ANDIRON_STR("") };
+    add_under(set, &all, rank);
+    places_use(&set->places, place, is_searched, set->arena);
+}
+
 static void index_by_place(struct set *set, int group, uint32_t rank)
 {
     const struct policy *policy = set->ranked[rank];
-    int place = group - GROUP_PLACES;
-    const struct link all = { LINK_PLACE_ALL + (unsigned)place, ANDIRON_STR("") };
     for (size_t i = 0; i < policy->literal_count; i++) {
         if (group_of_literal(&set->places, &policy->literals[i]) != group)
             continue;
         struct link link = key_of_literal(&policy->literals[i], group);
         add_under(set, &link, rank);
     }
-    add_under(set, &all, rank);
-    places_use(&set->places, place, set->arena);
+    use_place(set, group - GROUP_PLACES, false, rank);
+}
+
+static void index_by_fragment(struct set *set, const struct counts *counts, int place,
+                              uint32_t rank)
+{
+    const struct policy *policy = set->ranked[rank];
+    struct grams *grams = &set->grams[place];
+    for (size_t i = 0; i < policy->fragment_count; i++) {
+        if (places_find(&set->places, &policy->fragments[i]) != place)
+            continue;
+        struct link link = key_of_fragment(counts, &policy->fragments[i], place);
+        add_under(set, &link, rank);
+        if (link.id.len == 0) /* where nothing is there */
+            continue;
+        unsigned char first = (unsigned char)link.id.data[0];
+        grams->first[first / 64] |= UINT64_C(1) << first % 64;
+        grams->lengths |= 1u << (link.id.len - 1);
+    }
+    set->is_searched = true;
+    use_place(set, place, true, rank);
 }
 
 static void index_global(struct set *set, const struct counts *counts, uint32_t rank)
@@ -217,8 +304,10 @@ static void index_global(struct set *set, const struct counts *counts, uint32_t 
         list_add(set->arena, &set->global[policy->denies ? DENYING : ALLOWING], rank);
     else if (group < GROUP_PLACES)
         index_by_tests(set, group, rank);
-    else
+    else if (group < GROUP_FRAGMENTS)
         index_by_place(set, group, rank);
+    else
+        index_by_fragment(set, counts, group - GROUP_FRAGMENTS, rank);
 }
 
 /* ---- making sets ---------------------------------------------------------------------------- */
@@ -246,20 +335,33 @@ static size_t power_above(size_t n)
     return places;
 }
 
+/* How many values are counted, about. */
+static size_t values_of(const struct policy *policy)
+{
+    size_t values = policy->test_count + policy->literal_count + 1;
+    for (size_t i = 0; i < policy->fragment_count; i++)
+        values += gram_count(policy->fragments[i].value);
+    return values;
+}
+
 void set_index(struct set *set)
 {
-    size_t links = 0, tests = 0;
+    size_t links = 0, values = 0;
     if (set->keys != NULL)
         return;
     for (size_t i = 0; i < set->ranked_count; i++) {
         const struct policy *policy = set->ranked[i];
         links += policy->link_count;
-        tests += policy->link_count == 0 ? policy->test_count + policy->literal_count + 1 : 0;
+        if (policy->link_count == 0) {
+            links += policy->test_count + policy->literal_count + policy->fragment_count + 1;
+            values += values_of(policy);
+        }
         set->denies |= policy->denies;
     }
-    set->key_mask = power_above((links + tests) * 2) - 1;
+    set->key_mask = power_above(links * 2) - 1;
     set->keys = andiron_alloc(set->arena, (set->key_mask + 1) * sizeof(*set->keys));
-    struct counts counts = { .mask = power_above(tests * 2) - 1 };
+    struct counts counts = { .mask =
+                                 power_above(values < COUNTS_MAX ? values * 2 : COUNTS_MAX) - 1 };
     counts.all = calloc(counts.mask + 1, sizeof(*counts.all));
     if (counts.all == NULL)
         abort(); /* out of memory: the supervisor starts a new worker */
@@ -412,6 +514,51 @@ static void look_up_prefixes(struct set_walk *walk, andiron_str uri)
     }
 }
 
+/* Each gram once, so that nobody makes work by repeating one. false: more than are looked up. */
+static bool look_up_gram(struct set_walk *walk, const struct link *link, uint64_t hash)
+{
+    size_t at = place_at(walk->set, link, hash);
+    if (walk->set->keys[at].link.id.data == NULL)
+        return true;
+    for (unsigned i = 0; i < walk->key_count; i++)
+        if (walk->keys[i] == at)
+            return true;
+    if (walk->gram_count == WALK_GRAMS)
+        return false;
+    walk->gram_count++;
+    walk->keys[walk->key_count++] = (uint32_t)at;
+    return true;
+}
+
+/* All grams of lengths that are in use that begin at a byte, hashing each byte once. */
+static bool look_up_grams(struct set_walk *walk, unsigned place, andiron_str text)
+{
+    struct link link = { .kind = LINK_FRAGMENT + place, .id = { text.data, 0 } };
+    unsigned lengths = walk->set->grams[place].lengths;
+    uint64_t h = hash_start(link.kind);
+    while (link.id.len < text.len && (lengths >> link.id.len) != 0) {
+        h = hash_bytes(h, text.data + link.id.len, 1);
+        link.id.len++;
+        if ((lengths >> (link.id.len - 1) & 1) != 0 && !look_up_gram(walk, &link, h ^ h >> 29))
+            return false;
+    }
+    return true;
+}
+
+static void look_up_fragments(struct set_walk *walk, unsigned place, andiron_str text)
+{
+    const struct link all = { LINK_PLACE_ALL + place, ANDIRON_STR("") };
+    const uint64_t *first = walk->set->grams[place].first;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        if ((first[byte / 64] >> byte % 64 & 1) == 0 ||
+            look_up_grams(walk, place, (andiron_str){ text.data + i, text.len - i }))
+            continue;
+        look_up(walk, &all, hash_of(&all));
+        return;
+    }
+}
+
 /* Lists that the pass walks; -1: of this key none. */
 static int effect_of(unsigned pass, unsigned kind)
 {
@@ -451,8 +598,14 @@ static void start(const struct set *set, struct andiron_arena *arena, const stru
     walk->set = set;
     walk->pass = PASS_DENY;
     walk->key_count = 0;
-    walk->keys = andiron_alloc(arena, (count + WALK_PREFIXES) * sizeof(*walk->keys));
+    walk->gram_count = 0;
+    size_t room = count + WALK_PREFIXES + (set->is_searched ? WALK_GRAMS : 0);
+    walk->keys = andiron_alloc(arena, room * sizeof(*walk->keys));
     for (size_t i = 0; i < count; i++) {
+        if (links[i].kind >= LINK_SEARCHED) {
+            look_up_fragments(walk, links[i].kind - LINK_SEARCHED, links[i].id);
+            continue;
+        }
         look_up(walk, &links[i], hash_of(&links[i]));
         if (links[i].kind == LINK_TEST + ANDIRON_FEATURE_URI)
             look_up_prefixes(walk, links[i].id);

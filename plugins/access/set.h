@@ -39,7 +39,10 @@ const struct places *set_places(const struct set *set);
  * Walks the policies that apply to a caller and may match, in the order of AP-3 and AP-5: those
  * that deny, then linked ones, then global ones; within each by cost and id; each once.
  */
-enum { WALK_PREFIXES = 16 /* lengths of beginnings of uri that are looked up */ };
+enum {
+    WALK_PREFIXES = 16, /* lengths of beginnings of uri that are looked up */
+    WALK_GRAMS = 64     /* that are found in strings; then all policies of a place are asked */
+};
 
 struct set_cursor {
     const uint32_t *at, *end; /* ranks */
@@ -49,7 +52,7 @@ struct set_walk {
     const struct set *set;
     bool is_whole;
     unsigned pass;
-    unsigned key_count, cursor_count;
+    unsigned key_count, cursor_count, gram_count;
     uint32_t *keys; /* positions in the set's index */
     struct set_cursor *cursors;
 };

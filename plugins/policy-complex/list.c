@@ -250,7 +250,11 @@ size_t list_tests(const struct list *list, struct andiron_policy_test *ret, size
     return count;
 }
 
-/* ---- literals ----------------------------------------------------------------------------- */
+/* ---- literals and fragments -------------------------------------------------------------- */
+
+/* What an item knows of its places. */
+typedef size_t (*item_places_fn)(const struct item *item, struct andiron_arena *arena,
+                                 struct andiron_policy_literal *ret, size_t max);
 
 static size_t item_literals(const struct item *item, struct andiron_arena *arena,
                             struct andiron_policy_literal *ret, size_t max)
@@ -259,6 +263,16 @@ static size_t item_literals(const struct item *item, struct andiron_arena *arena
     if (!POLICY_ENGINE_HAS(table, literals))
         return 0;
     size_t count = table->literals(item->engine->ref.self, item->compiled, arena, ret, max);
+    return count <= max ? count : 0;
+}
+
+static size_t item_fragments(const struct item *item, struct andiron_arena *arena,
+                             struct andiron_policy_literal *ret, size_t max)
+{
+    const struct andiron_policy_engine *table = item->engine->ref.table;
+    if (!POLICY_ENGINE_HAS(table, fragments))
+        return 0;
+    size_t count = table->fragments(item->engine->ref.self, item->compiled, arena, ret, max);
     return count <= max ? count : 0;
 }
 
@@ -271,14 +285,15 @@ static bool has_path(const struct andiron_policy_literal *all, size_t count, con
 }
 
 /* "or": only places that every item knows something of, with the values of all. */
-static size_t literals_of_any(const struct list *list, struct andiron_arena *arena,
-                              struct andiron_policy_literal *ret, size_t max)
+static size_t places_of_any(const struct list *list, item_places_fn item_places,
+                            struct andiron_arena *arena, struct andiron_policy_literal *ret,
+                            size_t max)
 {
     struct andiron_policy_literal own[LITERALS_MAX];
-    size_t count = item_literals(&list->items[0], arena, ret, max);
+    size_t count = item_places(&list->items[0], arena, ret, max);
 
     for (size_t i = 1; count > 0 && i < list->count; i++) {
-        size_t others = item_literals(&list->items[i], arena, own, LITERALS_MAX), kept = 0;
+        size_t others = item_places(&list->items[i], arena, own, LITERALS_MAX), kept = 0;
         for (size_t k = 0; k < count; k++)
             if (has_path(own, others, ret[k].path))
                 ret[kept++] = ret[k];
@@ -294,15 +309,27 @@ static size_t literals_of_any(const struct list *list, struct andiron_arena *are
     return count;
 }
 
-size_t list_literals(const struct list *list, struct andiron_arena *arena,
-                     struct andiron_policy_literal *ret, size_t max)
+static size_t places_of(const struct list *list, item_places_fn item_places,
+                        struct andiron_arena *arena, struct andiron_policy_literal *ret, size_t max)
 {
     size_t count = 0;
     if (list->is_or)
-        return literals_of_any(list, arena, ret, max);
+        return places_of_any(list, item_places, arena, ret, max);
     for (size_t i = 0; i < list->count; i++) /* as in list_tests() */
-        count += item_literals(&list->items[i], arena, ret + count, max - count);
+        count += item_places(&list->items[i], arena, ret + count, max - count);
     return count;
+}
+
+size_t list_literals(const struct list *list, struct andiron_arena *arena,
+                     struct andiron_policy_literal *ret, size_t max)
+{
+    return places_of(list, item_literals, arena, ret, max);
+}
+
+size_t list_fragments(const struct list *list, struct andiron_arena *arena,
+                      struct andiron_policy_literal *ret, size_t max)
+{
+    return places_of(list, item_fragments, arena, ret, max);
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */

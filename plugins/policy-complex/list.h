@@ -34,6 +34,10 @@ size_t list_tests(const struct list *list, struct andiron_policy_test *ret, size
 size_t list_literals(const struct list *list, struct andiron_arena *arena,
                      struct andiron_policy_literal *ret, size_t max);
 
+/* As andiron_policy_engine.fragments. */
+size_t list_fragments(const struct list *list, struct andiron_arena *arena,
+                      struct andiron_policy_literal *ret, size_t max);
+
 /* For evaluate(): the verdict, or PENDING and later andiron_policy_finish(). */
 enum andiron_verdict list_ask(const struct list *list, struct andiron_policy_call *call);
 

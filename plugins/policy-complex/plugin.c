@@ -72,8 +72,15 @@ static size_t literals(void *self, const void *compiled, struct andiron_arena *a
     return list_literals(compiled, arena, ret, max);
 }
 
+static size_t fragments(void *self, const void *compiled, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max)
+{
+    (void)self;
+    return list_fragments(compiled, arena, ret, max);
+}
+
 ANDIRON_POLICY_SERVICE(engine, "complex", .cost = 30, .compile = compile, .evaluate = evaluate,
-                       .tests = tests, .literals = literals);
+                       .tests = tests, .literals = literals, .fragments = fragments);
 
 /* Called only when policies are compiled and asked: "uses", so that engines may use each other. */
 static const char *const uses[] = { ANDIRON_POLICY_ENGINE, NULL };

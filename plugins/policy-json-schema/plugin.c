@@ -132,8 +132,16 @@ static size_t literals(void *self, const void *compiled, struct andiron_arena *a
     return schema_literals(document->root, arena, ret, max);
 }
 
+static size_t fragments(void *self, const void *compiled, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max)
+{
+    (void)self;
+    const struct schema_document *document = compiled;
+    return schema_fragments(document->root, arena, ret, max);
+}
+
 ANDIRON_POLICY_SERVICE(engine, "json-schema", .cost = 20, .compile = compile, .evaluate = evaluate,
-                       .tests = tests, .literals = literals);
+                       .tests = tests, .literals = literals, .fragments = fragments);
 
 ANDIRON_PLUGIN(.name = "policy-json-schema", .version = "0.1.0",
                .summary = "Access policies that check the request with a JSON Schema",

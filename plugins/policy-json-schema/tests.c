@@ -3,7 +3,7 @@
  */
 #include "tests.h"
 
-#include "common/pattern/beginning.h"
+#include "common/pattern/asks.h"
 #include "common/policy/features.h"
 #include "common/policy/literals.h"
 
@@ -157,12 +157,37 @@ static bool put_here(struct policy_literals *l, const struct schema *schema)
     return text.data != NULL && is_whole && policy_literals_put(l, text);
 }
 
-static void list_schema(struct policy_literals *l, const struct schema *schema, bool may_lack,
+/* The same, of what strings there hold. */
+static bool put_fragments(struct policy_literals *l, const struct schema *schema)
+{
+    const struct rule *rule = rule_of(schema, RULE_CONST);
+    bool known = true;
+    if (rule != NULL)
+        return policy_literals_put_fragment(l, andiron_json_str(rule->value));
+    rule = rule_of(schema, RULE_ENUM);
+    struct andiron_json_iter it = { .of = rule != NULL ? rule->value : (andiron_json){ NULL, 0 } };
+    while (known && andiron_json_next(&it))
+        known = policy_literals_put_fragment(l, andiron_json_str(it.value));
+    if (rule != NULL)
+        return known;
+    rule = rule_of(schema, RULE_PATTERN);
+    return rule != NULL && is_surely(l, schema, TYPE_STRING) &&
+           policy_literals_put_fragment(l, pattern_fragment(andiron_json_str(rule->value)));
+}
+
+/* What is looked for on the way through a schema. */
+struct search {
+    struct policy_literals *l;
+    bool (*put)(struct policy_literals *l, const struct schema *schema);
+};
+
+static void list_schema(const struct search *s, const struct schema *schema, bool may_lack,
                         unsigned depth);
 
-static void list_properties(struct policy_literals *l, const struct schema *schema, bool may_lack,
+static void list_properties(const struct search *s, const struct schema *schema, bool may_lack,
                             unsigned depth)
 {
+    struct policy_literals *l = s->l;
     const struct rule *rule = rule_of(schema, RULE_PROPERTIES);
     size_t len = l->len;
     may_lack = may_lack || !is_surely(l, schema, TYPE_OBJECT);
@@ -170,37 +195,46 @@ static void list_properties(struct policy_literals *l, const struct schema *sche
         const struct rule_property *p = &rule->properties->named[i];
         bool lacks = may_lack || !requires_member(schema, p->name);
         if (policy_literals_enter(l, p->name))
-            list_schema(l, p->schema, lacks, depth);
+            list_schema(s, p->schema, lacks, depth);
         policy_literals_leave(l, len);
     }
 }
 
 /* may_lack: the schema also holds where nothing is at this place. */
-static void list_schema(struct policy_literals *l, const struct schema *schema, bool may_lack,
+static void list_schema(const struct search *s, const struct schema *schema, bool may_lack,
                         unsigned depth)
 {
+    struct policy_literals *l = s->l;
     size_t before = l->count, len = l->len;
     if (depth == LITERAL_DEPTH)
         return;
-    if (!put_here(l, schema) || (may_lack && !policy_literals_put(l, (andiron_str){ NULL, 0 })))
+    if (!s->put(l, schema) || (may_lack && !policy_literals_put(l, (andiron_str){ NULL, 0 })))
         l->count = before;
-    list_properties(l, schema, may_lack, depth + 1);
+    list_properties(s, schema, may_lack, depth + 1);
     const struct rule *rule = rule_of(schema, RULE_CONTAINS);
     if (rule != NULL) {
         bool lacks = may_lack || !is_surely(l, schema, TYPE_ARRAY);
         if (policy_literals_enter_any(l))
-            list_schema(l, rule->schemas[0], lacks, depth + 1);
+            list_schema(s, rule->schemas[0], lacks, depth + 1);
         policy_literals_leave(l, len);
     }
     rule = rule_of(schema, RULE_ALL_OF);
     for (uint32_t i = 0; rule != NULL && i < rule->count; i++)
-        list_schema(l, rule->schemas[i], may_lack, depth + 1);
+        list_schema(s, rule->schemas[i], may_lack, depth + 1);
 }
 
 size_t schema_literals(const struct schema *root, struct andiron_arena *arena,
                        struct andiron_policy_literal *ret, size_t max)
 {
     struct policy_literals l = policy_literals_into(arena, ret, max);
-    list_schema(&l, root, false, 0);
+    list_schema(&(struct search){ &l, put_here }, root, false, 0);
+    return l.count;
+}
+
+size_t schema_fragments(const struct schema *root, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max)
+{
+    struct policy_literals l = policy_literals_into(arena, ret, max);
+    list_schema(&(struct search){ &l, put_fragments }, root, false, 0);
     return l.count;
 }

@@ -15,4 +15,8 @@ size_t schema_tests(const struct schema *root, struct andiron_policy_test *ret, 
 size_t schema_literals(const struct schema *root, struct andiron_arena *arena,
                        struct andiron_policy_literal *ret, size_t max);
 
+/* As andiron_policy_engine.fragments. */
+size_t schema_fragments(const struct schema *root, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max);
+
 #endif

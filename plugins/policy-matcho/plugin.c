@@ -165,6 +165,13 @@ static size_t literals(void *self, const void *compiled, struct andiron_arena *a
     return program_literals(compiled, arena, ret, max);
 }
 
+static size_t fragments(void *self, const void *compiled, struct andiron_arena *arena,
+                        struct andiron_policy_literal *ret, size_t max)
+{
+    (void)self;
+    return program_fragments(compiled, arena, ret, max);
+}
+
 /* ---- POST /$matcho ------------------------------------------------------------------------- */
 
 static enum andiron_step try_pattern(struct andiron_request *req, void *self)
@@ -186,7 +193,7 @@ static const struct andiron_route routes[] = {
 };
 
 ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate,
-                       .tests = tests, .literals = literals);
+                       .tests = tests, .literals = literals, .fragments = fragments);
 
 ANDIRON_PLUGIN(.name = "policy-matcho", .version = "0.1.0",
                .summary = "Access policies that compare the request with a pattern",

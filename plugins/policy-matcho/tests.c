@@ -3,7 +3,7 @@
  */
 #include "tests.h"
 
-#include "common/pattern/beginning.h"
+#include "common/pattern/asks.h"
 #include "common/policy/features.h"
 #include "common/policy/literals.h"
 
@@ -121,10 +121,41 @@ static bool put_here(struct policy_literals *l, const struct op *ops, const stru
     }
 }
 
-static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op);
+/* The same, of what strings there hold. */
+static bool put_fragments(struct policy_literals *l, const struct op *ops, const struct op *op)
+{
+    struct andiron_json_iter it = { .of = op->pattern };
+    andiron_str text = andiron_json_str(op->pattern);
+    bool known = true;
+    switch (op->code) {
+    case OP_EQUAL:
+        return policy_literals_put_fragment(l, text);
+    case OP_NIL:
+        return policy_literals_put(l, (andiron_str){ NULL, 0 });
+    case OP_ENUM:
+        while (known && andiron_json_next(&it))
+            known = policy_literals_put_fragment(l, andiron_json_str(it.value));
+        return known;
+    case OP_REGEX:
+        text = (andiron_str){ text.data + 1, text.len - 1 };
+        return policy_literals_put_fragment(l, pattern_fragment(text));
+    case OP_ONE_OF:
+        for (const struct op *in = op + 1; known && in < ops + op->next; in = ops + in->next)
+            known = put_fragments(l, ops, in);
+        return known;
+    default:
+        return false;
+    }
+}
+
+typedef bool (*put_fn)(struct policy_literals *l, const struct op *ops, const struct op *op);
+
+static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op,
+                    put_fn put_found);
 
 /* What must hold inside of op, each where `enter` goes. Recursion is as deep as the pattern. */
-static void list_inner(struct policy_literals *l, const struct op *ops, const struct op *op)
+static void list_inner(struct policy_literals *l, const struct op *ops, const struct op *op,
+                       put_fn put_found)
 {
     for (const struct op *in = op + 1; in < ops + op->next; in = ops + in->next) {
         size_t len = l->len;
@@ -136,12 +167,13 @@ static void list_inner(struct policy_literals *l, const struct op *ops, const st
         else if (op->code != OP_ALL) /* $contains, $every, $present-all: some element is so */
             entered = policy_literals_enter_any(l);
         if (entered)
-            list_op(l, ops, in);
+            list_op(l, ops, in, put_found);
         policy_literals_leave(l, len);
     }
 }
 
-static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op)
+static void list_op(struct policy_literals *l, const struct op *ops, const struct op *op,
+                    put_fn put_found)
 {
     size_t before = l->count;
     switch (op->code) {
@@ -151,10 +183,10 @@ static void list_op(struct policy_literals *l, const struct op *ops, const struc
     case OP_CONTAINS:
     case OP_EVERY:
     case OP_PRESENT_ALL:
-        list_inner(l, ops, op);
+        list_inner(l, ops, op, put_found);
         break;
     default:
-        if (!put_here(l, ops, op))
+        if (!put_found(l, ops, op))
             l->count = before;
     }
 }
@@ -163,6 +195,14 @@ size_t program_literals(const struct program *program, struct andiron_arena *are
                         struct andiron_policy_literal *ret, size_t max)
 {
     struct policy_literals l = policy_literals_into(arena, ret, max);
-    list_op(&l, program->ops, program->ops);
+    list_op(&l, program->ops, program->ops, put_here);
+    return l.count;
+}
+
+size_t program_fragments(const struct program *program, struct andiron_arena *arena,
+                         struct andiron_policy_literal *ret, size_t max)
+{
+    struct policy_literals l = policy_literals_into(arena, ret, max);
+    list_op(&l, program->ops, program->ops, put_fragments);
     return l.count;
 }

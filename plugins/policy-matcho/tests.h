@@ -15,4 +15,8 @@ size_t program_tests(const struct program *program, struct andiron_policy_test *
 size_t program_literals(const struct program *program, struct andiron_arena *arena,
                         struct andiron_policy_literal *ret, size_t max);
 
+/* As andiron_policy_engine.fragments. */
+size_t program_fragments(const struct program *program, struct andiron_arena *arena,
+                         struct andiron_policy_literal *ret, size_t max);
+
 #endif

@@ -54,6 +54,11 @@ bool policy_literals_put(struct policy_literals *l, andiron_str value)
     return true;
 }
 
+bool policy_literals_put_fragment(struct policy_literals *l, andiron_str text)
+{
+    return text.len > 0 && policy_literals_put(l, text);
+}
+
 bool policy_literals_put_json(struct policy_literals *l, andiron_json value)
 {
     switch (andiron_json_type(value)) {

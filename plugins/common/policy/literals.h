@@ -34,7 +34,9 @@ void policy_literals_leave(struct policy_literals *l, size_t len);
 
 /* A value of the place entered. false: no room, or it cannot be told. */
 bool policy_literals_put(struct policy_literals *l, andiron_str value);
-/* The same of a string or boolean. */
+/* A text that a string there holds; an empty one says nothing. */
+bool policy_literals_put_fragment(struct policy_literals *l, andiron_str text);
+/* A value: a string or boolean. */
 bool policy_literals_put_json(struct policy_literals *l, andiron_json value);
 
 #endif
