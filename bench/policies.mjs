@@ -9,7 +9,7 @@ const literal = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `w${
 // An expression that may match anywhere: found by what it surely asks for.
 const anywhere = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `#w${i}$` } } });
 // Not to be found by an index: an expression that asks for nothing for sure. Each is tried.
-const opaque = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `#([v-w])(${i}|x${i})$` } } });
+const opaque = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `#^([v-x][0-9]{${1 + (i % 40)}}|[a-${String.fromCharCode(98 + (i % 24))}]+[0-9])$` } } });
 const byType = (i) => ({ engine: 'matcho', matcho: { 'request-method': 'get', client: { id: `other-${i}` } } });
 
 const store = async (t, server, policies) => {

@@ -110,3 +110,30 @@ test('what the index lets be asked decides as asking every policy does', async (
   }
   assert.ok(outcomes.granted > 60 && outcomes.refused > 60, JSON.stringify({ ...outcomes, invalid }));
 });
+
+// What a request may make the server search is bounded; what is beyond it is asked as if there were no index.
+test('a request with more than the index looks at has all policies asked', async () => {
+  const own = await start({ plugins: { 'policy-matcho': { 'regex-subject': '16k' } } });
+  const put = async (id, policy) => { const r = await call('PUT', `${own.base}/AccessPolicy/${id}`, policy, own.admin); assert.equal(r.status, 201, r.text); };
+  const search = (name) => call('POST', `${own.fhir}/Patient/_search`, `name=${name}`, { 'content-type': 'application/x-www-form-urlencoded', 'x-trial': '1' });
+  try {
+    for (let i = 100; i < 180; i += 1) await put(`many-${i}`, { engine: 'matcho', matcho: { headers: { 'x-trial': '1' }, params: { name: `#n${i}[x-z]` } } });
+    await put('any', { engine: 'matcho', matcho: { headers: { 'x-trial': '1' }, params: { name: '#^(x|y)' } } });
+    assert.equal((await search('n140z')).status, 200);
+    assert.equal((await search('n140')).status, 401);
+    const all = Array.from({ length: 80 }, (_, i) => `n${100 + i}`).join('');
+    assert.equal((await search(all)).status, 401);
+    assert.equal((await search(`${all}z`)).status, 200); // more texts are found than are looked up
+    assert.equal((await search(`${'-'.repeat(3000)}n140z`)).status, 200); // longer than is searched
+    // Too long for expressions at all: a fault, which denies where the policy would.
+    assert.equal((await search(`x${'-'.repeat(20000)}`)).status, 401);
+    await put('no', { engine: 'matcho', effect: 'deny', matcho: { params: { name: '#forbidden' } } });
+    await put('all', { engine: 'matcho', matcho: { headers: { 'x-trial': '1' } } });
+    assert.equal((await search('fine')).status, 200);
+    assert.equal((await search('-forbidden-')).status, 403);
+    assert.equal((await search('-'.repeat(20000))).status, 403);
+  } finally {
+    await own.stop();
+    own.remove();
+  }
+});

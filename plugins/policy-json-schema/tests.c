@@ -4,6 +4,7 @@
 #include "tests.h"
 
 #include "common/pattern/asks.h"
+#include "common/pattern/limits.h"
 #include "common/policy/features.h"
 #include "common/policy/literals.h"
 
@@ -172,7 +173,7 @@ static bool put_fragments(struct policy_literals *l, const struct schema *schema
         return known;
     rule = rule_of(schema, RULE_PATTERN);
     return rule != NULL && is_surely(l, schema, TYPE_STRING) &&
-           policy_literals_put_fragment(l, pattern_fragment(andiron_json_str(rule->value)));
+           policy_put_expression(l, andiron_json_str(rule->value));
 }
 
 /* What is looked for on the way through a schema. */

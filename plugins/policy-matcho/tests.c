@@ -4,6 +4,7 @@
 #include "tests.h"
 
 #include "common/pattern/asks.h"
+#include "common/pattern/limits.h"
 #include "common/policy/features.h"
 #include "common/policy/literals.h"
 
@@ -138,7 +139,7 @@ static bool put_fragments(struct policy_literals *l, const struct op *ops, const
         return known;
     case OP_REGEX:
         text = (andiron_str){ text.data + 1, text.len - 1 };
-        return policy_literals_put_fragment(l, pattern_fragment(text));
+        return policy_put_expression(l, text);
     case OP_ONE_OF:
         for (const struct op *in = op + 1; known && in < ops + op->next; in = ops + in->next)
             known = put_fragments(l, ops, in);

@@ -1,5 +1,5 @@
 /*
- * Only what stands outside of groups and alternatives is asked for in any case.
+ * Items one after the other are all asked for, of alternatives one.
  */
 #include "common/pattern/asks.h"
 
@@ -56,43 +56,102 @@ andiron_str pattern_beginning(andiron_str text, bool *ret_is_whole)
     return end > 1 ? (andiron_str){ text.data + 1, end - 1 } : none;
 }
 
-andiron_str pattern_fragment(andiron_str text)
-{
-    andiron_str none = { NULL, 0 }, longest = none;
-    struct items items = { text, 0 };
-    size_t depth = 0, begin = 0, len = 0; /* of the run that is being read */
+/* ---- fragments --------------------------------------------------------------------------- */
 
+enum { DEPTH_MAX = 50 };
+
+/* One of them must be there; none: nothing is known. */
+struct fragments {
+    andiron_str all[PATTERN_FRAGMENTS];
+    size_t count;
+};
+
+static size_t shortest(const struct fragments *f)
+{
+    size_t len = f->count > 0 ? f->all[0].len : 0;
+    for (size_t i = 1; i < f->count; i++)
+        len = f->all[i].len < len ? f->all[i].len : len;
+    return len;
+}
+
+static void keep_better(struct fragments *best, const struct fragments *other)
+{
+    size_t a = shortest(best), b = shortest(other);
+    if (b > a || (b == a && other->count < best->count))
+        *best = *other;
+}
+
+static enum item_kind read_alternatives(struct items *items, unsigned depth, struct fragments *ret);
+
+/* Behind "(": what it asks for. Its end. */
+static enum item_kind read_group(struct items *items, unsigned depth, bool is_asked,
+                                 struct fragments *best)
+{
+    struct fragments inner;
+    if (depth == DEPTH_MAX || read_alternatives(items, depth + 1, &inner) != ITEM_CLOSE)
+        return ITEM_UNKNOWN;
+    struct items behind = *items;
+    if (is_asked && items_next(&behind).kind != ITEM_REPEAT)
+        keep_better(best, &inner);
+    return ITEM_CLOSE;
+}
+
+/* Of what stands one after the other, what tells most. Why it ends: OR, CLOSE, END or UNKNOWN. */
+static enum item_kind read_sequence(struct items *items, unsigned depth, struct fragments *best)
+{
+    struct fragments run = { .count = 1 };
+    best->count = 0;
     for (;;) {
-        struct item item = items_next(&items);
-        if (item.kind == ITEM_CHAR && depth == 0) {
-            begin = len == 0 ? item.at : begin;
-            len++;
+        struct item item = items_next(items);
+        if (item.kind == ITEM_CHAR) {
+            if (run.all[0].len++ == 0)
+                run.all[0].data = items->text.data + item.at;
             continue;
         }
-        if (item.kind == ITEM_REPEAT && len > 0)
-            len--;
-        if (len > longest.len)
-            longest = (andiron_str){ text.data + begin, len };
-        len = 0;
+        if (item.kind == ITEM_REPEAT && run.all[0].len > 0) /* the last one may be missing */
+            run.all[0].len--;
+        if (run.all[0].len > 0)
+            keep_better(best, &run);
+        run.all[0].len = 0;
         switch (item.kind) {
         case ITEM_END:
-            return longest;
-        case ITEM_OPEN:
-            depth++;
-            break;
         case ITEM_CLOSE:
-            if (depth == 0)
-                return none;
-            depth--;
-            break;
         case ITEM_OR:
-            if (depth == 0)
-                return none;
-            break;
         case ITEM_UNKNOWN:
-            return none;
+            return item.kind;
+        case ITEM_OPEN:
+            if (read_group(items, depth, item.is_asked, best) == ITEM_UNKNOWN)
+                return ITEM_UNKNOWN;
+            break;
         default:
             break;
         }
     }
+}
+
+static enum item_kind read_alternatives(struct items *items, unsigned depth, struct fragments *ret)
+{
+    struct fragments one;
+    bool is_known = true;
+    enum item_kind end;
+    ret->count = 0;
+    do {
+        end = read_sequence(items, depth, &one);
+        is_known = is_known && one.count > 0 && ret->count + one.count <= PATTERN_FRAGMENTS;
+        for (size_t i = 0; is_known && i < one.count; i++)
+            ret->all[ret->count++] = one.all[i];
+    } while (end == ITEM_OR);
+    if (!is_known)
+        ret->count = 0;
+    return end;
+}
+
+size_t pattern_fragments(andiron_str text, andiron_str ret[PATTERN_FRAGMENTS])
+{
+    struct items items = { text, 0 };
+    struct fragments found;
+    if (read_alternatives(&items, 0, &found) != ITEM_END)
+        return 0;
+    memcpy(ret, found.all, found.count * sizeof(*ret));
+    return found.count;
 }

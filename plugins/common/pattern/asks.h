@@ -12,7 +12,12 @@
  */
 andiron_str pattern_beginning(andiron_str expression, bool *ret_is_whole);
 
-/* The longest run of bytes known to be somewhere in every such string; a view, or absent. */
-andiron_str pattern_fragment(andiron_str expression);
+enum { PATTERN_FRAGMENTS = 16 };
+
+/*
+ * Texts of which every such string holds at least one: those of alternatives. As long and as few as
+ * can be told. Views; their number, 0 if nothing is known.
+ */
+size_t pattern_fragments(andiron_str expression, andiron_str ret[PATTERN_FRAGMENTS]);
 
 #endif

@@ -76,6 +76,8 @@ static struct item read_item(andiron_str text, size_t at, size_t *ret_len)
     case '(':
         item.kind = ITEM_OPEN;
         *ret_len = open_len(text, at);
+        item.is_asked =
+            *ret_len == 1 || (*ret_len == 3 && memchr(":=>", text.data[at + 2], 3) != NULL);
         break;
     case '{':
         item.kind = ITEM_REPEAT;

@@ -14,7 +14,7 @@ enum item_kind {
     ITEM_BEGIN,  /* "^" */
     ITEM_FINISH, /* "$" */
     ITEM_OTHER,  /* some character, or a condition: a class, ".", "\d", "\b", "\." */
-    ITEM_OPEN,   /* of a group of any kind: what is inside may not be asked for */
+    ITEM_OPEN,   /* of a group of any kind */
     ITEM_CLOSE,
     ITEM_OR,
     ITEM_REPEAT, /* the item before it may be missing: also of "+", since "a+{0}" is allowed */
@@ -29,6 +29,7 @@ struct items {
 struct item {
     enum item_kind kind;
     size_t at;
+    bool is_asked; /* ITEM_OPEN: what is inside must be found */
 };
 
 /* Behind ITEM_END and ITEM_UNKNOWN there is no next. */

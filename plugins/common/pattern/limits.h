@@ -1,6 +1,6 @@
 /*
- * What engines that walk JSON with regular expressions share: their limits as directives, and
- * the matcher of each loop. For the plugin files of those engines.
+ * What engines that walk JSON with regular expressions share: their limits as directives, the
+ * matcher of each loop, and what they tell indexes. For the plugin files of those engines.
  */
 #ifndef COMMON_PATTERN_LIMITS_H
 #define COMMON_PATTERN_LIMITS_H
@@ -8,6 +8,7 @@
 #include <andiron/policy.h>
 
 #include "common/pattern/pattern.h"
+#include "common/policy/literals.h"
 
 struct policy_limits {
     int64_t regex_steps;
@@ -41,5 +42,8 @@ struct policy_limits {
 
 /* For loop_start() and loop_stop(): the loop's state is its matcher. */
 struct pattern_matcher *policy_matcher_new(const struct policy_limits *limits);
+
+/* Puts what a string must hold for the expression to be found in it. false: not known, or no room. */
+bool policy_put_expression(struct policy_literals *l, andiron_str expression);
 
 #endif
