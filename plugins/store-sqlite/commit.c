@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "batch.h"
 #include "common/store/body.h"
 #include "jobs.h"
 #include "lookup.h"
@@ -134,6 +135,8 @@ static int settle_in(struct writer *w, struct commit_job *c, size_t which, size_
     };
     size_t matches = 0;
 
+    if (batch_flush(v.db) != 0)
+        return -1;
     query.limit = 2 + removes;
     query.include_count = 0;
     query.total = ANDIRON_TOTAL_NONE;
@@ -319,7 +322,7 @@ static int test_referred(struct writer *w, struct commit_job *c, size_t which)
     bool referred = false;
     int more;
 
-    if (params == NULL || s == NULL)
+    if (params == NULL || s == NULL || batch_flush(v.db) != 0)
         return -1;
     sqlite3_bind_int64(params, 1, 1 << ANDIRON_TERM_REFERENCE);
     while (!referred && (more = db_step(v.db, params)) == 1) {

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "batch.h"
+
 #define POSTING(table, key, order, cmp)                                                            \
     "SELECT vid FROM " table " WHERE p=?1 AND " key "=?2 AND vid" cmp "?3 ORDER BY vid " order     \
     " LIMIT ?4"
@@ -121,15 +123,16 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_VERSION_DROP_OLD] =
         "DELETE FROM version WHERE vid IN (SELECT vid FROM version INDEXED BY version_rid "
         "WHERE rid=?1 AND vid<?2 ORDER BY vid LIMIT ?3)",
-    [DB_TOKEN_ADD] = "INSERT OR IGNORE INTO ix_token(p,h,vid) VALUES(?1,?2,?3)",
+    [DB_TOKEN_ADD] = "INSERT OR IGNORE INTO ix_token(p,h,vid) SELECT p,a,vid FROM new_token",
     [DB_TOKEN_DROP] = "DELETE FROM ix_token WHERE p=?1 AND h=?2 AND vid=?3",
-    [DB_REF_ADD] = "INSERT OR IGNORE INTO ix_ref(p,tgt,vid) VALUES(?1,?2,?3)",
+    [DB_REF_ADD] = "INSERT OR IGNORE INTO ix_ref(p,tgt,vid) SELECT p,a,vid FROM new_ref",
     [DB_REF_DROP] = "DELETE FROM ix_ref WHERE p=?1 AND tgt=?2 AND vid=?3",
-    [DB_DATE_ADD] = "INSERT OR IGNORE INTO ix_date(p,cls,lo,hi,vid) VALUES(?1,?2,?3,?4,?5)",
+    [DB_DATE_ADD] =
+        "INSERT OR IGNORE INTO ix_date(p,cls,lo,hi,vid) SELECT p,a,b,c,vid FROM new_date",
     [DB_DATE_DROP] = "DELETE FROM ix_date WHERE p=?1 AND cls=?2 AND lo=?3 AND vid=?5 AND hi=?4",
-    [DB_NUMBER_ADD] = "INSERT OR IGNORE INTO ix_num(p,g,lo,hi,vid) VALUES(?1,?2,?3,?4,?5)",
+    [DB_NUMBER_ADD] = "INSERT OR IGNORE INTO ix_num(p,g,lo,hi,vid) SELECT p,a,b,c,vid FROM new_num",
     [DB_NUMBER_DROP] = "DELETE FROM ix_num WHERE p=?1 AND g=?2 AND lo=?3 AND vid=?5 AND hi=?4",
-    [DB_STRING_ADD] = "INSERT OR IGNORE INTO ix_str(p,s,vid) VALUES(?1,?2,?3)",
+    [DB_STRING_ADD] = "INSERT OR IGNORE INTO ix_str(p,s,vid) SELECT p,a,vid FROM new_str",
     [DB_STRING_DROP] = "DELETE FROM ix_str WHERE p=?1 AND s=?2 AND vid=?3",
     [DB_VALUE_ADD] = "INSERT OR IGNORE INTO ix_value(p,k,s,h) VALUES(?1,?2,?3,?4)",
     /* Another number than before: it was purged and referred to again. */
@@ -219,6 +222,8 @@ void db_close(struct db *db)
     db->seen = NULL;
     (void)sqlite3_close(db->handle); /* cannot be busy: nothing is left open on it */
     db->handle = NULL;
+    batch_free(db->batch);
+    db->batch = NULL;
 }
 
 sqlite3_stmt *db_statement(struct db *db, int which)

@@ -84,7 +84,7 @@ enum db_statement {
     DB_VERSION_KEYS,
     DB_VERSION_DROP,
     DB_VERSION_DROP_OLD, /* the oldest of a resource, before a version */
-    DB_TOKEN_ADD,
+    DB_TOKEN_ADD, /* this and the other four: of the batch */
     DB_TOKEN_DROP,
     DB_REF_ADD,
     DB_REF_DROP,
@@ -116,6 +116,7 @@ struct db {
     int rc;         /* of the last failure: an SQLite result code; 0: none */
     int64_t names;  /* of a reader: writer_names() as it was before the snapshot was taken */
     uint64_t *seen; /* values that ix_value surely has (rows.c); NULL: none known */
+    struct batch *batch; /* index rows that wait (batch.h); NULL: there never were any */
 };
 
 struct db_settings {

@@ -3,6 +3,7 @@
  */
 #include "jobs.h"
 
+#include "batch.h"
 #include "common/store/compare.h"
 
 #include "commit.h"
@@ -360,6 +361,8 @@ static int forget_rows(struct db *db, int64_t p, bool *ret_more)
 {
     *ret_more = false;
     rows_unsee(db);
+    if (batch_flush(db) != 0)
+        return -1;
     for (int which = DB_FORGET_TOKEN; which <= DB_FORGET_VALUE; which++) {
         sqlite3_stmt *s = db_statement(db, which);
         if (s == NULL)

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "batch.h"
 #include "commit.h"
 #include "lookup.h"
 #include "rows.h"
@@ -197,6 +198,8 @@ static int apply(struct writer *w, struct job *job)
     size_t budget = PURGE_SLICE;
 
     j->purged = j->rid_count = 0;
+    if (batch_flush(v.db) != 0)
+        return -1;
     for (j->at = j->purging->at; j->at < purge->count && budget != 0; j->at++) {
         const struct andiron_ref *ref = &purge->refs[j->at];
         struct found f = { .rid = 0 };

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "batch.h"
+
 /* ---- values ---------------------------------------------------------------------- */
 
 enum { SEEN = 4096 };
@@ -94,17 +96,47 @@ int rows_drop_values(struct db *db, const struct hash_key *key, andiron_str keys
 
 /* ---- rows of versions ------------------------------------------------------------ */
 
-/* What is done to each row. */
 struct action {
     struct db *db;
     int64_t vid;
-    int token, ref, date, number, string; /* statements */
 };
 
-static int row_token(void *arg, int64_t p, int64_t h)
+static int add(const struct action *a, enum batch_table table, struct batch_row row)
+{
+    row.vid = a->vid;
+    return batch_add(a->db, table, row, (andiron_str){ NULL, 0 });
+}
+
+static int add_token(void *arg, int64_t p, int64_t h)
+{
+    return add(arg, BATCH_TOKEN, (struct batch_row){ .p = p, .of.whole = { h } });
+}
+
+static int add_ref(void *arg, int64_t p, int64_t target)
+{
+    return add(arg, BATCH_REF, (struct batch_row){ .p = p, .of.whole = { target } });
+}
+
+static int add_date(void *arg, int64_t p, int64_t cls, andiron_usec low, andiron_usec high)
+{
+    return add(arg, BATCH_DATE, (struct batch_row){ .p = p, .of.whole = { cls, low, high } });
+}
+
+static int add_number(void *arg, int64_t p, int64_t unit, double low, double high)
+{
+    return add(arg, BATCH_NUMBER, (struct batch_row){ .p = p, .of.number = { unit, low, high } });
+}
+
+static int add_string(void *arg, int64_t p, andiron_str text)
 {
     const struct action *a = arg;
-    sqlite3_stmt *s = db_statement(a->db, a->token);
+    return batch_add(a->db, BATCH_STRING, (struct batch_row){ .p = p, .vid = a->vid }, text);
+}
+
+static int drop_token(void *arg, int64_t p, int64_t h)
+{
+    const struct action *a = arg;
+    sqlite3_stmt *s = db_statement(a->db, DB_TOKEN_DROP);
 
     if (s == NULL)
         return -1;
@@ -114,10 +146,10 @@ static int row_token(void *arg, int64_t p, int64_t h)
     return db_do(a->db, s);
 }
 
-static int row_ref(void *arg, int64_t p, int64_t target)
+static int drop_ref(void *arg, int64_t p, int64_t target)
 {
     const struct action *a = arg;
-    sqlite3_stmt *s = db_statement(a->db, a->ref);
+    sqlite3_stmt *s = db_statement(a->db, DB_REF_DROP);
 
     if (s == NULL)
         return -1;
@@ -127,10 +159,10 @@ static int row_ref(void *arg, int64_t p, int64_t target)
     return db_do(a->db, s);
 }
 
-static int row_date(void *arg, int64_t p, int64_t cls, andiron_usec low, andiron_usec high)
+static int drop_date(void *arg, int64_t p, int64_t cls, andiron_usec low, andiron_usec high)
 {
     const struct action *a = arg;
-    sqlite3_stmt *s = db_statement(a->db, a->date);
+    sqlite3_stmt *s = db_statement(a->db, DB_DATE_DROP);
 
     if (s == NULL)
         return -1;
@@ -142,10 +174,10 @@ static int row_date(void *arg, int64_t p, int64_t cls, andiron_usec low, andiron
     return db_do(a->db, s);
 }
 
-static int row_number(void *arg, int64_t p, int64_t unit, double low, double high)
+static int drop_number(void *arg, int64_t p, int64_t unit, double low, double high)
 {
     const struct action *a = arg;
-    sqlite3_stmt *s = db_statement(a->db, a->number);
+    sqlite3_stmt *s = db_statement(a->db, DB_NUMBER_DROP);
 
     if (s == NULL)
         return -1;
@@ -157,10 +189,10 @@ static int row_number(void *arg, int64_t p, int64_t unit, double low, double hig
     return db_do(a->db, s);
 }
 
-static int row_string(void *arg, int64_t p, andiron_str text)
+static int drop_string(void *arg, int64_t p, andiron_str text)
 {
     const struct action *a = arg;
-    sqlite3_stmt *s = db_statement(a->db, a->string);
+    sqlite3_stmt *s = db_statement(a->db, DB_STRING_DROP);
 
     if (s == NULL)
         return -1;
@@ -170,29 +202,28 @@ static int row_string(void *arg, int64_t p, andiron_str text)
     return db_do(a->db, s);
 }
 
-static int rows_all(struct action *a, const struct hash_key *key, andiron_str keys)
-{
-    struct rows_sink to = { .token = row_token,
-                            .ref = row_ref,
-                            .date = row_date,
-                            .number = row_number,
-                            .string = row_string,
-                            .arg = a };
-    return ended(a->db, rows_each(key, keys, &to));
-}
-
 int rows_add(struct db *db, const struct hash_key *key, andiron_str keys, int64_t vid)
 {
-    struct action a = {
-        db, vid, DB_TOKEN_ADD, DB_REF_ADD, DB_DATE_ADD, DB_NUMBER_ADD, DB_STRING_ADD
-    };
-    return rows_all(&a, key, keys) != 0 ? -1 : rows_add_values(db, key, keys);
+    struct action a = { db, vid };
+    struct rows_sink to = { .token = add_token,
+                            .ref = add_ref,
+                            .date = add_date,
+                            .number = add_number,
+                            .string = add_string,
+                            .arg = &a };
+
+    return ended(db, rows_each(key, keys, &to)) != 0 ? -1 : rows_add_values(db, key, keys);
 }
 
 int rows_drop(struct db *db, const struct hash_key *key, andiron_str keys, int64_t vid)
 {
-    struct action a = {
-        db, vid, DB_TOKEN_DROP, DB_REF_DROP, DB_DATE_DROP, DB_NUMBER_DROP, DB_STRING_DROP
-    };
-    return rows_all(&a, key, keys);
+    struct action a = { db, vid };
+    struct rows_sink to = { .token = drop_token,
+                            .ref = drop_ref,
+                            .date = drop_date,
+                            .number = drop_number,
+                            .string = drop_string,
+                            .arg = &a };
+
+    return batch_flush_of(db, vid) != 0 ? -1 : ended(db, rows_each(key, keys, &to));
 }

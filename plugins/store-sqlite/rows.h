@@ -8,7 +8,7 @@
 
 #include "db.h"
 
-/* Inserts or removes all rows of keys for vid. -1: db->rc. */
+/* Inserts all rows of keys for vid, with the next flush of the batch; or removes them. -1: db->rc. */
 ANDIRON_MUST_CHECK int rows_add(struct db *db, const struct hash_key *key, andiron_str keys,
                                 int64_t vid);
 ANDIRON_MUST_CHECK int rows_drop(struct db *db, const struct hash_key *key, andiron_str keys,

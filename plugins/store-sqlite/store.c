@@ -82,6 +82,7 @@ int store_open(struct store *store, struct andiron_error *err)
         return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
     if (names_load(store->names, db) != 0)
         return db_error(db, err);
+    writer_gather(store->writer);
     return 0;
 }
 

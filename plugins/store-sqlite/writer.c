@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "batch.h"
 #include "checkpoint.h"
 #include "lookup.h"
 #include "rows.h"
+#include "walfile.h"
 #include "watch.h"
 
 enum { SWEEP_ROWS = 1000, SWEEP_MS = 60000, PROBE_MS = 1000, LOCKED_MS = 250, PATIENCE_MS = 100 };
@@ -27,6 +29,7 @@ struct pending {
 struct writer {
     struct store *store;
     struct db db;
+    struct walfile walfile;
     struct counters counters, stored; /* now, and as read from the file */
     bool known;                       /* stored was read once */
     struct andiron_arena *arena;      /* of the transaction */
@@ -84,6 +87,12 @@ struct writer *writer_new(struct store *store, struct andiron_error *err)
         return NULL;
     }
     return w;
+}
+
+void writer_gather(struct writer *w)
+{
+    if (w->store->config->synchronous == SYNCHRONOUS_FULL)
+        walfile_gather(&w->walfile, &w->db);
 }
 
 struct writer_view writer_view(struct writer *w)
@@ -257,6 +266,7 @@ static void roll_back(struct writer *w)
         (void)db_do(&w->db, db_statement(&w->db, DB_ROLLBACK));
     w->db.rc = rc;
     w->counters = w->stored;
+    batch_drop(&w->db);
     rows_unsee(&w->db);
 }
 
@@ -289,7 +299,8 @@ static int transact(struct writer *w, struct job *jobs)
         if (job->apply(w, job) != 0)
             goto failed;
     }
-    if (save_counters(w) != 0 || db_do(&w->db, db_statement(&w->db, DB_COMMIT)) != 0)
+    if (batch_flush(&w->db) != 0 || save_counters(w) != 0 ||
+        db_do(&w->db, db_statement(&w->db, DB_COMMIT)) != 0)
         goto failed;
     w->stored = w->counters;
     publish_names(w);
@@ -596,6 +607,7 @@ void writer_free(struct writer *w)
         pthread_join(w->thread, NULL);
     }
     db_close(&w->db);
+    walfile_free(&w->walfile);
     pthread_cond_destroy(&w->wake);
     pthread_mutex_destroy(&w->lock);
     free(w);

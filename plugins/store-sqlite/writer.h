@@ -49,6 +49,8 @@ struct writer_view {
 };
 
 struct writer *writer_new(struct store *store, struct andiron_error *err);
+/* From now on commits reach the log by few writes (walfile.h); the file is in WAL mode. */
+void writer_gather(struct writer *w);
 ANDIRON_MUST_CHECK int writer_start(struct writer *w, struct andiron_error *err);
 /* Runs what is queued, ends the thread, closes the connection. NULL is allowed. */
 void writer_free(struct writer *w);
