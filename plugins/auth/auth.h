@@ -77,6 +77,7 @@ struct client_cache;
 struct token_cache;
 struct issuers;
 struct opaque;
+struct gate;
 
 struct auth_loop {
     struct auth *auth;
@@ -84,6 +85,7 @@ struct auth_loop {
     struct token_cache *tokens;
     struct issuers *issuers; /* NULL: not read yet */
     struct opaque *opaque;   /* NULL: nobody has been asked yet; opaque.c */
+    struct gate *gate;
 };
 
 static inline struct auth_loop *auth_loop_of(struct auth *auth, struct andiron_request *req)

@@ -77,6 +77,7 @@ static enum andiron_step signature_checked(struct andiron_request *req, void *st
 {
     struct caller *c = state;
 
+    gate_leave(&c->visit);
     if (!c->is_valid)
         return refuse_client(req, c);
     /* Not the time at which it came: fetching keys takes seconds, a jti is forgotten at its end. */
@@ -136,8 +137,10 @@ static enum andiron_step find_key(struct andiron_request *req, struct caller *c)
         andiron_at_release(andiron_request_arena(req), drop_keys, keys);
     if (count != 1)
         return refuse_as_slowly(req, c);
-    if (jose_verify_is_slow(c->key, c->assertion.alg))
+    if (jose_verify_is_slow(c->key, c->assertion.alg)) {
+        gate_enter(auth_loop_of(c->auth, req)->gate, req, &c->visit);
         return andiron_offload(req, verify_now, signature_checked, c);
+    }
     verify_now(c);
     return signature_checked(req, c);
 }

@@ -8,6 +8,7 @@
 
 #include "assertion.h"
 #include "clients.h"
+#include "gate.h"
 #include "params.h"
 #include "prove.h"
 
@@ -34,6 +35,7 @@ struct caller {
     andiron_str set; /* absent: the Client's own jwks */
     bool renewed, is_valid;
     const struct jose_key *key;
+    struct gate_visit visit;
 
     bool looked_again;
     andiron_str jti; /* name to be claimed; absent: not by assertion */

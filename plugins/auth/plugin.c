@@ -8,6 +8,7 @@
 #include "auth.h"
 #include "clients.h"
 #include "common/jose/sign.h"
+#include "gate.h"
 #include "introspector.h"
 #include "issuers.h"
 #include "opaque.h"
@@ -395,7 +396,10 @@ static int loop_start(struct andiron_loop *loop, void *self, void **ret_local,
         abort(); /* as everywhere: out of memory ends the worker */
     *local = (struct auth_loop){ .auth = self,
                                  .clients = client_cache_new(self),
-                                 .tokens = token_cache_new(self) };
+                                 .tokens = token_cache_new(self),
+                                 .gate = gate_new(loop) };
+    if (local->gate == NULL)
+        abort();
     *ret_local = local;
     if (andiron_host_loop(local->auth->host, 0) == loop &&
         sweep_start(local->auth->sweep, loop) != 0)
@@ -412,6 +416,7 @@ static void loop_stop(struct andiron_loop *loop, void *self, void *state)
     issuers_drop(local->issuers);
     opaque_free(local->opaque);
     client_cache_free(local->clients);
+    gate_free(local->gate);
     free(local);
 }
 

@@ -21,6 +21,7 @@ struct asking {
     struct session session;
     struct andiron_write write;
     struct andiron_commit commit;
+    struct gate_visit visit;
     andiron_str access_token;
 };
 
@@ -52,6 +53,7 @@ static enum andiron_step reply(struct andiron_request *req, struct asking *a)
 static enum andiron_step token_signed(struct andiron_request *req, void *state)
 {
     struct asking *a = state;
+    gate_leave(&a->visit);
     if (a->caller.error.code != ANDIRON_OK)
         return oauth_fail_with(req, a->caller.auth, &a->caller.error);
     return reply(req, a);
@@ -87,6 +89,7 @@ static enum andiron_step session_stored(struct andiron_request *req, void *state
         return oauth_fail_with(req, a->caller.auth, &a->commit.error);
     if (!a->caller.client->wants_jwt)
         return reply(req, a);
+    gate_enter(auth_loop_of(a->caller.auth, req)->gate, req, &a->visit);
     return keys->sign(a->caller.auth->keys.self, req, claims_of(andiron_request_arena(req), a),
                       &a->access_token, &a->caller.error, token_signed, a);
 }
@@ -122,10 +125,16 @@ static int64_t lifetime(struct andiron_request *req, struct asking *a)
     return seconds < most ? seconds : most;
 }
 
+static enum andiron_step store_session(struct andiron_request *req, void *state)
+{
+    struct asking *a = state;
+    const struct andiron_store *store = a->caller.auth->store.table;
+    return store->commit(a->caller.auth->store.self, req, &a->commit, session_stored, a);
+}
+
 static enum andiron_step issue(struct andiron_request *req, struct asking *a)
 {
     struct andiron_arena *arena = andiron_request_arena(req);
-    const struct andiron_store *store = a->caller.auth->store.table;
     char *id = andiron_alloc(arena, SESSION_ID);
 
     session_new_id(id);
@@ -145,7 +154,7 @@ static enum andiron_step issue(struct andiron_request *req, struct asking *a)
                                          .count = 1,
                                          .claim = a->caller.jti,
                                          .claim_expires = a->caller.jti_until };
-    return store->commit(a->caller.auth->store.self, req, &a->commit, session_stored, a);
+    return gate_pass(auth_loop_of(a->caller.auth, req)->gate, req, store_session, a);
 }
 
 /* ---- scope and audience ------------------------------------------------------------------- */
