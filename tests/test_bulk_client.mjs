@@ -20,15 +20,17 @@ fs.writeFileSync(pem, key.privateKey.export({ type: 'pkcs8', format: 'pem' }), {
 const login = ['--client', 'bulk', '--key', pem, '--kid', 'bulk-key'];
 
 // Runs `andiron export`; .done resolves with its status and words.
-const begin = (args, env = {}) => {
-  const child = spawn(bin, ['export', ...args], { env: { ...process.env, ANDIRON_ADMIN: '', ...env }, cwd: dir });
+const beginAny = (args, env = {}) => {
+  const child = spawn(bin, args, { env: { ...process.env, ANDIRON_ADMIN: '', ...env }, cwd: dir });
   let out = '', err = '';
   child.stdout.on('data', (d) => { out += d; });
   child.stderr.on('data', (d) => { err += d; });
   const done = new Promise((ok) => child.on('close', (status, signal) => ok({ status, signal, out, err })));
   return { child, done };
 };
+const begin = (args, env) => beginAny(['export', ...args], env);
 const run = (args, env) => begin(args, env).done;
+const runAny = (args, env) => beginAny(args, env).done;
 const listen = (handler) => new Promise((ok) => { const s = http.createServer(handler); s.listen(0, '127.0.0.1', () => ok({ base: `http://127.0.0.1:${s.address().port}`, close: () => { s.closeAllConnections(); s.close(); } })); });
 const twoLines = (r) => assert.match(r.err.replace(/^the server is at work.*\n/gm, ''), /^andiron: .+\nhint: .+\n$/);
 const until = async (what, holds, ms = 30000) => { for (const end = Date.now() + ms; !(await holds()); await sleep(20)) if (Date.now() > end) throw new Error(`still not: ${what}`); };
@@ -93,6 +95,24 @@ describe('of our own server', () => {
     const again = await run(['--fhir', `${proxy.base}/fhir`, ...login, '--output', out]);
     assert.equal(again.status, 73);
     twoLines(again);
+  });
+  test('andiron import takes what came, by the folder or its manifest', async () => {
+    const out = fresh(), env = { ANDIRON_ADMIN: 'root:secret', ANDIRON_URL: proxy.base };
+    assert.equal((await run(['--type', 'Patient', '--output', out], env)).status, 0);
+    fs.writeFileSync(path.join(out, 'error.00009.ndjson'), 'of no use');
+    for (const source of [out, path.join(out, 'manifest.json')]) {
+      const r = await runAny(['import', source, '--json'], env);
+      assert.equal(r.status, 0, r.err);
+      assert.match(r.out, /"event":"done","stored":10,"failed":0/);
+    }
+    for (const url of ['/etc/passwd', '../key.pem', 'http://x/y', 'a/../../x']) {
+      fs.writeFileSync(path.join(out, 'manifest.json'), JSON.stringify({ output: [{ type: 'Patient', url }] }));
+      const r = await runAny(['import', out], env);
+      assert.equal(r.status, 66, r.err);
+      assert.match(r.err, /not beside it/);
+    }
+    fs.writeFileSync(path.join(out, 'manifest.json'), JSON.stringify({ output: [{ type: 'Patient', url: 'lost.ndjson' }] }));
+    assert.match((await runAny(['import', out], env)).err, /lost\.ndjson: cannot be read/);
   });
   test('passes parameters on, and takes the administrator\'s secret for our own server', async () => {
     const env = { ANDIRON_ADMIN: 'root:secret', ANDIRON_URL: proxy.base };

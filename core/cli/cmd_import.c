@@ -23,8 +23,8 @@
 static const char usage[] =
     "usage: andiron import [options] FILE...|DIR|-\n"
     "\n"
-    "Sends NDJSON, single resources or the entries of Bundles (plain or gzipped) to a server.\n"
-    "Resources with an id are PUT, others are POSTed.\n"
+    "Sends NDJSON, single resources or the entries of Bundles (plain or gzipped) to a server;\n"
+    "of a folder with the manifest.json of andiron export the files that it names.\n"    "Resources with an id are PUT, others are POSTed.\n"
     "\n"
     "  --url URL          base URL (ANDIRON_URL, or http://127.0.0.1:8080)\n"
     "  --admin FILE       holds id:secret (else ANDIRON_ADMIN in the environment)\n"

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <andiron/json.h>
@@ -17,6 +18,7 @@
 #include "base/buffer.h"
 
 enum { LINE_MAX_BYTES = 64 * 1024 * 1024, DOCUMENT_MAX = 512 * 1024 * 1024, FILES_MAX = 100000 };
+enum { MANIFEST_MAX = 80 * 1024 * 1024 };
 
 struct import_input {
     struct andiron_arena *arena; /* of names */
@@ -68,10 +70,75 @@ static int is_input(const struct dirent *entry)
     return 0;
 }
 
+/* ---- manifests of exports ------------------------------------------------------------- */
+
+/* A name beside the manifest, and nothing that leads elsewhere. */
+static bool is_beside(andiron_str url)
+{
+    return url.len > 0 && url.data[0] != '/' && url.data[0] != '.' &&
+           memchr(url.data, ':', url.len) == NULL && memmem(url.data, url.len, "/.", 2) == NULL;
+}
+
+static int add_output(struct import_input *in, const char *path, andiron_json doc,
+                      struct andiron_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    int folder = slash != NULL ? (int)(slash - path) + 1 : 0;
+    struct andiron_json_iter it = { .of = andiron_json_get(doc, "output") };
+
+    while (andiron_json_next(&it)) {
+        andiron_str url = andiron_json_str(andiron_json_get(it.value, "url"));
+        if (!is_beside(url))
+            return andiron_error_set(err, ANDIRON_E_INVALID, path,
+                                     "names a file that is not beside it; andiron export fetches "
+                                     "files of a server");
+        const char *file =
+            andiron_printf(in->arena, "%.*s%.*s", folder, path, (int)url.len, url.data);
+        if (access(file, R_OK) != 0)
+            return andiron_error_set(err, ANDIRON_E_NOT_FOUND, file, "cannot be read: %s",
+                                     strerror(errno));
+        if (add_file(in, file, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* 1: it is the manifest of an export, whose files have been added; 0: it is none. */
+static int add_manifest(struct import_input *in, const char *path, struct andiron_error *err)
+{
+    struct andiron_arena *arena = arena_new();
+    struct andiron_error why;
+    struct buffer text;
+    andiron_json doc;
+    int result = 0;
+
+    buffer_init(&text, MANIFEST_MAX);
+    FILE *file = fopen(path, "rb");
+    if (file != NULL) {
+        char piece[64 * 1024];
+        size_t n;
+        while ((n = fread(piece, 1, sizeof(piece), file)) > 0 && buffer_add(&text, piece, n) == 0)
+            continue;
+        (void)fclose(file); /* only read from */
+    }
+    if (!text.overflowed && text.len > 0 &&
+        andiron_json_parse(arena, buffer_str(&text), &doc, &why) == 0 &&
+        andiron_json_type(andiron_json_get(doc, "resourceType")) == ANDIRON_JSON_MISSING &&
+        andiron_json_type(andiron_json_get(doc, "output")) == ANDIRON_JSON_ARRAY)
+        result = add_output(in, path, doc, err) == 0 ? 1 : -1;
+    buffer_free(&text);
+    arena_free(arena);
+    return result;
+}
+
 static int add_folder(struct import_input *in, const char *path, struct andiron_error *err)
 {
     struct dirent **entries = NULL;
-    int count = scandir(path, &entries, is_input, alphasort), result = 0;
+    /* An export's folder: what it tells of deletions and errors is no input. */
+    int result = add_manifest(in, andiron_printf(in->arena, "%s/manifest.json", path), err);
+    if (result != 0)
+        return result > 0 ? 0 : -1;
+    int count = scandir(path, &entries, is_input, alphasort);
     if (count < 0)
         return andiron_error_set(err, ANDIRON_E_NOT_FOUND, path, "cannot be read: %s",
                                  strerror(errno));
@@ -96,7 +163,12 @@ static int add_path(struct import_input *in, const char *path, struct andiron_er
     if (stat(path, &st) != 0)
         return andiron_error_set(err, ANDIRON_E_NOT_FOUND, path, "cannot be read: %s",
                                  strerror(errno));
-    return S_ISDIR(st.st_mode) ? add_folder(in, path, err) : add_file(in, path, err);
+    if (S_ISDIR(st.st_mode))
+        return add_folder(in, path, err);
+    int found = ends_with(path, "manifest.json") ? add_manifest(in, path, err) : 0;
+    if (found != 0)
+        return found > 0 ? 0 : -1;
+    return add_file(in, path, err);
 }
 
 static void add_sizes(struct import_input *in)

@@ -22,7 +22,10 @@ struct import_item {
     const char *wrong;    /* why it cannot be sent, or NULL */
 };
 
-/* paths: files, folders (their *.ndjson, *.json, and .gz of these, by name), "-". NULL and err. */
+/*
+ * paths: files, folders (their *.ndjson, *.json, and .gz of these, by name), "-". A manifest.json of an
+ * export, named or in a folder, stands for the files of its output. NULL and err.
+ */
 struct import_input *import_open(const char *const *paths, struct andiron_error *err);
 void import_close(struct import_input *input); /* NULL is allowed */
 
