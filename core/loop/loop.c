@@ -33,7 +33,8 @@ struct owned_post {
 struct andiron_loop {
     struct event_base *base;
     struct event *wake; /* by other threads, through wake_fd */
-    struct event *soon; /* by the loop's own thread: a timer, so that I/O has its turn first */
+    struct event *soon; /* by the loop's own thread */
+    bool is_posting;    /* runs posts: those that they make wait until I/O had its turn */
     int wake_fd;
     unsigned index;
     _Atomic(struct loop_post *) posts; /* newest first */
@@ -71,12 +72,14 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)what;
     /* The eventfd is edge-triggered: every write is an edge, so it is never read. */
     post = posts_take(loop);
+    loop->is_posting = true;
     while (post != NULL) {
         struct loop_post *next = post->next; /* fn may reuse or free the post */
 
         post->fn(post->arg);
         post = next;
     }
+    loop->is_posting = false;
 }
 
 struct andiron_loop *loop_new(unsigned index, struct andiron_error *err)
@@ -191,8 +194,12 @@ static void wake(struct andiron_loop *loop)
     static const struct timeval now = { 0, 0 };
     ssize_t written;
 
-    if (loop == current) {
+    if (loop == current && loop->is_posting) {
         (void)evtimer_add(loop->soon, &now); /* fails only without memory for a heap of timers */
+        return;
+    }
+    if (loop == current) { /* in this turn, which needs no system call */
+        event_active(loop->soon, 0, 0);
         return;
     }
     do

@@ -5,9 +5,35 @@
 #include "batch.h"
 
 #include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 /* Microseconds from 1970 to 2000, where PostgreSQL's clock starts. */
 static const int64_t epoch = 946684800000000;
+
+struct shared_result {
+    PGresult *result;
+    atomic_size_t users;
+};
+
+struct shared_result *batch_share(PGresult *result, size_t batches)
+{
+    struct shared_result *s = malloc(sizeof(*s));
+
+    if (s == NULL)
+        abort(); /* out of memory */
+    s->result = result;
+    atomic_init(&s->users, batches);
+    return s;
+}
+
+static void let_go(struct shared_result *s)
+{
+    if (s == NULL || atomic_fetch_sub(&s->users, 1) != 1)
+        return;
+    PQclear(s->result);
+    free(s);
+}
 
 static void clear(void *arg)
 {
@@ -16,6 +42,9 @@ static void clear(void *arg)
     for (struct wire_statement *s = b->first; s != NULL; s = s->next) {
         PQclear(s->result);
         s->result = NULL;
+        let_go(s->shared);
+        s->shared = NULL;
+        s->row_count = 0;
     }
 }
 
@@ -31,6 +60,12 @@ struct wire_batch *wire_batch(struct andiron_arena *arena)
 void wire_snapshot(struct wire_batch *b)
 {
     b->in_snapshot = true;
+}
+
+void wire_together(struct wire_batch *b, const struct wire_sql *many)
+{
+    assert(b->count == 1 && !b->in_snapshot);
+    b->many = many;
 }
 
 int wire_sql_params(const struct wire_sql *sql)
@@ -178,7 +213,10 @@ void wire_null(struct wire_batch *b)
 
 /* ---- arrays ------------------------------------------------------------------------- */
 
-enum { ARRAY_HEAD = 20, ARRAY_MAX = 0x3fffffff /* bytes: PostgreSQL's limit of a message */ };
+enum {
+    ARRAY_HEAD = BATCH_ARRAY_HEAD,
+    ARRAY_MAX = 0x3fffffff /* bytes: PostgreSQL's limit of a message */
+};
 
 struct array {
     enum wire_type element;
@@ -211,19 +249,38 @@ static struct array array_of(enum wire_type type)
     return (struct array){ WIRE_TEXT, 0 };
 }
 
+static void put_head(uint8_t *to, enum wire_type element, size_t count, bool has_nulls)
+{
+    put_bytes(to, count == 0 ? 0 : 1, 4); /* an empty one has no dimensions */
+    put_bytes(to + 4, has_nulls, 4);
+    put_bytes(to + 8, element, 4);
+    put_bytes(to + 12, count, 4);
+    put_bytes(to + 16, 1, 4); /* the first index */
+}
+
+uint8_t *batch_array_head(uint8_t *to, enum wire_type type, size_t count, bool has_nulls)
+{
+    put_head(to, array_of(type).element, count, has_nulls);
+    return to + ARRAY_HEAD;
+}
+
+uint8_t *batch_array_element(uint8_t *to, const char *value, size_t len)
+{
+    put_bytes(to, value != NULL ? len : UINT32_MAX, 4);
+    if (value != NULL && len != 0)
+        memcpy(to + 4, value, len);
+    return to + 4 + (value != NULL ? len : 0);
+}
+
 /* Room for an array with that much behind its head, which is filled in. */
 static uint8_t *push_array(struct wire_batch *b, enum wire_type element, size_t count, size_t bytes,
                            bool has_nulls)
 {
     assert(bytes <= ARRAY_MAX);
     uint8_t *to = andiron_alloc(b->arena, ARRAY_HEAD + bytes);
-    size_t head = count == 0 ? 12 : ARRAY_HEAD; /* an empty one has no dimensions */
+    size_t head = count == 0 ? 12 : ARRAY_HEAD;
 
-    put_bytes(to, count == 0 ? 0 : 1, 4);
-    put_bytes(to + 4, has_nulls, 4);
-    put_bytes(to + 8, element, 4);
-    put_bytes(to + 12, count, 4);
-    put_bytes(to + 16, 1, 4); /* the first index */
+    put_head(to, element, count, has_nulls);
     push(b, to, head + bytes);
     return to + ARRAY_HEAD;
 }
@@ -273,27 +330,39 @@ void wire_str_array(struct wire_batch *b, const andiron_str *values, size_t coun
         has_nulls = has_nulls || values[i].data == NULL;
     }
     uint8_t *to = push_array(b, a.element, count, bytes, has_nulls);
-    for (size_t i = 0; i < count; i++) {
-        put_bytes(to, values[i].data != NULL ? values[i].len : UINT32_MAX, 4);
-        to += 4;
-        if (values[i].data == NULL || values[i].len == 0)
-            continue;
-        memcpy(to, values[i].data, values[i].len);
-        to += values[i].len;
-    }
+    for (size_t i = 0; i < count; i++)
+        to = batch_array_element(to, values[i].data, values[i].len);
 }
 
 /* ---- results ---------------------------------------------------------------------------- */
 
-static const PGresult *result_of(const struct wire_batch *b, size_t at)
+static const struct wire_statement *statement_of(const struct wire_batch *b, size_t at)
 {
     assert(at < b->count && b->by_number != NULL);
-    return b->by_number[at]->result;
+    return b->by_number[at];
+}
+
+/* Where a value is. */
+struct cell {
+    const PGresult *result;
+    int row, column;
+};
+
+static struct cell cell_of(const struct wire_batch *b, size_t at, size_t row, unsigned column)
+{
+    const struct wire_statement *s = statement_of(b, at);
+
+    if (s->shared == NULL)
+        return (struct cell){ s->result, (int)row, (int)column };
+    assert(row < s->row_count);
+    return (struct cell){ s->shared->result, (int)s->rows[row], (int)column + 1 };
 }
 
 size_t wire_rows(const struct wire_batch *b, size_t at)
 {
-    return (size_t)PQntuples(result_of(b, at));
+    const struct wire_statement *s = statement_of(b, at);
+
+    return s->shared != NULL ? s->row_count : (size_t)PQntuples(s->result);
 }
 
 size_t wire_affected(const struct wire_batch *b, size_t at)
@@ -302,7 +371,6 @@ size_t wire_affected(const struct wire_batch *b, size_t at)
     const char *text = PQcmdTuples(b->by_number[at]->result);
     size_t n = 0;
 
-    (void)result_of(b, at);
     for (; *text >= '0' && *text <= '9'; text++)
         n = n * 10 + (size_t)(*text - '0');
     return n;
@@ -310,7 +378,9 @@ size_t wire_affected(const struct wire_batch *b, size_t at)
 
 bool wire_is_null(const struct wire_batch *b, size_t at, size_t row, unsigned column)
 {
-    return PQgetisnull(result_of(b, at), (int)row, (int)column) != 0;
+    struct cell c = cell_of(b, at, row, column);
+
+    return PQgetisnull(c.result, c.row, c.column) != 0;
 }
 
 static uint64_t take_bytes(const char *from, size_t bytes)
@@ -329,24 +399,33 @@ static int64_t take_int(const char *from, size_t bytes)
     return (int64_t)(take_bytes(from, bytes) << shift) >> shift;
 }
 
-int64_t wire_get_int(const struct wire_batch *b, size_t at, size_t row, unsigned column)
+static int64_t int_of(struct cell c)
 {
-    const PGresult *r = result_of(b, at);
-    int len = PQgetlength(r, (int)row, (int)column);
+    int len = PQgetlength(c.result, c.row, c.column);
 
     if (len <= 0 || len > 8)
         return 0;
-    int64_t value = take_int(PQgetvalue(r, (int)row, (int)column), (size_t)len);
-    return PQftype(r, (int)column) == WIRE_TIMESTAMPTZ ? value + epoch : value;
+    int64_t value = take_int(PQgetvalue(c.result, c.row, c.column), (size_t)len);
+    return PQftype(c.result, c.column) == WIRE_TIMESTAMPTZ ? value + epoch : value;
+}
+
+int64_t batch_int(const PGresult *r, size_t row, unsigned column)
+{
+    return int_of((struct cell){ r, (int)row, (int)column });
+}
+
+int64_t wire_get_int(const struct wire_batch *b, size_t at, size_t row, unsigned column)
+{
+    return int_of(cell_of(b, at, row, column));
 }
 
 double wire_get_float(const struct wire_batch *b, size_t at, size_t row, unsigned column)
 {
-    const PGresult *r = result_of(b, at);
+    struct cell c = cell_of(b, at, row, column);
     double value = 0;
 
-    if (PQgetlength(r, (int)row, (int)column) == 8) {
-        uint64_t bits = take_bytes(PQgetvalue(r, (int)row, (int)column), 8);
+    if (PQgetlength(c.result, c.row, c.column) == 8) {
+        uint64_t bits = take_bytes(PQgetvalue(c.result, c.row, c.column), 8);
         memcpy(&value, &bits, sizeof(value));
     }
     return value;
@@ -354,12 +433,12 @@ double wire_get_float(const struct wire_batch *b, size_t at, size_t row, unsigne
 
 andiron_str wire_get_str(const struct wire_batch *b, size_t at, size_t row, unsigned column)
 {
-    const PGresult *r = result_of(b, at);
+    struct cell c = cell_of(b, at, row, column);
 
-    if (PQgetisnull(r, (int)row, (int)column))
+    if (PQgetisnull(c.result, c.row, c.column))
         return (andiron_str){ NULL, 0 };
-    return (andiron_str){ PQgetvalue(r, (int)row, (int)column),
-                          (size_t)PQgetlength(r, (int)row, (int)column) };
+    return (andiron_str){ PQgetvalue(c.result, c.row, c.column),
+                          (size_t)PQgetlength(c.result, c.row, c.column) };
 }
 
 const int64_t *wire_get_ints(const struct wire_batch *b, size_t at, size_t row, unsigned column,

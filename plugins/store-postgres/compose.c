@@ -20,6 +20,17 @@ struct compose *compose_new(struct andiron_arena *arena)
     return c;
 }
 
+struct compose *compose_fixed(struct andiron_arena *arena, const struct wire_sql *sql,
+                              const struct wire_sql *many)
+{
+    struct compose *c = andiron_new(arena, struct compose);
+
+    c->arena = arena;
+    c->fixed = sql;
+    c->many = many;
+    return c;
+}
+
 void compose_put(struct compose *c, const char *fmt, ...)
 {
     va_list args;
@@ -144,14 +155,24 @@ static void add_value(struct wire_batch *b, const struct compose_value *v)
     }
 }
 
-void compose_add(const struct compose *c, struct wire_batch *b)
+static const struct wire_sql *sql_of(const struct compose *c)
 {
-    struct wire_sql *sql = andiron_new(c->arena, struct wire_sql);
+    struct wire_sql *sql;
 
+    if (c->fixed != NULL)
+        return c->fixed;
+    sql = andiron_new(c->arena, struct wire_sql);
     sql->text = c->text;
     for (size_t i = 0; i < c->count; i++)
         sql->types[i] = c->values[i].type;
-    wire_add(b, sql);
+    return sql;
+}
+
+void compose_add(const struct compose *c, struct wire_batch *b, bool is_only)
+{
+    wire_add(b, sql_of(c));
     for (size_t i = 0; i < c->count; i++)
         add_value(b, &c->values[i]);
+    if (is_only && c->many != NULL)
+        wire_together(b, c->many);
 }

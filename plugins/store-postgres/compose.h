@@ -23,11 +23,15 @@ struct compose {
     struct andiron_arena *arena;
     char *text;
     size_t len, cap;
-    struct compose_value values[WIRE_PARAMS];
+    const struct wire_sql *fixed, *many; /* compose_fixed() */
     size_t count;
+    struct compose_value values[WIRE_PARAMS];
 };
 
 struct compose *compose_new(struct andiron_arena *arena);
+/* One whose text is there; many: as of wire_together(), or NULL. */
+struct compose *compose_fixed(struct andiron_arena *arena, const struct wire_sql *sql,
+                              const struct wire_sql *many);
 /* How many parameters may still be added. */
 static inline size_t compose_room(const struct compose *c)
 {
@@ -49,7 +53,10 @@ int compose_bytea(struct compose *c, andiron_str value);
 int compose_ints(struct compose *c, enum wire_type type, const int64_t *values, size_t count);
 int compose_texts(struct compose *c, const andiron_str *values, size_t count);
 
-/* Adds the statement with its parameters to a batch of the same arena. */
-void compose_add(const struct compose *c, struct wire_batch *b);
+/*
+ * Adds the statement with its parameters to a batch of the same arena. is_only: it is all of a batch that
+ * nothing else depends on, so that it may be asked for together with others.
+ */
+void compose_add(const struct compose *c, struct wire_batch *b, bool is_only);
 
 #endif

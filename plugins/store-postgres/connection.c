@@ -37,9 +37,9 @@ struct connection {
     struct event_base *base;
     PGconn *pg;
     enum state state;
-    struct event *reading, *writing, *timer;
-    bool is_flushing, is_full;
-    bool is_proven; /* the server has answered something over it */
+    struct event *reading, *writing, *timer, *turn;
+    bool is_flushing, is_full, is_dirty; /* dirty: something waits for the end of the loop's turn */
+    bool is_proven;                      /* the server has answered something over it */
     struct unit *first, **last, *spare;
     size_t load;         /* batches under way */
     int64_t heard_ms;    /* last sign of life, or when the server began to owe one */
@@ -333,17 +333,17 @@ static const Oid *types_of(const struct wire_sql *sql)
     return (const Oid *)sql->types;
 }
 
-static int send_sql(struct connection *c, const struct wire_sql *sql, const char *const *values,
-                    const int *lengths)
+static int send_sql(struct connection *c, const struct wire_sql *sql, uint64_t key,
+                    const char *const *values, const int *lengths)
 {
-    char name[PREPARED_NAME];
+    char room[PREPARED_NAME];
     int count = wire_sql_params(sql);
 
     if (!c->settings.keep_prepared)
         return PQsendQueryParams(c->pg, sql->text, count, types_of(sql), values, lengths, binary,
                                  1);
-    (void)prepared_key(sql, name);
-    return PQsendQueryPrepared(c->pg, name, count, values, lengths, binary, 1);
+    return PQsendQueryPrepared(c->pg, prepared_name(sql, key, room), count, values, lengths, binary,
+                               1);
 }
 
 /* What has no parameters and is not kept. */
@@ -352,12 +352,26 @@ static int send_text(struct connection *c, const char *text)
     return PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL, 1);
 }
 
+/* The end of the loop's turn: all that came up in it goes out at once. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+
+    (void)fd;
+    (void)what;
+    c->is_dirty = false;
+    if (c->state == READY)
+        flush(c);
+}
+
 static void end_unit(struct connection *c, int is_sent)
 {
-    if (is_sent != 1 || PQpipelineSync(c->pg) != 1)
+    if (is_sent != 1 || PQpipelineSync(c->pg) != 1) {
         connection_break(c, PQerrorMessage(c->pg));
-    else
-        flush(c);
+    } else if (!c->is_dirty) {
+        c->is_dirty = true;
+        event_active(c->turn, 0, 0);
+    }
 }
 
 static void begin_session(struct connection *c)
@@ -381,10 +395,9 @@ static void drop_oldest(struct connection *c)
 }
 
 /* In a unit of its own: if it cannot be prepared, only what needs it fails. */
-static void prepare(struct connection *c, const struct wire_sql *sql)
+static void prepare(struct connection *c, const struct wire_sql *sql, uint64_t key)
 {
-    char name[PREPARED_NAME];
-    uint64_t key = prepared_key(sql, name);
+    char room[PREPARED_NAME];
 
     if (!c->settings.keep_prepared || prepared_has(&c->prepared, key))
         return;
@@ -394,7 +407,8 @@ static void prepare(struct connection *c, const struct wire_sql *sql)
     u->before = 1;
     u->key = key;
     u->name = sql->name;
-    end_unit(c, PQsendPrepare(c->pg, name, sql->text, wire_sql_params(sql), types_of(sql)));
+    end_unit(c, PQsendPrepare(c->pg, prepared_name(sql, key, room), sql->text, wire_sql_params(sql),
+                              types_of(sql)));
 }
 
 static const char lsn[] = "SELECT pg_current_wal_insert_lsn()";
@@ -404,18 +418,20 @@ static int send_around(struct connection *c, const struct wire_sql *sql, unsigne
     if (sql == NULL)
         return 1;
     ++*count;
-    return send_sql(c, sql, NULL, NULL);
+    return send_sql(c, sql, prepared_key(sql), NULL, NULL);
 }
 
 void connection_send(struct connection *c, struct wire_work *work, struct wire_batch *b,
                      struct around around)
 {
     if (around.begin != NULL)
-        prepare(c, around.begin);
+        prepare(c, around.begin, prepared_key(around.begin));
     if (around.commit != NULL)
-        prepare(c, around.commit);
-    for (const struct wire_statement *s = b->first; s != NULL; s = s->next)
-        prepare(c, s->sql);
+        prepare(c, around.commit, prepared_key(around.commit));
+    for (struct wire_statement *s = b->first; s != NULL; s = s->next) {
+        s->key = prepared_key(s->sql);
+        prepare(c, s->sql, s->key);
+    }
     struct unit *u = push_unit(c, UNIT_BATCH);
     u->work = work;
     u->batch = b;
@@ -431,7 +447,7 @@ void connection_send(struct connection *c, struct wire_work *work, struct wire_b
         is_sent = send_text(c, c->settings.begin);
     }
     for (const struct wire_statement *s = b->first; s != NULL && is_sent == 1; s = s->next)
-        is_sent = send_sql(c, s->sql, s->values, s->lengths);
+        is_sent = send_sql(c, s->sql, s->key, s->values, s->lengths);
     if (is_sent == 1)
         is_sent = send_around(c, around.commit, &u->after);
     if (is_sent == 1 && around.wants_lsn) {
@@ -684,10 +700,9 @@ struct connection *connection_new(const struct connection_settings *settings,
     c->last = &c->first;
     c->random = (uint32_t)((uintptr_t)c >> 4) ^ (uint32_t)andiron_now();
     c->timer = event_new(base, -1, 0, on_timer, c);
-    if (c->timer == NULL) {
-        free(c);
-        return NULL;
-    }
+    c->turn = event_new(base, -1, 0, on_turn, c);
+    if (c->timer == NULL || c->turn == NULL)
+        abort(); /* out of memory */
     wake(c, 0);
     return c;
 }
@@ -700,6 +715,7 @@ void connection_free(struct connection *c)
     close_it(c);
     lose_units(c);
     event_free(c->timer);
+    event_free(c->turn);
     while (c->spare != NULL) {
         struct unit *next = c->spare->next;
         free(c->spare);

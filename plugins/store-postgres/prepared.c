@@ -4,21 +4,33 @@
 #include "prepared.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 /* Composed statements have the lowest bit set; addresses do not. */
-uint64_t prepared_key(const struct wire_sql *sql, char name[PREPARED_NAME])
+uint64_t prepared_key(const struct wire_sql *sql)
 {
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
 
-    if (sql->name != NULL) {
-        (void)snprintf(name, PREPARED_NAME, "%s", sql->name);
+    if (sql->name != NULL)
         return (uint64_t)(uintptr_t)sql;
-    }
     for (const char *at = sql->text; *at != '\0'; at++)
         h = (h ^ (uint8_t)*at) * 0x100000001b3u;
-    (void)snprintf(name, PREPARED_NAME, "c%016llx", (unsigned long long)(h | 1));
     return h | 1;
+}
+
+static const char *composed_name(uint64_t key, char name[PREPARED_NAME])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    name[0] = 'c';
+    for (int i = 0; i < 16; i++)
+        name[1 + i] = digits[key >> (60 - 4 * i) & 15];
+    name[17] = '\0';
+    return name;
+}
+
+const char *prepared_name(const struct wire_sql *sql, uint64_t key, char name[PREPARED_NAME])
+{
+    return sql->name != NULL ? sql->name : composed_name(key, name);
 }
 
 static size_t find(const struct prepared *p, uint64_t key)
@@ -83,6 +95,6 @@ bool prepared_too_many(struct prepared *p, char name[PREPARED_NAME], uint64_t *r
             oldest = i;
     }
     *ret_key = p->keys[oldest];
-    (void)snprintf(name, PREPARED_NAME, "c%016llx", (unsigned long long)*ret_key);
+    (void)composed_name(*ret_key, name);
     return true;
 }

@@ -6,7 +6,7 @@
 
 #include "wire.h"
 
-enum { PREPARED_SLOTS = 1024, PREPARED_COMPOSED = 200, PREPARED_NAME = 72 };
+enum { PREPARED_SLOTS = 1024, PREPARED_COMPOSED = 200, PREPARED_NAME = 18 };
 
 struct prepared {
     uint64_t keys[PREPARED_SLOTS]; /* open addressing; 0: free */
@@ -15,8 +15,9 @@ struct prepared {
     size_t count, composed;
 };
 
-/* Key of a statement, and its name on the server. */
-uint64_t prepared_key(const struct wire_sql *sql, char name[PREPARED_NAME]);
+uint64_t prepared_key(const struct wire_sql *sql);
+/* Its name on the server; room for it, if it has to be made. */
+const char *prepared_name(const struct wire_sql *sql, uint64_t key, char name[PREPARED_NAME]);
 bool prepared_has(struct prepared *p, uint64_t key);
 void prepared_add(struct prepared *p, const struct wire_sql *sql, uint64_t key);
 void prepared_drop(struct prepared *p, uint64_t key);

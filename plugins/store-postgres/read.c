@@ -7,7 +7,7 @@
 #include "replica.h"
 #include "service.h"
 
-/* Columns of both: ver, ts, deleted, enc, body; behind them the place in the list. */
+/* Columns: ver, ts, deleted, enc, body; before them the place in the list. */
 #define COLUMNS "v.ver,v.ts,v.op=3,v.enc,v.body"
 static const struct wire_sql read_one = {
     "read_one",
@@ -16,14 +16,14 @@ static const struct wire_sql read_one = {
 };
 static const struct wire_sql read_many = {
     "read_many",
-    "SELECT " COLUMNS ",u.n FROM unnest($1,$2) WITH ORDINALITY u(t,id,n)"
+    "SELECT u.n," COLUMNS " FROM unnest($1,$2) WITH ORDINALITY u(t,id,n)"
     " JOIN resource r ON r.type=u.t AND r.id=u.id JOIN version v ON v.vid=r.vid",
     { WIRE_INT2_ARRAY, WIRE_TEXT_ARRAY }
 };
 /* Versions of a resource are numbered without gaps, so the place tells the number. */
 static const struct wire_sql read_versions = {
     "read_versions",
-    "SELECT " COLUMNS ",u.n FROM unnest($1,$2,$3) WITH ORDINALITY u(t,id,ver,n)"
+    "SELECT u.n," COLUMNS " FROM unnest($1,$2,$3) WITH ORDINALITY u(t,id,ver,n)"
     " JOIN resource r ON r.type=u.t AND r.id=u.id AND u.ver<=r.ver"
     " CROSS JOIN LATERAL (SELECT * FROM version w WHERE w.rid=r.rid ORDER BY w.vid DESC"
     " OFFSET r.ver-u.ver LIMIT 1) v WHERE v.ver=u.ver",
@@ -46,17 +46,17 @@ struct reading {
     void *state;
 };
 
-static int fill(const struct wire_batch *b, size_t at, size_t i, const struct andiron_ref *ref,
-                struct andiron_row *row, struct andiron_error *err)
+static int fill(const struct wire_batch *b, size_t at, size_t i, unsigned column,
+                const struct andiron_ref *ref, struct andiron_row *row, struct andiron_error *err)
 {
     row->ref = *ref;
-    row->ref.version = (uint64_t)wire_get_int(b, at, i, 0);
-    row->updated = wire_get_int(b, at, i, 1);
-    row->deleted = wire_get_int(b, at, i, 2) != 0;
+    row->ref.version = (uint64_t)wire_get_int(b, at, i, column);
+    row->updated = wire_get_int(b, at, i, column + 1);
+    row->deleted = wire_get_int(b, at, i, column + 2) != 0;
     if (row->deleted)
         return 0;
-    row->body = wire_get_str(b, at, i, 4);
-    return body_check(wire_get_int(b, at, i, 3), row->body, err);
+    row->body = wire_get_str(b, at, i, column + 4);
+    return body_check(wire_get_int(b, at, i, column + 3), row->body, err);
 }
 
 static enum andiron_step answer(struct andiron_request *req, struct reading *r)
@@ -78,11 +78,11 @@ static enum andiron_step came(struct andiron_request *req, void *state)
         if (r->counts[kind] == 0 || r->ret->error.code != ANDIRON_OK)
             continue;
         for (size_t i = 0; i < wire_rows(b, at) && r->ret->error.code == ANDIRON_OK; i++) {
-            size_t n = r->is_one ? 1 : (size_t)wire_get_int(b, at, i, 5);
+            size_t n = r->is_one ? 1 : (size_t)wire_get_int(b, at, i, 0);
             if (n == 0 || n > r->counts[kind])
                 continue;
             n = r->places[kind][n - 1];
-            (void)fill(b, at, i, &r->refs[n], &r->ret->rows[n], &r->ret->error);
+            (void)fill(b, at, i, r->is_one ? 0 : 1, &r->refs[n], &r->ret->rows[n], &r->ret->error);
         }
         at++;
     }
@@ -129,6 +129,7 @@ static enum andiron_step ask(struct andiron_request *req, void *state)
         wire_add(r->batch, &read_one);
         wire_int2(r->batch, names_type(local->store->names, ref->type));
         wire_text(r->batch, ref->id);
+        wire_together(r->batch, &read_many);
         return wire_ask(local->wire, r->pool, req, r->batch, came, r);
     }
     for (int kind = 0; kind < 2; kind++) {

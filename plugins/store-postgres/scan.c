@@ -79,12 +79,71 @@ static void take_window(struct run *run, void *arg, const struct wire_batch *b, 
         s->batch = s->batch * 2 < WINDOW_MAX ? s->batch * 2 : WINDOW_MAX;
 }
 
+/* ---- pages of one list ----------------------------------------------------------------------- */
+
+/*
+ * What most searches ask for: the latest of one list, with bodies, and how many it has (none counted if $5
+ * is 0). Those of several requests go together.
+ */
+#define PAGE_COLUMNS "c.vid,v.vid,v.rid,v.type,v.ver,v.ts,v.enc,v.keys,r.id,v.body,"
+#define PAGE_OF(table, key)                                                                        \
+    "SELECT " PAGE_COLUMNS "(SELECT count(*) FROM (SELECT 1 FROM " table " WHERE p=$1 AND " key    \
+    "=$2 LIMIT $5) n) FROM (SELECT vid FROM " table " WHERE p=$1 AND " key "=$2 AND vid<$3"        \
+    " ORDER BY vid DESC LIMIT $4) c LEFT JOIN version v ON v.vid=c.vid"                            \
+    " LEFT JOIN resource r ON r.rid=v.rid ORDER BY c.vid DESC"
+#define PAGES_OF(table, key)                                                                       \
+    "SELECT k.n," PAGE_COLUMNS "x.total"                                                           \
+    " FROM unnest($1,$2,$3,$4,$5) WITH ORDINALITY k(p,h,before,rows,most,n)"                       \
+    " CROSS JOIN LATERAL (SELECT count(*) AS total FROM (SELECT 1 FROM " table                     \
+    " i WHERE i.p=k.p AND i." key "=k.h LIMIT k.most) y) x"                                        \
+    " CROSS JOIN LATERAL (SELECT i.vid FROM " table " i WHERE i.p=k.p AND i." key "=k.h"           \
+    " AND i.vid<k.before ORDER BY i.vid DESC LIMIT k.rows) c"                                      \
+    " LEFT JOIN version v ON v.vid=c.vid LEFT JOIN resource r ON r.rid=v.rid"                      \
+    " ORDER BY k.n,c.vid DESC"
+#define PAGE_TYPES                                                                                 \
+    {                                                                                              \
+        WIRE_INT4, WIRE_INT8, WIRE_INT8, WIRE_INT8, WIRE_INT8                                      \
+    }
+#define PAGES_TYPES                                                                                \
+    {                                                                                              \
+        WIRE_INT4_ARRAY, WIRE_INT8_ARRAY, WIRE_INT8_ARRAY, WIRE_INT8_ARRAY, WIRE_INT8_ARRAY        \
+    }
+static const struct wire_sql token_page = { "token_page", PAGE_OF("ix_token", "h"), PAGE_TYPES };
+static const struct wire_sql token_pages = { "token_pages", PAGES_OF("ix_token", "h"),
+                                             PAGES_TYPES };
+static const struct wire_sql reference_page = { "reference_page", PAGE_OF("ix_ref", "tgt"),
+                                                PAGE_TYPES };
+static const struct wire_sql reference_pages = { "reference_pages", PAGES_OF("ix_ref", "tgt"),
+                                                 PAGES_TYPES };
+
+static bool is_page_of_list(const struct scan *s)
+{
+    return s->source->kind == SOURCE_LISTS && s->source->list_count == 1 && s->source->exact &&
+           s->bodies && !s->ascending;
+}
+
+static struct compose *page_of_list(struct run *run, const struct scan *s)
+{
+    const struct list_key *key = &s->source->lists[0];
+    struct compose *c = compose_fixed(run->arena, key->is_ref ? &reference_page : &token_page,
+                                      key->is_ref ? &reference_pages : &token_pages);
+
+    (void)compose_int4(c, key->p);
+    (void)compose_int8(c, key->key);
+    (void)compose_int8(c, s->position);
+    (void)compose_int8(c, (int64_t)s->batch);
+    (void)compose_int8(c, s->counts_to);
+    return c;
+}
+
+/* ---- windows ---------------------------------------------------------------------------------- */
+
 static const char *rid_of(const struct source *s)
 {
     return s->kind == SOURCE_TYPE ? "t.rid" : "(SELECT rid FROM version WHERE vid=t.vid)";
 }
 
-static void ask_window(struct run *run, struct scan *s)
+static struct compose *window_of(struct run *run, const struct scan *s)
 {
     struct compose *c = compose_new(run->arena);
     bool id = s->bodies || run->needs_id, conditions = !s->source->exact;
@@ -119,7 +178,12 @@ static void ask_window(struct run *run, struct scan *s)
     if (id)
         compose_put(c, " LEFT JOIN resource r ON r.rid=v.rid");
     compose_put(c, " ORDER BY c.vid%s", order);
-    run_want(run, c, take_window, s);
+    return c;
+}
+
+static void ask_window(struct run *run, struct scan *s)
+{
+    run_want(run, is_page_of_list(s) ? page_of_list(run, s) : window_of(run, s), take_window, s);
     s->is_asked = true;
 }
 

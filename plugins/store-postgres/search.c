@@ -391,15 +391,16 @@ static void replied(void *arg, struct wire_batch *b)
     take_reply(arg, b);
 }
 
-static struct wire_batch *batch_of(struct run *run)
+static struct wire_batch *batch_of(struct run *run, bool is_single)
 {
     struct wire_batch *b = wire_batch(run->arena);
+    bool is_only = is_single && run->want_count == 1;
 
     for (const struct want *want = run->wants; want != NULL; want = want->next) {
         if (want->sql == NULL)
             naming_ask(b);
         else
-            compose_add(want->sql, b);
+            compose_add(want->sql, b, is_only);
     }
     return b;
 }
@@ -414,7 +415,7 @@ static void granted(void *arg, struct wire_lease *lease)
         finish(run);
         return;
     }
-    wire_lease_send(lease, batch_of(run), replied, run);
+    wire_lease_send(lease, batch_of(run, false), replied, run);
 }
 
 /* Whether this round, the first one, is likely to be the last. */
@@ -433,15 +434,15 @@ static void send(struct run *run)
     struct wire_batch *b;
 
     if (run->place.lease != NULL) {
-        wire_lease_send(run->place.lease, batch_of(run), replied, run);
+        wire_lease_send(run->place.lease, batch_of(run, false), replied, run);
         return;
     }
     if (run->lease != NULL) {
-        wire_lease_send(run->lease, batch_of(run), replied, run);
+        wire_lease_send(run->lease, batch_of(run, false), replied, run);
         return;
     }
     if (!run->keeps_snapshot && takes_one_round(run)) {
-        b = batch_of(run);
+        b = batch_of(run, true);
         if (run->want_count > 1)
             wire_snapshot(b);
         run->is_single = true;

@@ -9,56 +9,9 @@
 #include <event2/event.h>
 
 #include "batch.h"
-#include "connection.h"
-#include "servers.h"
+#include "pool.h"
 
 enum { LOOK_MS = 100, GRACE_MS = 1000 /* beyond what the server allows a statement */ };
-
-/* A batch on its way, or a lease: in the arena of either. */
-struct wire_work {
-    struct wire_work *next;
-    struct pool *pool;
-    struct wire_batch *batch; /* NULL: a lease that waits, or between two batches */
-    void (*done)(void *arg, struct wire_batch *b);
-    void (*granted)(void *arg, struct wire_lease *lease);
-    void *arg;
-    int64_t since_ms;
-    bool is_retried;
-
-    /* Of a lease. */
-    struct wire_lease *lease;
-    struct connection *connection; /* NULL: waits, or is over */
-    enum wire_isolation isolation;
-    bool is_begun, is_finishing;
-};
-
-struct pool {
-    struct wire_loop *loop;
-    enum wire_pool kind;
-    struct connection_settings settings;
-    struct seat {
-        struct connection *connection;
-        struct wire_work *lease; /* that has it for itself */
-        bool is_up;
-    } * seats;
-    size_t seat_count;
-    struct wire_work *first, **last; /* that wait */
-    size_t waiting;
-};
-
-struct wire_loop {
-    struct wire *wire;
-    struct andiron_loop *loop;
-    struct pool pools[WIRE_POOLS];
-    struct wire_listener listener;
-    struct event *later, *look;
-    struct event *measure; /* the replica; NULL: there is none */
-    struct andiron_arena *measure_arena;
-    uint64_t replayed;
-    int64_t replayed_ms;
-    struct wire_work *over, **over_last; /* to be told of, not from inside a call */
-    bool is_looking, is_ending;
-};
 
 static const struct wire_sql begin_committed = { .name = "begin",
                                                  .text = "BEGIN ISOLATION LEVEL READ COMMITTED" };
@@ -69,7 +22,7 @@ static const struct wire_sql commit = { .name = "commit", .text = "COMMIT" };
 
 /* ---- ends of works --------------------------------------------------------------------- */
 
-static void tell(struct wire_work *w)
+void pool_tell(struct wire_work *w)
 {
     struct wire_batch *b = w->batch;
 
@@ -106,7 +59,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     loop->over_last = &loop->over;
     while (w != NULL) {
         struct wire_work *next = w->next; /* w may be used again */
-        tell(w);
+        pool_tell(w);
         w = next;
     }
 }
@@ -124,39 +77,47 @@ static void set_error(struct wire_work *w, enum wire_outcome outcome, enum andir
 
 static const char away[] = "the database is away; try again later";
 
-/* ---- queue -------------------------------------------------------------------------------- */
+/* ---- queues -------------------------------------------------------------------------------- */
 
-static void push(struct wire_work *w, bool in_front)
+static struct queue *queue_of(const struct wire_work *w)
 {
-    struct pool *p = w->pool;
+    bool together = w->batch != NULL && w->batch->many != NULL && !w->is_alone;
 
-    if (in_front) {
-        w->next = p->first;
-        p->first = w;
-    } else {
-        w->next = NULL;
-        *p->last = w;
-    }
-    if (w->next == NULL)
-        p->last = &w->next;
-    p->waiting++;
-    p->loop->wire->waiting++;
+    return together ? &w->pool->reads : &w->pool->queue;
 }
 
-static struct wire_work *shift(struct pool *p)
+void pool_push(struct wire_work *w, bool in_front)
 {
-    struct wire_work *w = p->first;
+    struct queue *q = queue_of(w);
 
-    p->first = w->next;
-    if (p->first == NULL)
-        p->last = &p->first;
-    p->waiting--;
+    if (in_front) {
+        w->next = q->first;
+        q->first = w;
+    } else {
+        w->next = NULL;
+        *q->last = w;
+    }
+    if (w->next == NULL)
+        q->last = &w->next;
+    q->count++;
+    w->pool->loop->wire->waiting++;
+}
+
+/* Takes *at out. */
+struct wire_work *pool_take(struct pool *p, struct queue *q, struct wire_work **at)
+{
+    struct wire_work *w = *at;
+
+    *at = w->next;
+    if (w->next == NULL)
+        q->last = at;
+    q->count--;
     p->loop->wire->waiting--;
     return w;
 }
 
 /* The connection with the least to do; NULL: none has room. */
-static struct seat *free_seat(struct pool *p)
+struct seat *pool_free_seat(struct pool *p)
 {
     struct seat *best = NULL;
 
@@ -169,7 +130,7 @@ static struct seat *free_seat(struct pool *p)
     return best;
 }
 
-static void send_batch(struct wire_work *w, struct connection *c, struct around around)
+void pool_send(struct wire_work *w, struct connection *c, struct around around)
 {
     w->pool->loop->wire->under_way++;
     connection_send(c, w, w->batch, around);
@@ -179,18 +140,19 @@ static void send_alone(struct wire_work *w, struct connection *c)
 {
     struct around around = { .begin = w->batch->in_snapshot ? &begin_repeatable : NULL };
 
-    send_batch(w, c, around);
+    pool_send(w, c, around);
     /* In a unit of its own, so that what follows on the connection is outside whatever happens. */
     if (w->batch != NULL && w->batch->in_snapshot)
         connection_rollback(c);
 }
 
-static void pump(struct pool *p)
+void pool_pump(struct pool *p)
 {
     struct seat *s;
 
-    while (p->first != NULL && (s = free_seat(p)) != NULL) {
-        struct wire_work *w = shift(p);
+    groups_pump(p, false);
+    while (p->queue.first != NULL && (s = pool_free_seat(p)) != NULL) {
+        struct wire_work *w = pool_take(p, &p->queue, &p->queue.first);
         if (w->batch != NULL) {
             send_alone(w, s->connection);
             continue;
@@ -233,17 +195,21 @@ static void submit(struct wire_work *w)
     const struct config *config = p->loop->wire->store->config;
 
     w->since_ms = connection_clock();
-    if (p->kind == WIRE_REPLICA && free_seat(p) == NULL)
+    if (p->kind == WIRE_REPLICA && pool_free_seat(p) == NULL)
         p = w->pool = &p->loop->pools[WIRE_READ];
     if (p->loop->is_ending || away_ms(p, w->since_ms) > config->connect_wait) {
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE, away);
-    } else if (p->waiting >= (size_t)config->queue_max) {
+    } else if (p->queue.count + p->reads.count >= (size_t)config->queue_max) {
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
                   "too much waits for the database; try again later");
     } else {
-        push(w, false);
-        pump(p);
+        pool_push(w, false);
         keep_looking(p->loop);
+        if (queue_of(w) == &p->queue) {
+            pool_pump(p);
+        } else {
+            groups_pump_soon(p->loop);
+        }
         return;
     }
     store_count(p->loop->wire->store->metrics.refused, 1);
@@ -251,11 +217,11 @@ static void submit(struct wire_work *w)
 }
 
 /* Fails what has waited too long. */
-static void expire(struct pool *p, int64_t now)
+static void expire(struct pool *p, struct queue *q, int64_t now)
 {
-    while (p->first != NULL &&
-           now - p->first->since_ms > p->loop->wire->store->config->connect_wait) {
-        struct wire_work *w = shift(p);
+    while (q->first != NULL &&
+           now - q->first->since_ms > p->loop->wire->store->config->connect_wait) {
+        struct wire_work *w = pool_take(p, q, &q->first);
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
                   away_ms(p, now) > 0 ? away : "the database is too busy; try again later");
         store_count(p->loop->wire->store->metrics.refused, 1);
@@ -273,8 +239,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop->is_looking = false;
     for (struct pool *p = loop->pools; p < loop->pools + WIRE_POOLS; p++) {
-        expire(p, now);
-        is_busy = is_busy || p->first != NULL;
+        expire(p, &p->queue, now);
+        expire(p, &p->reads, now);
+        is_busy = is_busy || p->queue.first != NULL || p->reads.first != NULL;
         for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
             connection_look(s->connection, now);
             is_busy = is_busy || connection_load(s->connection) > 0;
@@ -306,7 +273,7 @@ static void count_up(struct pool *p, struct seat *s, bool is_up)
 static void on_free(void *arg, struct connection *c)
 {
     count_up(arg, seat_of(arg, c), true);
-    pump(arg);
+    pool_pump(arg);
 }
 
 /* The transaction is over: the connection is for others again. */
@@ -321,7 +288,7 @@ static void end_lease(struct wire_work *w, bool roll_back)
     s->lease = NULL;
     if (roll_back && w->is_begun)
         connection_rollback(c);
-    pump(w->pool);
+    pool_pump(w->pool);
 }
 
 static void on_done(void *arg, struct wire_work *w)
@@ -330,24 +297,26 @@ static void on_done(void *arg, struct wire_work *w)
     bool failed = w->batch->reply.outcome != WIRE_OK;
 
     p->loop->wire->under_way--;
+    if (w->group != NULL) {
+        group_done(p, w->group);
+        return;
+    }
     if (w->lease != NULL && (failed || w->is_finishing))
         end_lease(w, failed);
-    tell(w);
+    pool_tell(w);
 }
 
-static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
+static void lose(struct pool *p, struct wire_work *w, bool is_unknown)
 {
-    struct pool *p = arg;
     bool writes_alone = w->lease == NULL && p->kind == WIRE_WRITE;
 
-    p->loop->wire->under_way--;
     if (w->lease == NULL && (p->kind == WIRE_READ || p->kind == WIRE_REPLICA) && !w->is_retried &&
         !p->loop->is_ending) {
         w->is_retried = true;
         w->since_ms = connection_clock();
         w->pool = &p->loop->pools[WIRE_READ];
         batch_reset(w->batch);
-        push(w, true);
+        pool_push(w, true);
         keep_looking(p->loop);
         return;
     }
@@ -358,6 +327,21 @@ static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
                   : away);
     w->connection = NULL;
     tell_later(w);
+}
+
+static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
+{
+    struct pool *p = arg;
+
+    p->loop->wire->under_way--;
+    if (w->group == NULL) {
+        lose(p, w, is_unknown);
+        return;
+    }
+    struct wire_work *members[TOGETHER_MAX];
+    size_t count = group_lost(p, w->group, members);
+    for (size_t i = 0; i < count; i++)
+        lose(p, members[i], false);
 }
 
 static void on_down(void *arg, struct connection *c)
@@ -371,7 +355,7 @@ static void on_down(void *arg, struct connection *c)
     if (s->lease != NULL)
         s->lease->connection = NULL; /* its next batch is told so */
     s->lease = NULL;
-    pump(p);
+    pool_pump(p);
 }
 
 static void on_up(void *arg, struct connection *c)
@@ -494,7 +478,7 @@ static void lease_send(struct wire_lease *lease, struct wire_batch *b, bool fini
                            w->pool->loop->wire->store->config->replica_dsn[0] != '\0';
     }
     w->is_begun = true;
-    send_batch(w, w->connection, around);
+    pool_send(w, w->connection, around);
     keep_looking(w->pool->loop);
 }
 
@@ -553,7 +537,9 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
         .arg = p,
     };
 
-    *p = (struct pool){ .loop = loop, .kind = kind, .last = &p->first };
+    *p = (struct pool){ .loop = loop, .kind = kind };
+    p->queue.last = &p->queue.first;
+    p->reads.last = &p->reads.first;
     p->settings = (struct connection_settings){
         .store = wire->store,
         .dsn = is_replica ? &wire->replica_dsn : &wire->dsn,
@@ -615,7 +601,7 @@ static void on_measure(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Of the replica itself: not where submit() would go without one. */
-    if (free_seat(p) == NULL) {
+    if (pool_free_seat(p) == NULL) {
         measure_later(loop);
         return;
     }
@@ -658,6 +644,7 @@ struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
     ret->over_last = &ret->over;
     ret->later = event_new(andiron_loop_base(loop), -1, 0, on_later, ret);
     ret->look = event_new(andiron_loop_base(loop), -1, 0, on_look, ret);
+    groups_open(ret);
     if (ret->later != NULL && ret->look != NULL &&
         pool_open(&ret->pools[WIRE_READ], ret, WIRE_READ, config->read_connections) == 0 &&
         pool_open(&ret->pools[WIRE_WRITE], ret, WIRE_WRITE, config->write_connections) == 0 &&
@@ -684,8 +671,8 @@ static void pool_close(struct pool *p)
         p->loop->wire->wanted[p->kind]--;
     }
     p->seat_count = 0;
-    if (p->first != NULL)
-        expire(p, now);
+    expire(p, &p->queue, now);
+    expire(p, &p->reads, now);
     free(p->seats);
 }
 
@@ -700,12 +687,12 @@ void wire_loop_free(struct wire_loop *loop)
     }
     while (loop->over != NULL)
         on_later(-1, 0, loop);
-    if (loop->later != NULL)
-        event_free(loop->later);
-    if (loop->look != NULL)
-        event_free(loop->look);
-    if (loop->measure != NULL)
-        event_free(loop->measure);
+    struct event *events[] = { loop->later, loop->look, loop->measure };
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        if (events[i] != NULL)
+            event_free(events[i]);
+    }
+    groups_close(loop);
     andiron_arena_free(loop->measure_arena);
     free(loop);
 }

@@ -97,6 +97,7 @@ struct wire_batch {
     struct wire_statement *first, *last, **by_number;
     size_t count;
     bool in_snapshot;
+    const struct wire_sql *many;
 };
 
 /* An empty batch in arena, which must live until the batch is done. */
@@ -104,6 +105,13 @@ struct wire_batch *wire_batch(struct andiron_arena *arena);
 
 /* All statements see one snapshot, and write nothing (REPEATABLE READ, READ ONLY). Not in a lease. */
 void wire_snapshot(struct wire_batch *b);
+
+/*
+ * Of a read of one statement: it may be asked for together with others that wait on the loop, by `many`:
+ * a statement whose parameters are arrays of this one's, and whose rows begin with the number, from 1 on,
+ * of the element that they are for. The rows of each keep their order. Call it behind the parameters.
+ */
+void wire_together(struct wire_batch *b, const struct wire_sql *many);
 
 /* Adds a statement. Its parameters follow, by the functions below; each must be of its type. */
 void wire_add(struct wire_batch *b, const struct wire_sql *sql);
