@@ -203,6 +203,50 @@ describe('a batch', () => {
   });
 });
 
+for (const type of ['transaction', 'batch']) describe(`an entry of a ${type}`, () => {
+  const get = (url, more = {}) => ({ request: { method: 'GET', url, ...more } });
+  const tag = type[0];
+  test('gets a Binary as a resource, whatever it contains', async () => {
+    const binary = { resourceType: 'Binary', id: `e-${tag}`, contentType: 'text/plain', data: 'aGVsbG8=' };
+    const r = await run(type, [{ resource: binary, request: { method: 'PUT', url: `Binary/e-${tag}` } }, get(`Binary/e-${tag}`), get(`Binary/e-${tag}/_history/1`)]);
+    assert.deepEqual(r.json?.entry.map((e) => [e.response.status, e.resource?.data]), [['201', undefined], ['200', binary.data], ['200', binary.data]], r.text);
+  });
+  test('asks by HEAD without being sent a resource, and by an instant whether there is something new', async () => {
+    const { json } = await fhir('PUT', `Patient/e-${tag}`, { resourceType: 'Patient', id: `e-${tag}` });
+    const at = json.meta.lastUpdated, before = at.replace(/^2\d\d\d/, (year) => year - 1), url = `Patient/e-${tag}`;
+    const r = await run(type, [{ request: { method: 'HEAD', url } }, get(url, { ifModifiedSince: at }), get(url, { ifModifiedSince: before }), get(url, { ifNoneMatch: 'W/"1"' }), get(url, { ifModifiedSince: '2999-01-01T00:00:00+01:00' })]);
+    assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.resource?.id, e.response.etag]), [['200', undefined, 'W/"1"'], ['304', undefined, 'W/"1"'], ['200', `e-${tag}`, 'W/"1"'], ['304', undefined, 'W/"1"'], ['304', undefined, 'W/"1"']], r.text);
+  });
+  test('creates on a condition what another one does: one is made', async () => {
+    const entry = (n) => ({ fullUrl: uuid(n), resource: { resourceType: 'Patient', identifier: [{ system: 'http://twin', value: tag }] }, request: { method: 'POST', url: 'Patient', ifNoneExist: `${n % 2 ? '' : 'Patient?'}identifier=http://twin|${tag}` } });
+    const refers = { resource: { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: uuid(2) }, focus: [{ reference: uuid(1) }] }, request: { method: 'POST', url: 'Observation' } };
+    const first = await run(type, [entry(1), refers, entry(2), entry(3)]);
+    assert.deepEqual(first.json.entry.map((e) => e.response.status), ['201', '201', '200', '200'], first.text);
+    const ids = [0, 2, 3].map((i) => idOf(first.json.entry[i]));
+    assert.equal(new Set(ids).size, 1);
+    assert.equal((await fhir('GET', `Patient?identifier=http://twin|${tag}`)).json.total, 1);
+    if (type === 'transaction') {
+      const { json } = await fhir('GET', idOf(first.json.entry[1]));
+      assert.deepEqual([json.subject.reference, json.focus[0].reference], [ids[0], ids[0]]);
+    }
+    const again = await run(type, [entry(1), entry(2)]);
+    assert.deepEqual(again.json.entry.map((e) => [e.response.status, idOf(e)]), [['200', ids[0]], ['200', ids[0]]]);
+  });
+  test('tells what became of it if an OperationOutcome is preferred', async () => {
+    const r = await run(type, [{ resource: { resourceType: 'Patient', id: `o-${tag}` }, request: { method: 'PUT', url: `Patient/o-${tag}` } }, { resource: { resourceType: 'Patient', identifier: [{ system: 'http://oo', value: tag }] }, request: { method: 'PUT', url: `Patient?identifier=http://oo|${tag}` } }, { request: { method: 'DELETE', url: 'Patient/none' } }, get(`Patient/o-${tag}`)], { prefer: 'return=OperationOutcome' });
+    assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.resource?.resourceType, e.response.outcome?.issue[0].severity, e.response.outcome?.resourceType]), [['201', undefined, 'information', 'OperationOutcome'], ['201', undefined, 'information', 'OperationOutcome'], ['204', undefined, undefined, undefined], ['200', 'Patient', undefined, undefined]], r.text);
+    assert.match(r.json.entry[0].response.outcome.issue[0].diagnostics, new RegExp(`Patient/o-${tag} was created as version 1`));
+  });
+});
+
+test('an operation posted to by an entry of a batch answers there', async () => {
+  await fhir('PUT', 'Patient/b-operation', { resourceType: 'Patient', id: 'b-operation' });
+  const meta = { resourceType: 'Parameters', parameter: [{ name: 'meta', valueMeta: { tag: [{ code: 'x' }] } }] };
+  const r = await run('batch', [{ resource: { resourceType: 'Patient', birthDate: 'x' }, request: { method: 'POST', url: 'Patient/$validate' } }, { resource: meta, request: { method: 'POST', url: 'Patient/b-operation/$meta-add' } }, { request: { method: 'GET', url: 'Patient/$export-stream' } }]);
+  assert.deepEqual(r.json.entry.map((e) => [e.response.status, e.resource?.resourceType]), [['200', 'OperationOutcome'], ['200', 'Parameters'], ['501', undefined]], r.text);
+  assert.equal(r.json.entry[0].resource.issue[0].expression[0], 'Patient.birthDate');
+});
+
 test('entries of a large transaction are found by what they refer to, twice over', async () => {
   const text = { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${'x'.repeat(800)}</div>` };
   for (const round of [1, 2]) { // names of parameters are new to the store in the first

@@ -91,6 +91,11 @@ describe('a transaction', () => {
     outcome(await run('transaction', [{ resource: patient('t8', { id: 't8' }), request: { method: 'PUT', url: 'Patient/t8' } }, { resource: patient('t8'), request: { method: 'PUT', url: by('t8') } }]), 400);
     outcome(await run('transaction', [{ resource: binary([]), request: { method: 'PATCH', url: 'Patient/t8' } }, { request: { method: 'DELETE', url: by('t8') } }]), 400);
   });
+  test('nothing is made twice by the same criteria', async () => {
+    const twice = (a, b) => run('transaction', [{ resource: patient('t8b', a), request: { method: 'PUT', url: by('t8b') } }, { resource: patient('t8b', b), request: { method: 'PUT', url: by('t8b') } }]);
+    for (const [a, b] of [[{}, {}], [{ id: 't8b-1' }, { id: 't8b-2' }]]) outcome(await twice(a, b), 400);
+    assert.equal((await fhir('GET', by('t8b'))).json.total, 0);
+  });
   test('references lead to what criteria matched, and patches may hold them', async () => {
     await put('t9', 't9');
     const r = await run('transaction', [

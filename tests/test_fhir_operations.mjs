@@ -89,7 +89,8 @@ describe('$everything', () => {
   });
   test('_type, _since, start and end choose', async () => {
     assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?_type=Observation`)), ['Observation/e0', 'Observation/e1', 'Observation/e2']);
-    assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?_type=Patient,Organization`)), ['Organization/e1', 'Patient/e1']);
+    for (const types of ['_type=Patient,Organization', '_type=Patient&_type=Organization']) assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?${types}`)), ['Organization/e1', 'Patient/e1'], types);
+    for (const count of [1, 2, 100]) assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?_type=Practitioner&_count=${count}`)), ['Practitioner/e1'], 'that others refer to');
     const later = names(await all(`${server.fhir}/Patient/e1/$everything?_since=${encodeURIComponent(early.meta.lastUpdated)}`));
     assert.ok(later.includes('Condition/e1') && later.includes('Observation/e0') && !later.includes('Patient/e1'), later.join());
     assert.deepEqual(names(await all(`${server.fhir}/Patient/e1/$everything?start=2021-01-01&end=2021-12-31&_type=Observation,Patient`)), ['Observation/e1', 'Patient/e1']);

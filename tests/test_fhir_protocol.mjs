@@ -95,7 +95,7 @@ describe('formats', () => {
     const cases = [
       ['application/fhir+json', '', 'application/fhir+json'], ['application/json', '', 'application/json'], ['text/json', '', 'application/json'], ['*/*', '', 'application/fhir+json'], ['application/*', '', 'application/fhir+json'],
       ['application/json;q=0.5, application/fhir+json;q=0.1', '', 'application/json'], ['text/html, */*;q=0.1', '', 'application/fhir+json'], ['application/json;q=0.1, application/fhir+json;q=0.9', '', 'application/fhir+json'],
-      ['text/html', '?_format=json', 'application/fhir+json'], ['application/json', '?_format=application%2Ffhir%2Bjson', 'application/fhir+json'], ['text/html', '?_format=text/json', 'application/fhir+json'],
+      ['text/html', '?_format=json', 'application/fhir+json'], ['application/json', '?_format=application%2Ffhir%2Bjson', 'application/fhir+json'], ['text/html', '?_format=text/json', 'application/fhir+json'], ['application/json', '?_format=', 'application/json'],
       ['text/html', '', 406], ['application/fhir+xml', '', 406], ['application/fhir+json;q=0', '', 406], ['*/*;q=0', '', 406], ['application/fhir+json; fhirVersion=5.0', '', 406], ['application/json', '?_format=xml', 406],
     ];
     for (const path of ['Patient/a', 'Patient/a/_history/1', 'Patient', 'Patient/a/_history', '_history', 'Patient/a/$everything'])

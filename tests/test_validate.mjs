@@ -108,6 +108,10 @@ describe('$validate', () => {
     assert.deepEqual(places(await validate('Patient/v1/$validate?mode=delete')), ['informational ']);
     assert.deepEqual(places(await validate('Patient/v0/$validate?mode=delete')), ['not-found Patient']);
     assert.equal((await validate('Patient/$validate?mode=delete')).status, 400);
+    assert.deepEqual(places(await validate('Patient/$validate?mode=update', { resourceType: 'Patient', id: 'v3' })), ['informational ']);
+    const unnamed = await validate('Patient/$validate?mode=update', { resourceType: 'Patient' });
+    assert.deepEqual(places(unnamed), ['invalid Patient.id']);
+    assert.match(unnamed.json.issue[0].diagnostics, /needs the id/);
     assert.equal((await fhir(strict, 'GET', 'Patient/v1')).status, 200);
   });
   test('without a body, what is stored is validated', async () => {

@@ -253,7 +253,14 @@ static void stage_granted(struct andiron_request *req)
     enum andiron_principal_kind kind = req->principal->kind;
 
     if (req->granted != NULL || kind == ANDIRON_SYSTEM || (is_open(req) && !req->public_too)) {
-        go_to(req, req->check_only ? STAGE_OVER : STAGE_HANDLE);
+        if (req->parent == NULL || req->check_only || (flags_of(req) & ANDIRON_ROUTE_STREAM) == 0) {
+            go_to(req, req->check_only ? STAGE_OVER : STAGE_HANDLE);
+            return;
+        }
+        /* Nobody takes its pieces as they come: all of them would be kept in memory. */
+        (void)andiron_fail(req, ANDIRON_E_NOT_IMPLEMENTED,
+                           "this is sent piece by piece, and cannot be part of another request");
+        decide(req);
         return;
     }
     if (kind == ANDIRON_ANONYMOUS)

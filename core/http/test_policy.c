@@ -58,6 +58,7 @@ static enum andiron_step runs_inner(struct andiron_request *req, void *self)
 static const struct andiron_route table[] = {
     { "GET", "/one/{id}", handle, "One", 0, NULL },
     { "GET", "/batch", runs_inner, "Batch", ANDIRON_ROUTE_PUBLIC, NULL },
+    { "GET", "/endless", handle, "Endless", ANDIRON_ROUTE_STREAM, NULL },
 };
 enum { ROUTES = sizeof(table) / sizeof(table[0]) };
 
@@ -155,12 +156,20 @@ static void an_inner_request_with_broken_parameters_is_not_judged(void **state)
     }
 }
 
+static void a_stream_is_no_part_of_another_request(void **state)
+{
+    (void)state;
+    assert_int_equal(get("/endless", ""), 200);
+    assert_int_equal(get("/batch", "X-Target: /endless\r\n"), 501);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_shown_without_its_credentials),
         cmocka_unit_test(an_inner_request_has_the_headers_of_the_outer_one_and_its_own_conditions),
         cmocka_unit_test(an_inner_request_with_broken_parameters_is_not_judged),
+        cmocka_unit_test(a_stream_is_no_part_of_another_request),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -40,7 +40,8 @@ enum andiron_route_flags {
     ANDIRON_ROUTE_PUBLIC = 1 << 0,  /* needs no grant: token endpoint, JWKS, metadata */
     ANDIRON_ROUTE_OAUTH = 1 << 1,   /* OAuth errors; the handler authenticates the client itself */
     ANDIRON_ROUTE_ADMIN = 1 << 2,   /* on the admin listener, where it needs no grant: metrics */
-    ANDIRON_ROUTE_STREAM = 1 << 3,  /* may take its time, no request-timeout: bulk files */
+    ANDIRON_ROUTE_STREAM = 1 << 3,  /* may take its time, no request-timeout: bulk files. An inner
+                                     request to it is refused (501): nothing limits what it sends */
     ANDIRON_ROUTE_UPLOAD = 1 << 4,  /* handler reads the body piece by piece; no max-body */
     ANDIRON_ROUTE_CONTROL = 1 << 5, /* only on the control socket, without a grant: commands */
     ANDIRON_ROUTE_SHARED = 1 << 6   /* methods that this literal path lacks are those of the {name}

@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include "common/fhir/dates.h"
 #include "platform.h"
 #include "text.h"
 
@@ -145,7 +146,11 @@ bool answer_is_current(struct andiron_request *req, uint64_t version, andiron_us
     if (since.len == 0)
         return false;
     andiron_usec at = andiron_http_date_read(since);
-    return at >= 0 && updated / 1000000 <= at / 1000000;
+    if (at >= 0)
+        return updated / 1000000 <= at / 1000000;
+    struct fhir_date instant; /* as entries of Bundles have it, to the microsecond */
+    return fhir_is_instant(since) && fhir_date_parse(since, &instant) == 0 &&
+           updated < instant.high;
 }
 
 enum andiron_step answer_read(const struct fhir *fhir, struct andiron_request *req,

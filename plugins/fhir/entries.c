@@ -156,6 +156,12 @@ void entries_read(struct bundle *b, struct andiron_arena *arena, andiron_str bas
 struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e,
                                    struct andiron_arena *arena)
 {
+    /* The answer becomes a part of the Bundle, so that of a Binary must not be its content. */
+    static const struct andiron_inner_header headers[] = {
+        { "prefer", { "return=OperationOutcome", sizeof("return=OperationOutcome") - 1 } },
+        { "accept", { "application/fhir+json", sizeof("application/fhir+json") - 1 } },
+        { NULL, { NULL, 0 } },
+    };
     bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT;
     return (struct andiron_inner){
         .size = sizeof(struct andiron_inner),
@@ -169,6 +175,7 @@ struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e
         .if_modified_since = e->if_modified_since,
         .bundle_type = b->is_transaction ? "transaction" : "batch",
         .bundle_index = e->index,
+        .headers = headers + (b->wanted.give == RETURN_OUTCOME ? 0 : 1),
     };
 }
 
@@ -181,21 +188,46 @@ static andiron_str instant_text(struct andiron_request *req, andiron_usec at)
     return (andiron_str){ text, ANDIRON_INSTANT_LEN };
 }
 
+/* Whether an answer can stand in a Bundle: what other plugins serve need not be JSON. */
+static bool is_resource(const struct bundle *b, const struct entry *e, andiron_str answer)
+{
+    struct andiron_arena *scratch;
+    struct andiron_error err;
+    andiron_json root;
+
+    if (answer.len == 0 || (types_find(b->fhir->types, e->type) != NULL &&
+                            memchr(e->url.data, '$', e->url.len) == NULL))
+        return true; /* made here */
+    scratch = andiron_arena_new(0);
+    bool is = andiron_json_parse(scratch, answer, &root, &err) == 0 &&
+              andiron_json_type(root) == ANDIRON_JSON_OBJECT;
+    andiron_arena_free(scratch);
+    return is;
+}
+
 void entries_take(struct andiron_request *req, const struct bundle *b, struct entry *e,
                   struct andiron_request *sub)
 {
     andiron_str modified = andiron_replied_header(sub, "Last-Modified");
     andiron_usec at = andiron_http_date_read(modified);
-    bool wrote = e->verb != VERB_GET;
+    bool is_head = andiron_str_eq(e->method, ANDIRON_STR("HEAD"));
+    struct andiron_error err;
 
+    if (!is_resource(b, e, andiron_reply_body(sub))) {
+        (void)andiron_error_set(&err, ANDIRON_E_NOT_IMPLEMENTED, "",
+                                "the answer is no resource, and cannot stand in a Bundle");
+        entries_fail(req, e, &err, 1);
+        return;
+    }
     e->status = andiron_reply_status(sub);
     e->location = andiron_replied_header(sub, "Location");
     e->etag = andiron_replied_header(sub, "ETag");
     if (at >= 0)
         e->last_modified = instant_text(req, at);
-    e->answer_is_outcome = e->status >= 400;
     e->warning = andiron_request_noted(sub, ANSWER_WARNING);
-    if (e->answer_is_outcome || !wrote || b->wanted.give == RETURN_REPRESENTATION)
+    bool wrote = e->location.len > 0; /* an operation that is posted to answers as a GET does */
+    e->answer_is_outcome = e->status >= 400 || (wrote && b->wanted.give == RETURN_OUTCOME);
+    if (e->answer_is_outcome || (!wrote && !is_head) || b->wanted.give == RETURN_REPRESENTATION)
         e->answer = andiron_reply_body(sub);
 }
 
@@ -267,21 +299,23 @@ static void put_written(struct text *t, struct text *url, const struct entry *e,
 }
 
 /* What went wrong, or is to be said of what was written. */
-static void put_outcome(struct text *t, const struct entry *e)
+static void put_outcome(struct text *t, const struct bundle *b, const struct entry *e)
 {
-    bool failed = e->answer.len > 0 && e->answer_is_outcome;
+    bool is_made = e->answer.len > 0 && e->answer_is_outcome;
+    bool is_told = b->wanted.give == RETURN_OUTCOME && e->written != NULL && e->verb != VERB_DELETE;
+    struct shown shown = { .type = e->written, .id = e->answer_id, .version = e->version };
 
-    if (!failed && e->warning.len == 0)
+    if (!is_made && !is_told && e->warning.len == 0)
         return;
     TEXT_LIT(t, ",\"outcome\":");
-    if (failed)
+    if (is_made)
         text_str(t, e->answer);
     else
-        answer_add_outcome(t, e->status, NULL, e->warning);
+        answer_add_outcome(t, e->status, is_told ? &shown : NULL, e->warning);
 }
 
-static void put_entry(struct text *t, struct text *url, const struct entry *e,
-                      struct andiron_request *req)
+static void put_entry(struct text *t, struct text *url, const struct bundle *b,
+                      const struct entry *e, struct andiron_request *req)
 {
     TEXT_LIT(t, "{");
     if (e->answer.len > 0 && !e->answer_is_outcome) {
@@ -297,7 +331,7 @@ static void put_entry(struct text *t, struct text *url, const struct entry *e,
     put_member(t, "location", e->location);
     put_member(t, "etag", e->etag);
     put_member(t, "lastModified", e->last_modified);
-    put_outcome(t, e);
+    put_outcome(t, b, e);
     TEXT_LIT(t, "}}");
 }
 
@@ -340,7 +374,7 @@ andiron_str entries_compose(struct andiron_request *req, const struct bundle *b)
             TEXT_LIT(&t, ",\"entry\":[");
         else
             TEXT_LIT(&t, ",");
-        put_entry(&t, &url, &b->entries[i], req);
+        put_entry(&t, &url, b, &b->entries[i], req);
     }
     if (b->count > 0)
         TEXT_LIT(&t, "]");

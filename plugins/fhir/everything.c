@@ -30,13 +30,45 @@ struct everything {
     int64_t count;
     struct text query; /* of the links */
 
+    bool walks_all; /* shared types are asked for: matches of other types only lead to them */
     struct andiron_ref ref;
     struct andiron_rows current;
     struct andiron_search_plan plan;
     struct andiron_rows rows;
 };
 
+/* Whether _type is absent or names the type. */
+static bool is_asked(const struct everything *e, andiron_str type)
+{
+    andiron_str rest = e->types;
+
+    if (rest.data == NULL)
+        return true;
+    while (rest.len > 0) {
+        const char *comma = memchr(rest.data, ',', rest.len);
+        size_t len = comma != NULL ? (size_t)(comma - rest.data) : rest.len;
+        if (andiron_str_eq((andiron_str){ rest.data, len }, type))
+            return true;
+        rest.data += comma != NULL ? len + 1 : len;
+        rest.len -= comma != NULL ? len + 1 : len;
+    }
+    return false;
+}
+
 /* ---- answer --------------------------------------------------------------------------------- */
+
+/* Takes out what was only looked at for what it refers to. */
+static void keep_asked(struct everything *e)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < e->rows.count; i++)
+        if (e->rows.rows[i].included || is_asked(e, e->rows.rows[i].ref.type))
+            e->rows.rows[kept++] = e->rows.rows[i];
+    if (kept < e->rows.count)
+        e->rows.total = -1;
+    e->rows.count = kept;
+}
 
 static enum andiron_step answer(struct andiron_request *req, void *state)
 {
@@ -44,6 +76,8 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
 
     if (e->rows.error.code != ANDIRON_OK)
         return andiron_fail_with(req, &e->rows.error);
+    if (e->walks_all)
+        keep_asked(e);
     e->rows.suppressed = false; /* references into the compartment come by themselves */
     andiron_str url = answer_url(req, BASE_FHIR, e->type, e->id, 0);
     struct searchset set = {
@@ -60,24 +94,6 @@ static enum andiron_step answer(struct andiron_request *req, void *state)
 }
 
 /* ---- the search ------------------------------------------------------------------------------ */
-
-/* Whether _type is absent or names the type. */
-static bool is_asked(const struct everything *e, const char *type)
-{
-    andiron_str rest = e->types;
-
-    if (rest.data == NULL)
-        return true;
-    while (rest.len > 0) {
-        const char *comma = memchr(rest.data, ',', rest.len);
-        size_t len = comma != NULL ? (size_t)(comma - rest.data) : rest.len;
-        if (andiron_str_eq((andiron_str){ rest.data, len }, andiron_str_of(type)))
-            return true;
-        rest.data += comma != NULL ? len + 1 : len;
-        rest.len -= comma != NULL ? len + 1 : len;
-    }
-    return false;
-}
 
 /* The parameter that says when the care took place; NULL: the type has none. */
 static const char *care_date(int type)
@@ -162,7 +178,7 @@ static int add_shared(struct andiron_request *req, struct everything *e, struct 
 
     for (size_t i = 0; i < SHARED; i++) {
         const struct resource_type *type = types_find(e->fhir->types, andiron_str_of(shared[i]));
-        if (!is_asked(e, shared[i]) || type == NULL ||
+        if (!is_asked(e, andiron_str_of(shared[i])) || type == NULL ||
             access_is_hidden(req, type, ANDIRON_ACCESS_SEE))
             continue;
         const struct andiron_filter *filter =
@@ -198,11 +214,14 @@ static int compile(struct andiron_request *req, struct everything *e, struct and
     int own = fhir_type(e->type->str);
     size_t count = 0;
 
+    for (size_t i = 0; i < SHARED && e->types.data != NULL; i++)
+        e->walks_all |= is_asked(e, andiron_str_of(shared[i]));
     for (int type = 0; type < FHIR_TYPE_COUNT; type++) {
         const char *name = fhir_type_name(type);
         const struct resource_type *served = types_find(e->fhir->types, andiron_str_of(name));
-        if ((type != own && !fhir_compartment_has(own, type)) || !is_asked(e, name) ||
-            served == NULL || access_is_hidden(req, served, ANDIRON_ACCESS_SEE))
+        if ((type != own && !fhir_compartment_has(own, type)) || served == NULL ||
+            !(e->walks_all || is_asked(e, served->str)) ||
+            access_is_hidden(req, served, ANDIRON_ACCESS_SEE))
             continue;
         args[count] = own_filter(req, e, type, err);
         if (args[count] == NULL)
@@ -280,7 +299,12 @@ static int take_count(struct andiron_request *req, struct everything *e, andiron
 /* Every type that _type names must exist, and must be one that the request may see. */
 static int take_types(struct andiron_request *req, struct everything *e, andiron_str value)
 {
-    e->types = value;
+    if (e->types.len > 0) /* it may be repeated */
+        e->types = andiron_str_of(andiron_printf(andiron_request_arena(req), "%.*s,%.*s",
+                                                 (int)e->types.len, e->types.data, (int)value.len,
+                                                 value.data));
+    else if (value.len > 0)
+        e->types = value;
     while (value.len > 0) {
         const char *comma = memchr(value.data, ',', value.len);
         size_t len = comma != NULL ? (size_t)(comma - value.data) : value.len;

@@ -205,7 +205,7 @@ int negotiate(struct andiron_request *req, struct wanted *ret)
         andiron_request_body(req).len > 0) { /* a form's too */
         andiron_str name, value;
         for (size_t pos = 0; andiron_request_param(req, &pos, &name, &value);) {
-            if (andiron_str_eq(name, ANDIRON_STR("_format")) && !has_format) {
+            if (andiron_str_eq(name, ANDIRON_STR("_format")) && !has_format && value.len > 0) {
                 has_format = true;
                 ret->content_type = negotiate_format(value, base);
             } else if (andiron_str_eq(name, ANDIRON_STR("_pretty"))) {

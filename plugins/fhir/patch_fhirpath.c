@@ -405,27 +405,32 @@ static andiron_str text_of(andiron_json part)
     return s.data != NULL ? s : andiron_json_str(andiron_json_get(part, "valueCode"));
 }
 
-static void read_operation(struct operation *o, andiron_json parameter)
+static int read_operation(struct operation *o, andiron_json parameter)
 {
+    static const char *const names[] = { "type",  "path",   "name",       "value",
+                                         "index", "source", "destination" };
+    enum { TYPE, PATH, NAME, VALUE, INDEX, SOURCE, DESTINATION, PARTS };
+    andiron_json parts[PARTS] = { { NULL, 0 } };
     struct andiron_json_iter it = { .of = andiron_json_get(parameter, "part") };
 
     while (andiron_json_next(&it)) {
         andiron_str name = andiron_json_str(andiron_json_get(it.value, "name"));
-        if (andiron_str_eq(name, ANDIRON_STR("type")))
-            o->type = text_of(it.value);
-        else if (andiron_str_eq(name, ANDIRON_STR("path")))
-            o->path = text_of(it.value);
-        else if (andiron_str_eq(name, ANDIRON_STR("name")))
-            o->name = text_of(it.value);
-        else if (andiron_str_eq(name, ANDIRON_STR("value")))
-            o->value = it.value;
-        else if (andiron_str_eq(name, ANDIRON_STR("index")))
-            o->at = number_of(it.value);
-        else if (andiron_str_eq(name, ANDIRON_STR("source")))
-            o->source = number_of(it.value);
-        else if (andiron_str_eq(name, ANDIRON_STR("destination")))
-            o->destination = number_of(it.value);
+        for (size_t i = 0; i < PARTS; i++) {
+            if (!andiron_str_eq(name, andiron_str_of(names[i])))
+                continue;
+            if (andiron_json_type(parts[i]) != ANDIRON_JSON_MISSING)
+                return malformed(o, "each part may stand there only once");
+            parts[i] = it.value;
+        }
     }
+    o->type = text_of(parts[TYPE]);
+    o->path = text_of(parts[PATH]);
+    o->name = text_of(parts[NAME]);
+    o->value = parts[VALUE];
+    o->at = number_of(parts[INDEX]);
+    o->source = number_of(parts[SOURCE]);
+    o->destination = number_of(parts[DESTINATION]);
+    return 0;
 }
 
 static int apply(struct operation *o)
@@ -460,12 +465,11 @@ int patch_fhirpath(struct patching *p)
                                  "a patch may have %zu operations at most",
                                  p->patch->max_operations);
     for (size_t i = 0; andiron_json_next(&it); i++) {
-        struct operation o = { .p = p, .index = i, .at = -1, .source = -1, .destination = -1 };
+        struct operation o = { .p = p, .index = i };
         if (!andiron_str_eq(andiron_json_str(andiron_json_get(it.value, "name")),
                             ANDIRON_STR("operation")))
             return malformed(&o, "must be named 'operation'");
-        read_operation(&o, it.value);
-        if (apply(&o) != 0)
+        if (read_operation(&o, it.value) != 0 || apply(&o) != 0)
             return -1;
     }
     return 0;

@@ -350,6 +350,8 @@ static void malformed_fhirpath_patches_are_refused(void **state)
         P("{'name':'operation','part':[{'name':'type','valueCode':'delete'}]}"),
         P(OP("add", "Patient", NAME("active"))),
         P(OP("add", "Patient", VALUE("'valueBoolean':true"))),
+        P(OP("add", "Patient",
+             NAME("active") VALUE("'valueBoolean':true") VALUE("'valueBoolean':false"))),
         P(OP("insert", "Patient.name", VALUE("'valueHumanName':{}"))),
         P(OP("move", "Patient.name")),
         P(OP("delete", "Patient.")),

@@ -123,6 +123,8 @@ static void answer_item(struct andiron_request *req, struct transaction *t, stru
 {
     struct entry *e = item->entry;
 
+    if (item->twin != NULL)
+        place = t->places[item->twin - t->items];
     if (place == NOWHERE && e->verb == VERB_DELETE) {
         e->status = 204; /* there was nothing to delete, and the owner is not told */
         return;
@@ -135,7 +137,7 @@ static void answer_item(struct andiron_request *req, struct transaction *t, stru
         return;
     }
     const struct andiron_write *w = &t->commit.writes[place];
-    int status = w->remove ? 204 : w->created ? 201 : 200;
+    int status = w->remove ? 204 : w->created && item->twin == NULL ? 201 : 200;
     entries_version(e, status, item->type, w->ref.id, w->ref.version, w->updated);
     if (!w->remove && !is_skipped(w) && t->bundle->wanted.give == RETURN_REPRESENTATION)
         e->answer = answer_text(t->fhir, req, item->type, BASE_FHIR, w->body);
@@ -353,7 +355,7 @@ static void fill_commit(void *state)
         struct item *item = &t->items[i];
         t->places[i] = NOWHERE;
         t->has_owners |= item->type->hooks != NULL;
-        if (item->preparing.same || item->left)
+        if (item->preparing.same || item->left || item->twin != NULL)
             continue;
         t->places[i] = count;
         t->item_of[count] = i;

@@ -39,6 +39,7 @@ struct item {
     struct rewrite_target target, identity;
     struct rewrites rewrites;
     struct preparing preparing;
+    const struct item *twin; /* an earlier one with the same ifNoneExist: it makes what both want */
     size_t before;            /* in befores: current version, then the first; NOWHERE: not asked */
     struct access_bound seen; /* by what the entry's request is narrowed to */
     bool bound; /* the commit fails if the current version is no longer the one looked at */

@@ -164,12 +164,58 @@ static void choose_id(struct transaction *t, struct item *item)
     }
 }
 
+/*
+ * What two entries of a transaction must not both write: the resource, or of one that may be made
+ * by its condition, that condition, since both would be made by it.
+ */
+static andiron_str identity_of(const struct transaction *t, const struct item *item)
+{
+    struct andiron_arena *arena = andiron_request_arena(t->req);
+
+    if (item->is_conditional && !item->if_none)
+        return andiron_str_of(andiron_printf(arena, "%s?%.*s", item->type->name,
+                                             (int)item->criteria->plan.self.len,
+                                             item->criteria->plan.self.data));
+    return andiron_str_of(
+        andiron_printf(arena, "%s/%.*s", item->type->name, (int)item->id.len, item->id.data));
+}
+
+/* The earlier item with the same identity, or NULL. It may be called by both fullUrls. */
+static const struct item *enter_identity(struct transaction *t, struct item *item, size_t index)
+{
+    item->identity = (struct rewrite_target){ .url = identity_of(t, item), .write = index };
+    if (rewrite_map_add(t->identities, &item->identity))
+        return NULL;
+    return &t->items[rewrite_map_find(t->identities, item->identity.url)->write];
+}
+
+/* Two updates by the same criteria would make two resources, if nothing matches yet. */
+static bool is_made_twice(struct transaction *t, const struct item *item, size_t index)
+{
+    struct andiron_arena *arena = andiron_request_arena(t->req);
+    andiron_str self = item->criteria->plan.self;
+    struct rewrite_target *made = andiron_new(arena, struct rewrite_target);
+
+    *made =
+        (struct rewrite_target){ .url = andiron_str_of(andiron_printf(
+                                     arena, "%s?%.*s", item->type->name, (int)self.len, self.data)),
+                                 .write = index };
+    return !rewrite_map_add(t->identities, made);
+}
+
 /* Enters what an entry is called and what it writes; both may stand in a transaction once. */
 static void enter(struct transaction *t, size_t index)
 {
     struct item *item = &t->items[index];
     struct entry *e = item->entry;
+    const struct item *other = enter_identity(t, item, index);
 
+    if (other != NULL && t->bundle->is_transaction && item->is_conditional && !item->if_none) {
+        item->twin = other;
+        item->id = other->id;
+        index = other->identity.write;
+        other = NULL;
+    }
     item->target = (struct rewrite_target){ .url = e->full_url,
                                             .type = item->type->str,
                                             .id = item->id,
@@ -178,11 +224,7 @@ static void enter(struct transaction *t, size_t index)
     if (t->bundle->is_transaction && e->full_url.len > 0 && e->verb != VERB_DELETE &&
         !rewrite_map_add(t->map, &item->target))
         transaction_refuse(t, e, ANDIRON_E_INVALID, ".fullUrl", "stands at another entry too");
-    item->identity = item->target;
-    item->identity.url =
-        andiron_str_of(andiron_printf(andiron_request_arena(t->req), "%s/%.*s", item->type->name,
-                                      (int)item->id.len, item->id.data));
-    if (rewrite_map_add(t->identities, &item->identity))
+    if (other == NULL && !(item->is_new && is_made_twice(t, item, index)))
         return;
     if (!t->bundle->is_transaction)
         transaction_leave(item); /* a second write comes after the first */
@@ -239,9 +281,12 @@ static void name_items(void *state)
 {
     struct transaction *t = state;
     struct andiron_arena *arena = andiron_request_arena(t->req);
+    size_t made = 0;
 
+    for (size_t i = 0; i < t->item_count; i++)
+        made += t->items[i].is_new;
     t->map = rewrite_map_new(arena, t->item_count);
-    t->identities = rewrite_map_new(arena, t->item_count);
+    t->identities = rewrite_map_new(arena, t->item_count + made);
     for (size_t i = 0; i < t->item_count; i++)
         if (!t->items[i].left && !t->items[i].is_void)
             enter(t, i);

@@ -191,10 +191,13 @@ static void work(void *state)
         .id = j->id.len > 0 && must_be_named ? j->id
               : types_is_id(id)              ? id
                                              : ANDIRON_STR("new"),
-        .id_in_body = must_be_named,
+        .id_in_body = must_be_named && j->id.len > 0,
         .is_trial = true,
     };
     prepare(&j->preparing);
+    if (must_be_named && j->id.len == 0 && id.data == NULL)
+        issues_add(&j->preparing.issues, ANDIRON_E_INVALID, ".id",
+                   "is missing: an update needs the id of the resource");
 }
 
 /* ---- what is stored ------------------------------------------------------------------------ */
