@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <gnutls/crypto.h>
+
 #ifdef ANDIRON_HAVE_SYSTEMD
 #    define SD_JOURNAL_SUPPRESS_LOCATION
 #    include <systemd/sd-journal.h>
@@ -202,12 +204,29 @@ static void format_text(struct buffer *b, const struct pair *pairs, size_t count
     add(b, "\n", 1);
 }
 
+/* One number for each event, the same on all machines: `journalctl MESSAGE_ID=` finds it. */
+static void put_message_id(struct buffer *b, const char *event)
+{
+    char named[128];
+    uint8_t digest[32];
+    int len = snprintf(named, sizeof(named), "andiron-event:%s", event);
+
+    if (len < 0 || (size_t)len >= sizeof(named) ||
+        gnutls_hash_fast(GNUTLS_DIG_SHA256, named, (size_t)len, digest) != 0)
+        return;
+    add(b, "MESSAGE_ID=", 11);
+    for (size_t i = 0; i < 16; i++)
+        (void)buffer_printf(b, "%02x", digest[i]);
+    add(b, "", 1);
+}
+
 /* KEY=value, each ended by NUL, for sd_journal_sendv(). */
-static void format_journal(struct buffer *b, const struct pair *pairs, size_t count,
-                           enum andiron_level level)
+static void format_journal(struct buffer *b, const char *event, const struct pair *pairs,
+                           size_t count, enum andiron_level level)
 {
     (void)buffer_printf(b, "PRIORITY=%d", priorities[level]);
     add(b, "", 1);
+    put_message_id(b, event);
     for (size_t i = 0; i < count; i++) {
         if (pairs[i].journal == NULL)
             continue;
@@ -239,9 +258,9 @@ static void write_all(int fd, const char *text, size_t len)
 #ifdef ANDIRON_HAVE_SYSTEMD
 static void send_journal(const struct line *line)
 {
-    struct iovec fields[PAIRS_MAX + 1];
+    struct iovec fields[PAIRS_MAX + 2]; /* and PRIORITY, MESSAGE_ID */
     int count = 0;
-    for (size_t at = 0; at < line->len && count < PAIRS_MAX + 1;) {
+    for (size_t at = 0; at < line->len && count < PAIRS_MAX + 2;) {
         size_t len = strlen(line->text + at);
         fields[count++] = (struct iovec){ line->text + at, len };
         at += len + 1;
@@ -386,7 +405,7 @@ void log_vevent(enum andiron_level level, const char *event, const struct log_fi
     if (buffer_reserve(&b, LINE_BYTES) != 0) /* most lines then grow no more */
         return;
     if (sink.open && sink.target == TARGET_JOURNAL)
-        format_journal(&b, pairs, count, level);
+        format_journal(&b, event, pairs, count, level);
     else if (sink.open && sink.json)
         format_json(&b, pairs, count);
     else
