@@ -2,7 +2,7 @@
 import test, { after, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { start, call } from './lib/server.mjs';
+import { start, call, store } from './lib/server.mjs';
 import { assertion, keyPair, keyServer, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
@@ -30,6 +30,16 @@ test('the store shows how long it takes and how full its queue or pool is', asyn
   assert.ok(latency.observedValue < 60e6, JSON.stringify(latency));
   const pool = await becomes('store:pool', (c) => c.status === 'pass');
   assert.ok(Number.isInteger(pool.observedValue) && pool.observedUnit, JSON.stringify(pool));
+});
+test('what is slow by the measure of the operator is an event, without what was asked', async () => {
+  const slow = await start({ quick: true, plugins: { [`store-${store}`]: { slow: '1ms' } } });
+  try {
+    const entry = Array.from({ length: 1000 }, (_, n) => ({ resource: { resourceType: 'Patient', id: `secret-name-${n}`, name: [{ family: 'Fam' }] }, request: { method: 'PUT', url: `Patient/secret-name-${n}` } }));
+    assert.equal((await call('POST', slow.fhir, { resourceType: 'Bundle', type: 'transaction', entry }, slow.admin)).status, 200);
+    const [line] = await slow.logged(/.*"event":"store.slow".*/);
+    assert.match(line, /"level":"warn".*"msg":"\w+ took \d+ ms"/);
+    assert.doesNotMatch(line, /secret-name|Fam/);
+  } finally { await slow.stop(); slow.remove(); }
 });
 test('the key that signs shows its age', async () => {
   const age = await becomes('keys:age', (c) => c.status === 'pass');

@@ -151,6 +151,14 @@ static const struct andiron_directive directives[] = {
       .min = 10,
       .max = 60000,
       .help = "the same, as time" },
+    { .name = "slow",
+      .type = ANDIRON_DURATION,
+      .offset = offsetof(struct config, slow),
+      .fallback = "1s",
+      .min = 0,
+      .max = 3600000,
+      .help = "what takes this long or longer is logged as store.slow, without saying what was "
+              "asked; 0: nothing" },
     { .name = "short-list",
       .type = ANDIRON_INT,
       .offset = offsetof(struct config, short_list),
@@ -263,7 +271,7 @@ static int init(struct andiron_host *host, const void *config, void **ret_self,
 
     store->config = config;
     store->host = host;
-    meter_init(&store->meter, host, &service_store, &metered_store);
+    meter_init(&store->meter, host, &service_store, store->config->slow, &metered_store);
     register_metrics(host, store);
     if (store_open(store, err) != 0) {
         store_close(store);

@@ -146,7 +146,13 @@ int store_open(struct store *store, struct andiron_error *err)
     PGconn *connection = connect_first(store, err);
     if (connection == NULL)
         return -1;
-    int ret = schema_open(connection, store, err);
+    int64_t before = 0;
+    int ret = schema_version(connection, store, &before, err);
+    if (ret == 0)
+        ret = schema_open(connection, store, err);
+    if (ret == 0 && before != 0 && before < SCHEMA_VERSION)
+        store_log(store, ANDIRON_LOG_INFO, "store.migrated", "from schema version %lld to %d",
+                  (long long)before, SCHEMA_VERSION);
     if (ret == 0) {
         store->key = hash_key_of(store->hash_key);
         store->seal = seal_of(&store->key);

@@ -24,6 +24,7 @@ struct config {
     int64_t group_commit_max;
     int64_t scan_budget, scan_time, short_list, max_includes;
     int64_t policy_connections, policy_queue;
+    int64_t slow;
 };
 
 struct metrics {

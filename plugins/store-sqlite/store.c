@@ -69,8 +69,13 @@ int store_open(struct store *store, struct andiron_error *err)
     if (store->writer == NULL)
         return -1;
     db = writer_view(store->writer).db;
-    if (schema_open(db, store->path, err) != 0)
+    int64_t before = 0;
+    if (schema_version(db, store->path, &before, err) != 0 ||
+        schema_open(db, store->path, err) != 0)
         return -1;
+    if (before != 0 && before < SCHEMA_VERSION)
+        store_log(store, ANDIRON_LOG_INFO, "store.migrated", "from schema version %lld to %d",
+                  (long long)before, SCHEMA_VERSION);
     if (schema_hash_key(db, &store->key) != 0)
         return db_error(db, err);
     store->seal = seal_of(&store->key);

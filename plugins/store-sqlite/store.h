@@ -23,7 +23,7 @@ struct config {
     int64_t scan_budget, scan_time, loop_budget, short_list;
     int64_t checkpoint, checkpoint_hard;
     int64_t poll_interval;
-    int64_t max_includes;
+    int64_t max_includes, slow;
     int64_t sql_threads, sql_queue;
 };
 

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <andiron/log.h>
 #include <andiron/metrics.h>
 #include <andiron/plugin.h>
 
@@ -14,6 +15,9 @@ struct metered {
     andiron_step_fn then;
     void *state;
 };
+
+static const char *const ops[METER_OPS] = { "read",  "search", "walk", "commit",
+                                            "claim", "index",  "purge" };
 
 static int64_t clock_us(void)
 {
@@ -41,9 +45,13 @@ static enum meter_result result_of(enum andiron_code code)
 static enum andiron_step ended(struct andiron_request *req, void *arg)
 {
     const struct metered *m = arg;
+    int64_t took_us = clock_us() - m->began_us;
 
     andiron_count(m->meter->counts[m->op][result_of(m->error->code)], 1);
-    andiron_observe(m->meter->times[m->op], clock_us() - m->began_us);
+    andiron_observe(m->meter->times[m->op], took_us);
+    if (m->meter->slow_us != 0 && took_us >= m->meter->slow_us)
+        andiron_request_log(req, ANDIRON_LOG_WARN, "store.slow", "%s took %lld ms", ops[m->op],
+                            (long long)(took_us / 1000));
     return m->then(req, m->state);
 }
 
@@ -149,14 +157,13 @@ static enum andiron_step meter_purge(void *self, struct andiron_request *req,
 }
 
 void meter_init(struct store_meter *meter, struct andiron_host *host,
-                const struct andiron_store *own, struct andiron_store *ret)
+                const struct andiron_store *own, int64_t slow_ms, struct andiron_store *ret)
 {
-    static const char *const ops[METER_OPS] = { "read",  "search", "walk", "commit",
-                                                "claim", "index",  "purge" };
     static const char *const results[METER_RESULTS] = { "ok", "refused", "error" };
     struct andiron_arena *arena = andiron_host_arena(host);
 
     meter->own = own;
+    meter->slow_us = slow_ms * 1000;
     for (size_t i = 0; i < METER_OPS; i++) {
         for (size_t j = 0; j < METER_RESULTS; j++)
             meter->counts[i][j] = andiron_counter(

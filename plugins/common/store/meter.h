@@ -27,13 +27,14 @@ struct store_meter {
     const struct andiron_store *own;
     struct andiron_counter *counts[METER_OPS][METER_RESULTS];
     struct andiron_histogram *times[METER_OPS];
+    int64_t slow_us; /* operations from this on are told in the log; 0: none */
 };
 
 /*
  * In the plugin's init(). own is the store's own table; *ret, which others see, becomes the same with
- * functions that count and time those of own.
+ * functions that count and time those of own. What takes slow_ms or longer is an event store.slow.
  */
 void meter_init(struct store_meter *meter, struct andiron_host *host,
-                const struct andiron_store *own, struct andiron_store *ret);
+                const struct andiron_store *own, int64_t slow_ms, struct andiron_store *ret);
 
 #endif
