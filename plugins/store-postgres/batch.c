@@ -97,6 +97,11 @@ void batch_take(struct wire_statement *s, PGresult *result)
     s->result = result;
 }
 
+void wire_release(struct wire_batch *b)
+{
+    clear(b);
+}
+
 void batch_reset(struct wire_batch *b)
 {
     clear(b);

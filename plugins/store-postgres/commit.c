@@ -231,9 +231,8 @@ void writer_prepare(struct commit_job *job)
 static void look_at(struct commit_job *job)
 {
     const struct andiron_commit *commit = job->commit;
-    bool removes = false;
+    bool removes = false, has_terms = false;
 
-    job->stamps_late = commit->bodies_are_brief && !commit->check_references;
     job->given = andiron_alloc(job->own, (commit->count + 1) * sizeof(job->given[0]));
     for (size_t i = 0; i < commit->count; i++) {
         const struct andiron_write *write = &commit->writes[i];
@@ -241,8 +240,10 @@ static void look_at(struct commit_job *job)
         job->is_conditional |= write->match != NULL;
         job->packs_late |= write->match != NULL && !write->match_is_ref;
         removes |= write->remove;
+        has_terms |= write->terms != NULL;
     }
-    job->stamps_late &= !job->packs_late;
+    /* A stamp may put matches into the terms that writes have, but not into those that are made. */
+    job->stamps_late = commit->bodies_are_brief && !(job->packs_late && has_terms);
     job->is_alone = commit->count == 0 || job->is_conditional || commit->count > SMALL ||
                     (commit->check_references && removes);
 }

@@ -68,22 +68,21 @@ static void refuse_twice(struct txn *txn)
 /* References to nothing. */
 static void test_targets(const struct txn *txn, const struct item *item)
 {
-    const struct andiron_write *write = item->write;
+    const struct pack *pack = item->job->pack;
+    struct keys_cursor at = pack_begin(pack, item->which);
+    const struct pack_target *t;
 
-    for (size_t i = 0; i < write->term_count; i++) {
-        const struct andiron_term *t = &write->terms[i];
-        if (t->kind != ANDIRON_TERM_REFERENCE || t->system.len == 0)
-            continue;
-        int64_t type = names_type(txn->store->names, t->system);
-        const struct item *other = txn_item(txn, item->job, type, t->text);
+    while ((t = pack_next_target(pack, &at)) != NULL) {
+        const struct item *other = txn_item(txn, item->job, t->type, t->id);
         if (other != NULL && !other->write->remove)
             continue;
-        const struct target *target = other == NULL ? txn_target(txn, type, t->text) : NULL;
+        const struct target *target = other == NULL ? txn_target(txn, t->type, t->id) : NULL;
         if (target != NULL && target->rid != 0 && target->state == STATE_LIVE)
             continue;
+        andiron_str type = names_of_type(txn->store->names, t->type);
         andiron_error_set(&item->job->commit->error, ANDIRON_E_UNPROCESSABLE, "",
-                          "refers to %.*s/%.*s, which does not exist", (int)t->system.len,
-                          t->system.data, (int)t->text.len, t->text.data);
+                          "refers to %.*s/%.*s, which does not exist", (int)type.len, type.data,
+                          (int)t->id.len, t->id.data);
         txn_refuse(item->job, item->which);
         return;
     }
@@ -191,6 +190,8 @@ static void stamp_all(struct txn *txn)
         stamp_job(txn, job);
         if (!job->packs_late)
             continue;
+        for (size_t i = 0; i < job->commit->count; i++)
+            pack_pass_over(job->pack, i, txn->items[job->first + i].skip);
         pack_again(job->pack);
         pack_run(job->pack); /* commit->error says it */
     }

@@ -101,15 +101,16 @@ static int differs(void *arg, int64_t p)
     return 1;
 }
 
-/* A term whose param the database does not know at all. */
+/* A term whose param the database does not know at all, or not with terms of that kind. */
 static void find_unknown(const struct comparing *c, struct andiron_indexing *item)
 {
     int64_t type = names_type(c->store->names, item->ref.type);
-    uint32_t kinds;
+    uint32_t kinds = 0;
 
     for (size_t i = 0; i < item->term_count && !item->differs; i++) {
         andiron_str name = andiron_str_of(item->terms[i].param);
-        if (is_over(item, name) || names_param(c->store->names, type, name, &kinds) != 0)
+        if (is_over(item, name) || (names_param(c->store->names, type, name, &kinds) != 0 &&
+                                    (kinds & 1u << item->terms[i].kind) != 0))
             continue;
         item->differs = true;
         item->differing = name;

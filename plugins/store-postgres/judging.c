@@ -237,12 +237,17 @@ static int list_matches(struct run *run, struct node *n, const struct candidate 
 {
     bool all = n->op == NODE_AND, waits = false;
 
+    if (n->set != NULL) {
+        int matches = ended(run, judge_tokens(n, c->keys));
+        if (matches != 0 || n->set_is_all)
+            return matches;
+    }
     /* What the keys answer comes first: others need not be asked for then. */
     for (int links = 0; links < 2; links++) {
         for (size_t i = 0; i < n->arg_count; i++) {
             enum node_op op = n->args[i]->op;
             bool is_own = op == NODE_TERM || op == NODE_TOGETHER || op == NODE_UPDATED;
-            if (is_own == (links == 1))
+            if (is_own == (links == 1) || n->args[i]->in_set)
                 continue;
             int matches = judging(run, n->args[i], c, trust && all);
             if (matches == RUN_FAILED)

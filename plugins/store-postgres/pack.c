@@ -11,8 +11,9 @@ enum {
 struct packed {
     andiron_str keys;
     int64_t type;
-    bool whole;   /* nothing but placeholders is missing */
-    bool settles; /* has placeholders */
+    bool whole;       /* nothing but placeholders is missing */
+    bool settles;     /* has placeholders */
+    bool passed_over; /* is not packed at all */
 };
 
 struct pack {
@@ -164,8 +165,14 @@ static int pack_one(struct pack *pack, struct keys_source *source, size_t which)
 void pack_again(struct pack *pack)
 {
     for (size_t i = 0; i < pack->commit->count; i++)
-        pack->packed[i] = (struct packed){ .type = pack->packed[i].type };
+        pack->packed[i] = (struct packed){ .type = pack->packed[i].type,
+                                           .passed_over = pack->packed[i].passed_over };
     pack->target_count = 0;
+}
+
+void pack_pass_over(struct pack *pack, size_t which, bool passed_over)
+{
+    pack->packed[which].passed_over = passed_over;
 }
 
 void pack_run(struct pack *pack)
@@ -184,7 +191,8 @@ void pack_run(struct pack *pack)
     pack->voids = voids;
     pack->wanted = NULL;
     for (size_t i = 0; i < pack->commit->count; i++) {
-        if (!pack->packed[i].whole && pack_one(pack, &source, i) != 0)
+        if (!pack->packed[i].whole && !pack->packed[i].passed_over &&
+            pack_one(pack, &source, i) != 0)
             return;
     }
 }
@@ -223,6 +231,34 @@ const struct pack_target *pack_targets(const struct pack *pack, size_t *ret_coun
     return pack->targets;
 }
 
+static bool is_later(int64_t rid)
+{
+    return (rid >> LATER_BIT & 1) != 0;
+}
+
+static size_t target_of(int64_t rid)
+{
+    return (size_t)(rid & (((int64_t)1 << LATER_BIT) - 1));
+}
+
+struct keys_cursor pack_begin(const struct pack *pack, size_t which)
+{
+    const struct packed *packed = &pack->packed[which];
+
+    return keys_begin(packed->settles ? packed->keys : (andiron_str){ NULL, 0 });
+}
+
+const struct pack_target *pack_next_target(const struct pack *pack, struct keys_cursor *at)
+{
+    struct keys_entry e;
+
+    while (keys_next(at, &e)) {
+        if (e.kind == KEYS_REFERENCE && is_later(e.rid))
+            return &pack->targets[target_of(e.rid)];
+    }
+    return NULL;
+}
+
 struct settling {
     const int64_t *rids;
 };
@@ -233,8 +269,8 @@ static int settle(void *arg, int64_t type, int64_t *rid)
     const struct settling *s = arg;
 
     (void)type;
-    if ((*rid >> LATER_BIT & 1) != 0)
-        *rid = s->rids[*rid & (((int64_t)1 << LATER_BIT) - 1)];
+    if (is_later(*rid))
+        *rid = s->rids[target_of(*rid)];
     return 0;
 }
 

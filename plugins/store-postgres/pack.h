@@ -34,6 +34,8 @@ void pack_types(struct pack *pack);
 const struct naming_want *pack_wanted(const struct pack *pack);
 /* Everything packed is void: numbers have changed, or terms. */
 void pack_again(struct pack *pack);
+/* Whether the terms of a write are of no use, since it is not written. */
+void pack_pass_over(struct pack *pack, size_t which, bool passed_over);
 
 /* Which numbers pack_run() has packed: those of naming_seen().voids at that time. */
 int64_t pack_voids(const struct pack *pack);
@@ -42,6 +44,9 @@ int64_t pack_voids(const struct pack *pack);
 int64_t pack_type(const struct pack *pack, size_t which);
 /* Some may be there twice. */
 const struct pack_target *pack_targets(const struct pack *pack, size_t *ret_count);
+/* What the terms of a write refer to: *at begins as pack_begin(); NULL: there is no more. */
+struct keys_cursor pack_begin(const struct pack *pack, size_t which);
+const struct pack_target *pack_next_target(const struct pack *pack, struct keys_cursor *at);
 /* Keys of a write with the numbers of all targets in place, in arena; absent for a removal. */
 andiron_str pack_keys(const struct pack *pack, size_t which, const int64_t *rids,
                       struct andiron_arena *arena);

@@ -67,6 +67,8 @@ const struct andiron_store service_store = {
     .commit_making = service_commit_making,
     .purge = service_purge,
     .visit = service_visit,
+    .in_use = service_in_use,
+    .makes_settled = true,
 };
 
 const struct andiron_health service_health = {

@@ -40,6 +40,10 @@ enum andiron_step service_forget(void *self, struct andiron_request *req, const 
                                  andiron_step_fn then, void *state);
 enum andiron_step service_purge(void *self, struct andiron_request *req,
                                 struct andiron_purge *purge, andiron_step_fn then, void *state);
+enum andiron_step service_in_use(void *self, struct andiron_request *req, const char *const *types,
+                                 const char *const *params, size_t limit,
+                                 const struct andiron_visitor *visitor, struct andiron_rows *ret,
+                                 andiron_step_fn then, void *state);
 int service_watch(void *self, struct andiron_loop *loop, const char *type,
                   void (*changed)(void *arg, andiron_str type, andiron_str id), void *arg,
                   struct andiron_error *err);

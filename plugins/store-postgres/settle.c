@@ -148,8 +148,10 @@ static void settle_next(struct txn *txn)
         txn_locate(txn);
         return;
     }
+    andiron_arena_free(txn->scratch);
+    txn->scratch = andiron_arena_new(0);
     struct search_place place = {
-        .local = txn->local, .arena = txn->arena, .lease = txn->lease, .refs_only = true
+        .local = txn->local, .arena = txn->scratch, .lease = txn->lease, .refs_only = true
     };
     txn->query = *txn->items[txn->settling].write->match;
     txn->query.limit = 2 + txn->removes;

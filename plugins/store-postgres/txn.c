@@ -181,6 +181,8 @@ static void drop_attempt(struct txn *txn)
     txn->lease = NULL;
     andiron_arena_free(txn->slice);
     txn->slice = NULL;
+    andiron_arena_free(txn->scratch);
+    txn->scratch = NULL;
     andiron_arena_free(txn->arena);
     txn->arena = NULL;
 }

@@ -103,6 +103,7 @@ struct txn {
 
     /* While conditions are settled. */
     size_t settling, removes;
+    struct andiron_arena *scratch; /* of the search at hand: those of thousands would be much */
     struct andiron_query query;
     struct andiron_rows rows;
     struct wire_batch *b;

@@ -148,6 +148,9 @@ andiron_str wire_get_str(const struct wire_batch *b, size_t at, size_t row, unsi
 const int64_t *wire_get_ints(const struct wire_batch *b, size_t at, size_t row, unsigned column,
                              size_t *ret_count);
 
+/* Lets go of the results, which nobody looks at any more, before the arena does. */
+void wire_release(struct wire_batch *b);
+
 /* ---- sending ------------------------------------------------------------------------ */
 
 enum wire_pool {

@@ -176,8 +176,11 @@ static bool list_matches(struct run *run, struct node *n, const struct candidate
 {
     bool all = n->op == NODE_AND;
 
-    if (n->set != NULL && is_true(run, judge_tokens(n, c->keys)))
-        return true;
+    if (n->set != NULL) {
+        bool matches = is_true(run, judge_tokens(n, c->keys));
+        if (matches || n->set_is_all)
+            return matches;
+    }
     for (size_t i = 0; i < n->arg_count && !run->failed; i++) {
         if (n->args[i]->in_set)
             continue;

@@ -321,6 +321,7 @@ struct call {
     const struct andiron_query *query;
     const struct andiron_walk *walk;
     const struct andiron_visitor *visitor;
+    const char *const *types, *const *params;
     struct andiron_rows rows, *ret_rows;
     andiron_str name;
     andiron_usec expires;
@@ -404,6 +405,27 @@ int kit_search(struct kit *k, const struct andiron_query *query, struct andiron_
     struct call c = { .k = k, .query = query, .ret_rows = rows };
 
     kit_run(k, 0, do_search, &c);
+    return rows->error.code == ANDIRON_OK ? 0 : -1;
+}
+
+static enum andiron_step do_in_use(struct andiron_request *req, void *state)
+{
+    struct call *c = state;
+    return c->k->store->in_use(c->k->self, req, c->types, c->params, c->count, c->visitor, &c->rows,
+                               got_rows, c);
+}
+
+int kit_in_use(struct kit *k, const char *const *types, const char *const *params, size_t limit,
+               const struct andiron_visitor *visitor, struct andiron_rows *rows)
+{
+    struct call c = { .k = k,
+                      .types = types,
+                      .params = params,
+                      .count = limit,
+                      .visitor = visitor,
+                      .ret_rows = rows };
+
+    kit_run(k, 0, do_in_use, &c);
     return rows->error.code == ANDIRON_OK ? 0 : -1;
 }
 

@@ -66,6 +66,8 @@ int kit_search(struct kit *k, const struct andiron_query *query, struct andiron_
 int kit_walk(struct kit *k, const struct andiron_walk *walk, struct andiron_rows *rows);
 int kit_visit(struct kit *k, const struct andiron_walk *walk, const struct andiron_visitor *visitor,
               struct andiron_rows *rows);
+int kit_in_use(struct kit *k, const char *const *types, const char *const *params, size_t limit,
+               const struct andiron_visitor *visitor, struct andiron_rows *rows);
 bool kit_claim(struct kit *k, const char *name, andiron_usec expires);
 int kit_index(struct kit *k, enum andiron_index_op op, struct andiron_indexing *items, size_t count,
               struct andiron_error *err);

@@ -86,11 +86,92 @@ static void a_skipped_removal_guards_what_was_found(void **state)
     assert_int_equal(commit.error.code, ANDIRON_E_MULTIPLE_MATCHES);
 }
 
+/* The first write refers to whatever the second one is called by now. */
+struct making {
+    const struct andiron_write *writes;
+    const char *other; /* a Patient that it refers to instead */
+    size_t asked[2];
+};
+
+static int make_reference(void *state, size_t which, struct andiron_arena *arena,
+                          const struct andiron_term **ret, size_t *ret_count,
+                          struct andiron_error *err)
+{
+    struct making *m = state;
+    andiron_str id = m->other != NULL ? andiron_str_of(m->other) : m->writes[1].ref.id;
+    struct andiron_term *term = andiron_new(arena, struct andiron_term);
+
+    (void)err;
+    m->asked[which]++;
+    *term = which == 0 ? kit_reference("subject", "Patient", andiron_copy(arena, id))
+                       : kit_token("identifier", "s", "1");
+    *ret = term;
+    *ret_count = 1;
+    return 0;
+}
+
+static void put_name(void *state, struct andiron_arena *arena, struct andiron_write *write)
+{
+    const struct making *m = state;
+
+    write->body =
+        (andiron_str){ andiron_copy(arena, m->writes[1].ref.id), m->writes[1].ref.id.len };
+}
+
+/* Terms are made, and references checked, when matches are settled. */
+static void made_terms_follow_what_was_matched(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term term = kit_token("identifier", "s", "1");
+    struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, term);
+    struct andiron_query query = { .type = "Patient", .filter = &filter };
+    struct andiron_write writes[2];
+    struct making making = { .writes = writes };
+    const struct andiron_term_maker maker = { make_reference, &making };
+    struct andiron_commit commit = {
+        .writes = writes, .count = 2, .check_references = true, .bodies_are_brief = true
+    };
+
+    if (k->store->size < offsetof(struct andiron_store, makes_settled) + sizeof(bool) ||
+        !k->store->makes_settled)
+        fail_msg("the store makes nothing behind the settling");
+    for (int round = 0; round < 2; round++) {
+        const char *id = round == 0 ? "first" : "second";
+        writes[0] = (struct andiron_write){ .ref = kit_ref("Observation", id),
+                                            .stamp = put_name,
+                                            .stamp_state = &making };
+        writes[1] = (struct andiron_write){ .ref = kit_ref("Patient", id),
+                                            .match = &query,
+                                            .if_none_exist = true,
+                                            .stamp = put_name,
+                                            .stamp_state = &making };
+        making.asked[1] = 0;
+        assert_int_equal(kit_commit_making(k, &commit, &maker), 0);
+        assert_int_equal(writes[1].created, round == 0);
+        assert_true(andiron_str_eq(writes[1].ref.id, ANDIRON_STR("first")));
+        assert_true(
+            andiron_str_eq(kit_read_one(k, "Observation", id, 0).body, ANDIRON_STR("first")));
+        assert_int_equal(kit_found(k, "Observation", kit_reference("subject", "Patient", "first")),
+                         (size_t)round + 1);
+    }
+    assert_int_equal(making.asked[1], 0); /* nothing is written of what was found */
+    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource"), 3);
+    making.other = "nobody";
+    writes[0].ref = kit_ref("Observation", "third");
+    writes[1].ref = kit_ref("Patient", "third");
+    assert_int_equal(kit_commit_making(k, &commit, &maker), -1);
+    assert_int_equal(commit.error.code, ANDIRON_E_UNPROCESSABLE);
+    assert_int_equal(commit.failed, 0);
+    assert_non_null(strstr(commit.error.message, "Patient/nobody"));
+    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource"), 3);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(conditional_write_takes_its_match),
         KIT_TEST(a_skipped_removal_guards_what_was_found),
+        KIT_TEST(made_terms_follow_what_was_matched),
     };
     return KIT_MAIN(argc, argv, tests);
 }

@@ -85,6 +85,22 @@ static void added_terms_are_found_and_compared(void **state)
     assert_int_equal(kit_read_one(k, "Patient", "a", 0).ref.version, 2);
 }
 
+static void a_kind_that_the_parameter_never_had_differs(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_term terms[] = { kit_token("code", "s", "x"), kit_string("code", "x", "X") };
+    struct andiron_indexing item = { .ref = kit_ref("Patient", "a"),
+                                     .terms = terms,
+                                     .term_count = 2 };
+
+    assert_int_equal(kit_put(k, "Patient", "a", "{}", terms, 1), 1);
+    item.ref.version = 1;
+    assert_true(differs(k, &item));
+    assert_true(andiron_str_eq(item.differing, ANDIRON_STR("code")));
+    run_index(k, ANDIRON_INDEX_REPLACE, &item);
+    assert_false(differs(k, &item));
+}
+
 static void replaced_terms_are_the_only_ones(void **state)
 {
     struct kit *k = *state;
@@ -168,6 +184,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         KIT_TEST(name_is_claimed_once_until_it_expires),
         KIT_TEST(added_terms_are_found_and_compared),
+        KIT_TEST(a_kind_that_the_parameter_never_had_differs),
         KIT_TEST(replaced_terms_are_the_only_ones),
         KIT_TEST(references_are_compared_by_what_they_lead_to),
         KIT_TEST(forgotten_parameter_starts_anew),

@@ -45,6 +45,7 @@ struct node {
     struct node **args;
     size_t arg_count;
     struct token_set *set; /* OR: arguments that are judged together, by judge_tokens(); or NULL */
+    bool set_is_all;       /* there are no others */
     bool in_set;           /* it is one of those */
     bool single;           /* a range: no resource has several values of the param */
 

@@ -65,6 +65,7 @@ void tokens_set(struct andiron_arena *arena, struct node *n)
         set->slots[slot_of(set, arg->hash, arg->text)] = arg;
     }
     n->set = set;
+    n->set_is_all = count == n->arg_count;
 }
 
 bool tokens_match(const struct token_set *set, const struct keys_entry *e)

@@ -1,35 +1,18 @@
 /*
  * Values in use: each by one resource, whatever the number of those that have it.
  */
-#include "test_kit.h"
-
-#include "in_use.h"
-
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
+#include "kit.h"
 
 struct seen {
     size_t count, most; /* most: then it stops */
-    char names[64][24];
+    char names[256][24];
 };
 
 static bool see(void *state, const struct andiron_row *row)
 {
     struct seen *seen = state;
 
-    assert_true(seen->count < 64);
+    assert_true(seen->count < 256);
     snprintf(seen->names[seen->count++], sizeof(seen->names[0]), "%.*s/%.*s %.*s",
              (int)row->ref.type.len, row->ref.type.data, (int)row->ref.id.len, row->ref.id.data,
              (int)row->body.len, row->body.data);
@@ -48,14 +31,11 @@ static struct andiron_rows look(struct kit *k, const char *const *types, size_t 
                                 struct seen *seen)
 {
     static const char *const params[] = { "_tag", "_profile", NULL };
-    struct search_place place = { .store = &k->store, .db = &k->reader->db, .arena = k->arena };
     struct andiron_visitor visitor = { see, seen };
     struct andiron_rows rows;
 
-    assert_int_equal(reader_enter(k->reader), 0);
-    if (in_use_run(&place, types, params, limit, &visitor, &rows) != 0)
+    if (kit_in_use(k, types, params, limit, &visitor, &rows) != 0)
         fail_msg("in use: %s", rows.error.message);
-    reader_leave(k->reader);
     assert_int_equal(rows.count, 0);
     return rows;
 }
@@ -70,7 +50,7 @@ static void put(struct kit *k, const char *type, const char *id, const char *bod
 
     if (profile != NULL)
         terms[1].text = andiron_str_of(profile);
-    kit_put(k, type, id, body, terms, profile != NULL ? 2 : 1);
+    assert_int_not_equal(kit_put(k, type, id, body, terms, profile != NULL ? 2 : 1), 0);
 }
 
 static void each_value_is_seen_by_the_latest_resource_that_has_it(void **state)
@@ -118,12 +98,45 @@ static void what_is_looked_at_is_limited(void **state)
     assert_int_equal(seen.count, 0);
 }
 
-int main(void)
+/* More than a slice of them, each shown once. */
+static void many_values_are_all_seen(void **state)
+{
+    enum { VALUES = 230 };
+    struct kit *k = *state;
+    static const char *const types[] = { "Patient", NULL };
+    struct seen seen = { .count = 0 };
+    struct andiron_write writes[VALUES];
+    struct andiron_term terms[VALUES];
+    char ids[VALUES][16];
+
+    for (int i = 0; i < VALUES; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "%d", i);
+        terms[i] = kit_token("_tag", "http://a", ids[i]);
+        writes[i] = (struct andiron_write){ .ref = kit_ref("Patient", ids[i]),
+                                            .body = ANDIRON_STR("x"),
+                                            .terms = &terms[i],
+                                            .term_count = 1 };
+    }
+    struct andiron_commit commit = { .writes = writes, .count = VALUES };
+    assert_int_equal(kit_commit(k, &commit), 0);
+    assert_null(look(k, types, VALUES, &seen).cursor.data);
+    assert_int_equal(seen.count, VALUES);
+    for (int i = 0; i < VALUES; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "Patient/%d x", i);
+        assert_true(was_seen(&seen, name));
+    }
+    struct seen some = { .most = 150 };
+    (void)look(k, types, VALUES, &some);
+    assert_int_equal(some.count, 150);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_value_is_seen_by_the_latest_resource_that_has_it,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_looked_at_is_limited, setup, teardown),
+        KIT_TEST(each_value_is_seen_by_the_latest_resource_that_has_it),
+        KIT_TEST(what_is_looked_at_is_limited),
+        KIT_TEST(many_values_are_all_seen),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return KIT_MAIN(argc, argv, tests);
 }
