@@ -92,6 +92,14 @@ const databaseOf = (dir) => {
   return `host=${host} port=${port} dbname=${fs.readFileSync(file, 'utf8')} user=${user}`;
 };
 
+// First columns of the first rows of queries on the tables of a daemon's store; both stores have the same ones.
+const sqlite = "import json,sqlite3,sys\ndb=sqlite3.connect(sys.argv[1],timeout=30)\nprint(json.dumps([(db.execute(q).fetchone() or [None])[0] for q in sys.argv[2:]]))\ndb.commit()";
+export const stored = (server, ...sql) => {
+  if (store !== 'postgres') return JSON.parse(execFileSync('python3', ['-c', sqlite, path.join(server.dir, 'state/andiron.db'), ...sql], { encoding: 'utf8' }));
+  const database = ['-d', words(databaseOf(server.dir)).dbname, '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-c', 'SET search_path=andiron'];
+  return sql.map((q) => postgres('psql', ...database, '-c', q).split('\n')[0]).map((v) => (/^-?\d+$/.test(v) ? Number(v) : v));
+};
+
 // Directives that mean the same in both stores.
 const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group-commit-max', 'queue-max', 'poll-interval'];
 
