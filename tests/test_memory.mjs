@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { start, call, sanitized, sleep } from './lib/server.mjs';
+import { start, call, sanitized, sleep, store } from './lib/server.mjs';
 import { scopedToken } from './lib/smart.mjs';
 
 test('what large Bundles took is given back', { skip: sanitized && 'memory is not comparable' }, async (t) => {
@@ -34,8 +34,8 @@ test('a transaction of 5,000 entries of 1 KB takes about four times its size at 
     assert.equal(r.status, 200, r.text.slice(0, 300));
     taken.push((status('VmHWM') - before) / text.length);
   }
-  // 3.8 was measured once caches are full; the rest is for how memory comes in pieces.
-  assert.ok(Math.min(...taken) <= (process.env.ANDIRON_TEST_STORE === 'postgres' ? 4.5 : 4.1), `${taken.map((x) => x.toFixed(2))} times the Bundle`);
+  // 3.8 was measured once caches are full (store-postgres: 5.2); the rest is for how memory comes in pieces.
+  assert.ok(Math.min(...taken) <= (store === 'postgres' ? 5.8 : 4.1), `${taken.map((x) => x.toFixed(2))} times the Bundle`);
 });
 
 // Times the Bundle's size that a transaction of 5,000 entries of 1 KB takes: the least of some.
@@ -54,8 +54,8 @@ const taken = async (server, headers, entryOf) => {
   }
   return runs;
 };
-// The figures are those of store-sqlite; store-postgres has room for its own.
-const few = (runs, most) => assert.ok(Math.min(...runs) <= (process.env.ANDIRON_TEST_STORE === 'postgres' ? 4.5 : most), `${runs.map((x) => x.toFixed(2))} times the Bundle`);
+// The figures are those of store-sqlite; store-postgres takes 4.9 to 5.1 for the same.
+const few = (runs, most) => assert.ok(Math.min(...runs) <= (store === 'postgres' ? 5.8 : most), `${runs.map((x) => x.toFixed(2))} times the Bundle`);
 
 test('so does one whose entries are conditional', { skip: sanitized && 'memory is not comparable' }, async (t) => {
   const server = await start();
@@ -93,6 +93,7 @@ test('the loops have little to do with a transaction of 5,000 entries', { skip: 
     const after = spent();
     shares.push((after[0] - before[0]) / (after[1] - before[1]));
   }
-  // 0.03 was measured: reading, checking and writing it, and freeing its memory, are for other threads.
-  assert.ok(Math.min(...shares) < 0.1, `the loops did ${shares.map((x) => x.toFixed(3))} of the work`);
+  // 0.03 was measured: reading, checking and writing it, and freeing its memory, are for other threads. What is sent to
+  // PostgreSQL is put together by the loop: 0.14 to 0.18.
+  assert.ok(Math.min(...shares) < (store === 'postgres' ? 0.25 : 0.1), `the loops did ${shares.map((x) => x.toFixed(3))} of the work`);
 });
