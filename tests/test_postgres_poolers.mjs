@@ -6,24 +6,27 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { startPostgres } from './lib/postgres.mjs';
-import { start, call, freePort, sleep } from './lib/server.mjs';
+import { basic, call, freePort, sleep, start } from './lib/server.mjs';
 
 const bouncer = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((f) => fs.existsSync(f));
 
-const startBouncer = async (pg) => {
+// Clients of it are who they say they are: postgres, or one of the others.
+const startBouncer = async (pg, users = []) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-bouncer-')), port = await freePort();
   const as = process.getuid() === 0 ? { uid: Number(execFileSync('id', ['-u', 'postgres'])), gid: Number(execFileSync('id', ['-g', 'postgres'])) } : {};
   fs.writeFileSync(path.join(dir, 'ini'), `[databases]
-* = host=127.0.0.1 port=${pg.port} user=postgres
+* = host=127.0.0.1 port=${pg.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = any
+auth_type = trust
+auth_file = ${dir}/users
 pool_mode = transaction
 default_pool_size = 3
 logfile = ${dir}/log
 `);
+  fs.writeFileSync(path.join(dir, 'users'), ['postgres', ...users].map((u) => `"${u}" ""\n`).join(''));
   fs.chmodSync(dir, 0o755);
   if (as.uid !== undefined) fs.chownSync(dir, as.uid, as.gid);
   const child = spawn(bouncer, [path.join(dir, 'ini')], { ...as, stdio: 'ignore' });
@@ -55,6 +58,62 @@ test('behind pgbouncer in transaction mode: reads, writes, searches, transaction
     assert.equal((await call('GET', `${server.fhir}/Observation?subject=Patient/p3`, undefined, server.admin)).json.entry.length, 1);
     assert.doesNotMatch(server.log(), /store\.statement\.failed/);
     assert.doesNotMatch(pooler.log(), /unsupported/);
+  } finally {
+    await server?.stop();
+    server?.remove();
+    await pooler.stop();
+    await pg.stop();
+  }
+});
+
+test('behind pgbouncer in transaction mode: SQL of policies by a role that may see nothing else, and both limits of time', { skip: bouncer ? false : 'no pgbouncer is installed' }, async () => {
+  const pg = await startPostgres(), pooler = await startBouncer(pg, ['policies']);
+  let server;
+  try {
+    pg.database('pooled');
+    pg.sql('CREATE ROLE policies LOGIN');
+    const dsn = (user) => `host=127.0.0.1 port=${pooler.port} dbname=pooled user=${user}`, secret = 'a secret of some length';
+    server = await start({ quick: true, plugins: { 'store-postgres': { dsn: dsn('postgres'), prepare: 'no', 'policy-dsn': dsn('policies'), 'statement-timeout': '1s', 'policy-connections': '2' } } });
+    const put = (path, body) => call('PUT', `${server.fhir}/${path}`, { resourceType: path.split('/')[0], id: path.split('/')[1], ...body }, server.admin);
+    const made = async (path, body) => { const r = await put(path, body); assert.ok(r.status < 300, r.text); };
+    const clientWith = async (id, query) => {
+      await made(`Client/${id}`, { secret, grant_types: ['basic'] });
+      await made(`AccessPolicy/${id}`, { engine: 'sql', sql: { query }, link: [{ resourceType: 'Client', id }] });
+      return async (path) => (await call('GET', `${server.fhir}/${path}`, undefined, { authorization: basic(id, secret) })).status;
+    };
+    await made('Patient/open', { active: true });
+    await made('Patient/shut', { active: false });
+    // The views are made with the first policy, which waits for that.
+    const session = (sql) => {
+      const child = spawn('psql', ['-X', '-q', '-h', '127.0.0.1', '-p', String(pg.port), '-U', 'postgres', '-d', 'pooled'], { stdio: ['pipe', 'pipe', 'ignore'] });
+      child.stdin.write(`BEGIN; ${sql}; SELECT 'there';\n`);
+      const exit = new Promise((ok) => child.on('exit', ok));
+      return new Promise((ok) => child.stdout.once('data', () => ok({ end: () => { child.stdin.end('COMMIT;\n'); return exit; } })));
+    };
+    const migrating = await session('SELECT pg_advisory_xact_lock(1097753714, 1)');
+    setTimeout(migrating.end, 3500);
+    const ask = await clientWith('asks', "SELECT (resource->>'active')::bool FROM patient WHERE id = {{params.resource/id}}");
+    const all = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(`Patient/${i % 2 ? 'open' : 'shut'}`)));
+    assert.deepEqual(all, all.map((_, i) => (i % 2 ? 200 : 403)));
+    for (const query of ['SELECT true FROM andiron.resource', 'SELECT true FROM andiron.meta', 'SELECT true FROM client', 'SELECT rolname = rolname FROM pg_authid', "SELECT pg_read_file('/etc/hostname') IS NOT NULL"])
+      assert.equal((await put('AccessPolicy/more', { engine: 'sql', sql: { query }, link: [{ resourceType: 'Client', id: 'asks' }] })).status, 422, query);
+    assert.equal(pg.sql("SELECT has_schema_privilege('policies', 'andiron', 'USAGE')", 'pooled')[0], 'f');
+
+    // What takes too long grants nothing, is ended at the server, and is in nobody's way.
+    const slow = await clientWith('slow', 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) > 0 FROM n');
+    assert.deepEqual(await Promise.all([slow('Patient/open'), slow('Patient/open'), slow('Patient/open')]), [403, 403, 403]);
+    const running = () => pg.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'policies' AND state <> 'idle'", 'pooled')[0];
+    for (const end = Date.now() + 10000; running() !== '0'; await sleep(50)) assert.ok(Date.now() < end, 'it runs on');
+    assert.equal(await ask('Patient/open'), 200);
+
+    // The store's own limit is told with each transaction.
+    const locker = await session('LOCK TABLE andiron.version IN ACCESS EXCLUSIVE MODE');
+    const begun = Date.now(), r = await call('GET', `${server.fhir}/Patient/open`, undefined, server.admin);
+    assert.equal(r.status, 504, r.text);
+    assert.ok(Date.now() - begun >= 900, 'not before its time');
+    await locker.end();
+    assert.equal((await call('GET', `${server.fhir}/Patient/open`, undefined, server.admin)).status, 200);
+    assert.doesNotMatch(pooler.log(), /unsupported|closing because: .*(error|invalid)/i);
   } finally {
     await server?.stop();
     server?.remove();

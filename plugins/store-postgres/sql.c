@@ -85,16 +85,22 @@ static int gone(struct andiron_error *err)
     return andiron_error_set(err, ANDIRON_E_TIMEOUT, "", "the query took too long");
 }
 
+/* Makes the connection, and with the first one role and views: that takes its time. -1: err. */
+static int reach(struct client *c, struct andiron_error *err)
+{
+    if (c->pg == NULL)
+        c->pg = sql_role_connect(c->store->sql_role, err);
+    return c->pg != NULL ? 0 : -1;
+}
+
 /* -1: err; the connection is then left. */
 static int begin(struct client *c, int64_t limit_ms, struct andiron_error *err)
 {
     char text[400];
 
-    c->deadline_ms = connection_clock() + limit_ms + GRACE_MS;
-    if (c->pg == NULL)
-        c->pg = sql_role_connect(c->store->sql_role, err);
-    if (c->pg == NULL)
+    if (reach(c, err) != 0)
         return -1;
+    c->deadline_ms = connection_clock() + limit_ms + GRACE_MS;
     (void)snprintf(text, sizeof(text),
                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                    "SET LOCAL statement_timeout=%lld; SET LOCAL search_path=%s_policy,pg_temp;"
@@ -172,7 +178,8 @@ static int answer(void *own, const struct question *q, bool *ret, struct andiron
 
     if (q->param_count > PARAMS_MAX || q->text.len > TEXT_MAX)
         return andiron_error_set(err, ANDIRON_E_VALUE, "", "is longer than %d bytes", TEXT_MAX);
-    if (begin(c, left_ms(q), err) != 0)
+    /* What is left is known behind the wait for a connection. */
+    if (reach(c, err) != 0 || begin(c, left_ms(q), err) != 0)
         return -1;
     PGresult *r = run(c, q, false);
     if (has_state(r, "42P18")) {
