@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "http/coding.h"
 #include "http/per_loop.h"
 
@@ -37,14 +38,17 @@ static bool is_worth_it(const struct andiron_request *req)
 
 static void vary(struct andiron_request *req)
 {
+    static const char also[] = ", Accept-Encoding";
     andiron_str sent = andiron_replied_header(req, "vary");
 
-    if (sent.data != NULL && memmem(sent.data, sent.len, "ccept-Encoding", 14) == NULL)
-        andiron_reply_header(req, "Vary",
-                             andiron_str_of(andiron_printf(req->arena, "%.*s, Accept-Encoding",
-                                                           (int)sent.len, sent.data)));
-    else if (sent.data == NULL)
+    if (sent.data == NULL) {
         andiron_reply_header(req, "Vary", ANDIRON_STR("Accept-Encoding"));
+    } else if (memmem(sent.data, sent.len, "ccept-Encoding", 14) == NULL) {
+        char *both = arena_take(req->arena, sent.len + sizeof(also));
+        memcpy(both, sent.data, sent.len);
+        memcpy(both + sent.len, also, sizeof(also));
+        andiron_reply_header(req, "Vary", (andiron_str){ both, sent.len + sizeof(also) - 1 });
+    }
 }
 
 static void compress_with(struct andiron_request *req, struct deflater *deflater)

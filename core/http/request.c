@@ -218,6 +218,14 @@ andiron_str andiron_request_header(const struct andiron_request *req, const char
     andiron_str wanted = andiron_str_of(name), field, value;
     size_t pos = 0;
 
+    /* Most fields have another length, and most that are looked for are not there. */
+    if (req->presented == NULL) {
+        const struct http_field *fields = req->head.fields;
+        while (pos < req->head.field_count &&
+               (fields[pos].name.len != wanted.len ||
+                memcmp(req->in + fields[pos].name.at, wanted.data, wanted.len) != 0))
+            pos++;
+    }
     while (request_header_next(req, &pos, &field, &value)) {
         /* Joining needs the arena, which belongs to the request though the caller only reads. */
         if (andiron_str_eq(field, wanted))

@@ -28,7 +28,7 @@ struct deciding {
     uint32_t verdicts[VERDICTS];
 
     /* The first policies that did not grant, for those who ask why; explained one by one. */
-    struct refused_policy first[REFUSED_POLICIES];
+    struct refused_policy *first; /* REFUSED_POLICIES of them; NULL: none yet */
     unsigned at;
 };
 
@@ -53,7 +53,7 @@ static void count_verdict(struct deciding *d, enum andiron_verdict verdict)
     if (verdict == ANDIRON_MATCH) {
         struct policy_use *use = d->policy->use;
         (void)atomic_fetch_add_explicit(&use->matches, 1, memory_order_relaxed);
-        atomic_store_explicit(&use->last_match_us, (uint64_t)andiron_now(), memory_order_relaxed);
+        atomic_store_explicit(&use->last_match_us, (uint64_t)d->begun, memory_order_relaxed);
     }
 }
 
@@ -67,14 +67,25 @@ static void count_time(struct deciding *d, enum andiron_verdict verdict)
     andiron_observe(d->policy->engine->times[verdict], took / 1000);
 }
 
+/* By hand: every request has two of them, and printf takes longer than a small policy. */
+static void note_number(struct andiron_request *req, const char *name, int64_t number)
+{
+    enum { DIGITS = 20 };
+    char *text = andiron_alloc(andiron_request_arena(req), DIGITS);
+    size_t at = DIGITS;
+    uint64_t left = number > 0 ? (uint64_t)number : 0; /* a clock may have been set back */
+
+    do
+        text[--at] = (char)('0' + left % 10);
+    while ((left /= 10) != 0);
+    andiron_request_note(req, name, (andiron_str){ text + at, DIGITS - at });
+}
+
 /* AP-6: for the access line. */
 static void note_decision(struct andiron_request *req, const struct deciding *d)
 {
-    struct andiron_arena *arena = andiron_request_arena(req);
-    andiron_request_note(req, "policies", andiron_str_of(andiron_printf(arena, "%u", d->asked)));
-    andiron_request_note(
-        req, "policy-us",
-        andiron_str_of(andiron_printf(arena, "%lld", (long long)(andiron_now() - d->begun))));
+    note_number(req, "policies", d->asked);
+    note_number(req, "policy-us", andiron_now() - d->begun);
 }
 
 static void log_fault(struct andiron_request *req, const struct deciding *d)
@@ -97,6 +108,20 @@ static enum verdict_effect effect_of(const struct policy *policy, enum andiron_v
     return verdict == ANDIRON_MATCH ? GRANTED : GO_ON;
 }
 
+static void note_refused(struct deciding *d, enum andiron_verdict verdict, bool waited)
+{
+    if (d->first == NULL)
+        d->first =
+            andiron_alloc(andiron_request_arena(d->req), REFUSED_POLICIES * sizeof(d->first[0]));
+    d->first[d->asked - 1] = (struct refused_policy){
+        .policy = d->policy,
+        .verdict = verdict,
+        .waited = waited,
+        .reason =
+            verdict == ANDIRON_FAULT ? andiron_policy_reason(d->call) : (andiron_str){ NULL, 0 },
+    };
+}
+
 static enum verdict_effect judge(struct andiron_request *req, struct deciding *d,
                                  enum andiron_verdict verdict, bool waited)
 {
@@ -107,15 +132,10 @@ static enum verdict_effect judge(struct andiron_request *req, struct deciding *d
         count_time(d, verdict);
     if (verdict == ANDIRON_FAULT)
         log_fault(req, d);
-    if (d->asked <= REFUSED_POLICIES)
-        d->first[d->asked - 1] = (struct refused_policy){
-            .policy = d->policy,
-            .verdict = verdict,
-            .waited = waited,
-            .reason = verdict == ANDIRON_FAULT ? andiron_policy_reason(d->call)
-                                               : (andiron_str){ NULL, 0 },
-        };
-    return effect_of(d->policy, verdict);
+    enum verdict_effect effect = effect_of(d->policy, verdict);
+    if (effect != GRANTED && d->asked <= REFUSED_POLICIES)
+        note_refused(d, verdict, waited);
+    return effect;
 }
 
 /* ---- refusals: why ------------------------------------------------------------------------ */

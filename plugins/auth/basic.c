@@ -50,6 +50,13 @@ struct basic {
     enum proof proof;
 };
 
+/* Decoded, it was nowhere else. */
+static void forget(struct basic *b)
+{
+    explicit_bzero((char *)(uintptr_t)b->secret.data, b->secret.len);
+    b->secret = (andiron_str){ NULL, 0 };
+}
+
 /* AU-3: one answer, whatever was wrong. */
 static enum andiron_step refuse(struct andiron_request *req)
 {
@@ -102,17 +109,19 @@ enum andiron_step auth_basic(struct andiron_request *req, struct auth *auth,
     struct basic *b = andiron_new(andiron_request_arena(req), struct basic);
 
     b->auth = auth;
-    andiron_arena_wipe(andiron_request_arena(req));
-    if (basic_read(andiron_request_arena(req), credentials, &b->id, &b->secret) != 0)
-        return refuse(req);
-    int64_t seconds = guess_wait(req, auth, b->id);
-    if (seconds != 0)
-        return slow_down(req, auth, seconds);
-    struct client *client = client_cached(auth, req, b->id);
+    bool is_read = basic_read(andiron_request_arena(req), credentials, &b->id, &b->secret) == 0;
+    int64_t seconds = is_read ? guess_wait(req, auth, b->id) : 0;
+    struct client *client = is_read && seconds == 0 ? client_cached(auth, req, b->id) : NULL;
     if (may_use_basic(client) && secret_is_proven(auth, client, b->secret)) {
+        forget(b);
         client_keep(client, req);
         andiron_request_set_principal(req, &client->principal);
         return ANDIRON_NEXT;
     }
+    andiron_arena_wipe(andiron_request_arena(req)); /* what follows makes copies */
+    if (!is_read)
+        return refuse(req);
+    if (seconds != 0)
+        return slow_down(req, auth, seconds);
     return client_find(auth, req, b->id, &b->client, &b->error, found, b);
 }
