@@ -71,6 +71,7 @@ describe('our own key set', () => {
     const r = await get({ 'if-none-match': etag });
     assert.equal(r.status, 304);
     assert.equal(r.text, '');
+    assert.equal((await get({ 'if-none-match': '*' })).status, 304);
     assert.equal((await get({ 'if-none-match': '"other"' })).status, 200);
     const head = await get({}, 'HEAD');
     assert.equal(head.status, 200);

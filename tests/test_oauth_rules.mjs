@@ -1,7 +1,9 @@
 // Rules of seed-semantics 2 to 4 that no other suite names, each broken alone.
 import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
 import { start, call, basic, sleep } from './lib/server.mjs';
 import { keyPair, assertion, jws, tokenRequest, postToken, postForm, putClient, seedClient, seedScope, allow, bearer, claimsOf, headerOf, now } from './lib/smart.mjs';
 
@@ -48,6 +50,16 @@ describe('authentication of requests', () => {
       invalid(await read(jws(h, c, key.privateKey, { alg: 'ES384' })));
     for (const alg of ['none', 'HS256']) invalid(await read(jws({ ...header, alg }, claims, Buffer.from('secret'), { alg })));
     invalid(await read(assertion(server, 'signer', key)));
+  });
+  test('AU-4: even what our own key signed is refused with another alg, kid, issuer, lifetime or client, and with crit', async () => {
+    const good = (await bySecret('jwt')).json.access_token, header = headerOf(good), claims = claimsOf(good);
+    const folder = path.join(server.dir, 'state', 'keys');
+    const pem = fs.readdirSync(folder).filter((f) => f.includes(header.kid)).map((f) => fs.readFileSync(path.join(folder, f), 'utf8'))[0];
+    const signed = (h = {}, c = {}) => jws({ ...header, ...h }, { ...claims, ...c }, createPrivateKey(pem), { alg: 'RS256' });
+    assert.equal((await read(signed({ x: 1 }))).status, 200, 'the test has the key');
+    for (const h of [{ alg: 'RS384' }, { alg: 'PS256' }, { alg: 'none' }, { alg: undefined }, { alg: ['RS256'] }, { kid: 'other' }, { kid: undefined }, { crit: ['exp'] }, { crit: [] }, { crit: null }]) invalid(await read(signed(h)));
+    for (const c of [{ iss: `${server.base}/` }, { iss: 'https://other.example' }, { iss: undefined }, { jti: undefined }, { jti: 'other' }, { client_id: 'opaque' }, { client_id: undefined }, { exp: undefined }, { exp: String(claims.exp) }, { exp: -1 }, { exp: 1e300 }]) invalid(await read(signed({}, c)));
+    invalid(await read(signed({}, { exp: now() - 60 })), 'expired');
   });
   test('AU-5: an opaque token is found by its hash; the hash itself is none, and neither is another', async () => {
     const token = (await bySecret('opaque')).json.access_token;
@@ -123,6 +135,31 @@ describe('the token endpoint', () => {
     oauth(await postToken(server, { ...rest, client_assertion_type }), 400, 'invalid_request');
     oauth(await postToken(server, { ...rest, client_assertion, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer' }), 400, 'invalid_request');
     assert.equal((await postToken(server, { ...rest, client_assertion, client_assertion_type })).status, 200, 'none of it burnt the jti');
+  });
+  test('a client that is inactive is refused with its own secret, in the words for a wrong one', async () => {
+    await putClient(server, 'asleep', { ...withSecret(), active: false });
+    const right = await bySecret('asleep'), wrong = await postToken(server, { ...grant, client_id: 'asleep', client_secret: 'not this secret at all' });
+    oauth(right, 401, 'invalid_client');
+    assert.equal(right.text, wrong.text);
+    oauth(await postForm(server, grant, { authorization: basic('asleep', secret) }), 401, 'invalid_client');
+    await putClient(server, 'asleep', withSecret());
+    assert.equal((await bySecret('asleep')).status, 200);
+  });
+  test('JA-12: an assertion is used up by a request that is refused behind it, and at every endpoint', async () => {
+    const used = (r) => { oauth(r, 401, 'invalid_client'); assert.match(r.json.error_description, /jti was used before/); };
+    for (const [more, error] of [[{ scope: 'system/Patient.write' }, 'invalid_scope'], [{ scope: 'openid' }, 'invalid_scope'], [{ audience: 'https://other.example' }, 'invalid_target']]) {
+      const a = assertion(server, 'signer', key);
+      oauth(await postToken(server, tokenRequest(a, more)), 400, error);
+      used(await postToken(server, tokenRequest(a)));
+    }
+    const { access_token } = (await bySecret('opaque')).json;
+    for (const path of ['introspect', 'revoke']) {
+      const { client_assertion, client_assertion_type } = tokenRequest(assertion(server, 'signer', key));
+      const ask = () => call('POST', `${server.base}/auth/${path}`, { token: access_token, client_assertion, client_assertion_type });
+      assert.equal((await ask()).status, 200);
+      used(await ask());
+      used(await postToken(server, tokenRequest(client_assertion)));
+    }
   });
   test('TK-21: scope must be sent by who has scopes, and by nobody else', async () => {
     oauth(await bySecret('scoped'), 400, 'invalid_scope');

@@ -54,6 +54,20 @@ describe('a client assertion', () => {
     assert.deepEqual(answers.map((r) => r.status), [401, 401], answers.map((r) => r.text).join());
     assert.equal((await tokenBy(assertion('slow'))).status, 200);
   });
+  test('proves nothing for a client that was ended while its keys were fetched', async () => {
+    for (const end of [() => put('Client/leaving', { grant_types: ['client_credentials'], jwks_uri: keyUrl, active: false }), () => root('DELETE', 'Client/leaving')]) {
+      await put('Client/leaving', { grant_types: ['client_credentials'], jwks_uri: keyUrl });
+      const before = keys.asked;
+      keys.delay = 1500;
+      const answer = tokenBy(assertion('leaving'));
+      while (keys.asked === before) await sleep(10);
+      keys.delay = 0;
+      assert.ok((await end()).status < 300);
+      const r = await answer;
+      assert.equal(r.status, 401, r.text);
+      assert.deepEqual(r.json, { error: 'invalid_client', error_description: 'client or signature not accepted' });
+    }
+  });
   test('does not tell by its answer whether the client exists', async () => {
     await put('Client/known', { grant_types: ['client_credentials'], jwks_uri: keyUrl });
     await put('Client/inline', { grant_types: ['client_credentials'], jwks: [jwk('k1')] });

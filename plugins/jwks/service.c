@@ -256,7 +256,8 @@ static enum andiron_step get_loaded(struct andiron_request *req, void *state)
         andiron_str_of(andiron_printf(andiron_request_arena(req), "public, max-age=%lld",
                                       (long long)(jwks->config->max_age / 1000))));
     andiron_reply_header(req, "ETag", etag);
-    if (known.len != 0 && memmem(known.data, known.len, etag.data, etag.len) != NULL)
+    if (andiron_str_eq(known, ANDIRON_STR("*")) ||
+        (known.len != 0 && memmem(known.data, known.len, etag.data, etag.len) != NULL))
         return andiron_reply(req, 304, NULL, (andiron_str){ NULL, 0 });
     return andiron_reply(req, 200, "application/json", ring->document);
 }

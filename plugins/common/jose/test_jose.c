@@ -219,6 +219,11 @@ static void signature_of_other_form_or_algorithm_is_refused(void **state)
     gnutls_free(der.data);
 
     char longer[66] = { 0 }, zero[64] = { 0 };
+    memcpy(longer, jws.signature.data, 64); /* a good one, and more behind it */
+    assert_true(jose_verify(&ec, es256, jws.signed_part, (andiron_str){ longer, 64 }));
+    assert_false(jose_verify(&ec, es256, jws.signed_part, (andiron_str){ longer, 66 }));
+    assert_false(jose_verify(&ec, es256, jws.signed_part, (andiron_str){ longer, 63 }));
+    memset(longer, 0, sizeof(longer));
     memcpy(longer + 1, jws.signature.data, 32);
     memcpy(longer + 34, jws.signature.data + 32, 32);
     assert_false(jose_verify(&ec, es256, jws.signed_part, (andiron_str){ longer, 66 }));
