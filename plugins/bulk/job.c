@@ -101,6 +101,8 @@ andiron_str job_state_text(struct andiron_arena *arena, const struct job_state *
     andiron_json_put_int(w, "typeCount", (int64_t)s->type_count);
     andiron_json_put_str(w, "cursor", s->cursor);
     andiron_json_put_int(w, "resources", (int64_t)s->resources);
+    andiron_json_put_int(w, "typeSeen", (int64_t)s->type_seen);
+    andiron_json_put_int(w, "typeTotal", (int64_t)s->type_total);
     andiron_json_put_int(w, "bytes", (int64_t)s->bytes);
     andiron_json_put_array(w, "files");
     for (size_t i = 0; i < s->file_count; i++)
@@ -233,6 +235,8 @@ int job_state_read(struct andiron_arena *arena, const struct andiron_row *row,
                                .type_count = (size_t)number(r, "typeCount"),
                                .cursor = text(r, "cursor"),
                                .resources = (uint64_t)number(r, "resources"),
+                               .type_seen = (uint64_t)number(r, "typeSeen"),
+                               .type_total = (uint64_t)number(r, "typeTotal"),
                                .bytes = (uint64_t)number(r, "bytes"),
                                .file_count = andiron_json_count(files),
                                .error_code = (int)number(r, "errorCode"),

@@ -56,9 +56,10 @@ struct job_state {
     uint64_t epoch;        /* how often it was taken */
     uint64_t attempts;     /* of these, since it last came further */
     andiron_usec created, finished, expires;
-    size_t type_at, type_count; /* index in the spec's types */
-    andiron_str cursor;         /* in that type; absent: at its beginning */
-    uint64_t resources, bytes;  /* so far */
+    size_t type_at, type_count;     /* index in the spec's types */
+    andiron_str cursor;             /* in that type; absent: at its beginning */
+    uint64_t resources, bytes;      /* so far */
+    uint64_t type_seen, type_total; /* of that type: looked at, and to be; 0: not known */
     const struct job_file *files;
     size_t file_count;
     int error_code; /* enum andiron_code; of a job that failed */

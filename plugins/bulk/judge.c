@@ -234,8 +234,9 @@ static int is_wanted(struct judge *j, const struct andiron_row *row)
         return 0;
     if (j->by_patient && j->index == j->patient && !is_patient(j, row->ref.id))
         return 0;
-    if (andiron_json_parse(j->scratch, row->body, &resource, &j->error) != 0 ||
-        j->bulk->search->extract(j->bulk->search_self, j->scratch, resource, &terms, &count,
+    if (andiron_json_parse(j->scratch, row->body, &resource, &j->error) != 0)
+        return JUDGE_DAMAGED;
+    if (j->bulk->search->extract(j->bulk->search_self, j->scratch, resource, &terms, &count,
                                  &j->error) != 0)
         return -1;
     if ((j->by_patient && !belongs_to_patient(j, row->ref.id, terms, count)) ||
@@ -253,9 +254,26 @@ static int is_wanted(struct judge *j, const struct andiron_row *row)
     return j->bulk->search->matches(j->bulk->search_self, j->filter, row->ref.id, all, count + 1);
 }
 
+/* What every body looks like, even if nothing else is looked at: one line, and an object. */
+static bool is_line(andiron_str body)
+{
+    return body.len >= 2 && body.data[0] == '{' && body.data[body.len - 1] == '}' &&
+           memchr(body.data, '\n', body.len) == NULL && memchr(body.data, 0, body.len) == NULL;
+}
+
+static int damaged(struct judge *j, const char *why)
+{
+    (void)andiron_error_set(&j->error, ANDIRON_E_STRUCTURE, "", "%s", why);
+    return JUDGE_DAMAGED;
+}
+
 int judge_row(struct judge *j, const struct andiron_row *row, andiron_str *ret_line)
 {
     *ret_line = row->body;
+    if (row->body.data == NULL)
+        return damaged(j, "the storage of it is damaged");
+    if (!is_line(row->body))
+        return damaged(j, "the stored text is not a JSON object on one line");
     if (!j->reads)
         return 1;
     if (j->scratch == NULL || j->scratch_rows++ % SCRATCH_ROWS == 0) {
@@ -266,5 +284,7 @@ int judge_row(struct judge *j, const struct andiron_row *row, andiron_str *ret_l
     if (wanted == 1 && j->spec->elements != NULL)
         *ret_line = fhir_subset(j->scratch, j->type->name, j->index, ANDIRON_SUBSET_ELEMENTS,
                                 j->spec->elements, row->body);
+    if (ret_line->data == NULL)
+        return damaged(j, "the stored text cannot be read");
     return wanted;
 }

@@ -43,8 +43,9 @@ void judge_end(struct judge *j);
 
 /*
  * On any thread, one at a time. 1: *ret_line is the line, valid until the next call; 0: not in the
- * export; -1: j->error.
+ * export; JUDGE_DAMAGED: what is stored cannot be read, j->error says why; -1: j->error.
  */
+enum { JUDGE_DAMAGED = 2 };
 int judge_row(struct judge *j, const struct andiron_row *row, andiron_str *ret_line);
 
 /*

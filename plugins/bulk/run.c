@@ -14,7 +14,7 @@
 #include "common/fhir/dates.h"
 #include "runner.h"
 
-enum { PAGE_FIRST = 32, LINE_MAX_BYTES = 256 };
+enum { PAGE_FIRST = 32, LINE_MAX_BYTES = 256, OUTCOME_MAX = 4096, DRIVEN_ROWS = 64 };
 
 struct slice {
     struct running *job;
@@ -24,7 +24,12 @@ struct slice {
     const char *types[2];
     struct andiron_walk walk;
     struct andiron_visitor visitor;
+    struct andiron_query query;
     struct andiron_rows rows;
+    struct andiron_row *driven; /* rows that were read one by one */
+    size_t driven_count;
+    uint64_t driven_bytes;
+    andiron_str last_id; /* of them; absent: there are no more */
     struct andiron_error error;
     uint64_t bytes, seen, added; /* bytes seen; rows seen; resources written */
     int64_t until_us;            /* monotonic */
@@ -166,6 +171,41 @@ static int write_deletion(struct slice *s, andiron_str id)
                        &s->error);
 }
 
+/* One line of the manifest's error: what was passed over, or cannot be told. */
+static int write_outcome(struct slice *s, const char *severity, const char *code, const char *words)
+{
+    struct andiron_arena *arena = andiron_arena_new(0);
+    struct andiron_json_writer *w = andiron_json_write(arena, OUTCOME_MAX);
+
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_str(w, "resourceType", ANDIRON_STR("OperationOutcome"));
+    andiron_json_put_array(w, "issue");
+    andiron_json_put_object(w, NULL);
+    andiron_json_put_str(w, "severity", andiron_str_of(severity));
+    andiron_json_put_str(w, "code", andiron_str_of(code));
+    andiron_json_put_str(w, "diagnostics", andiron_str_of(words));
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+    andiron_json_put_end(w);
+    andiron_str line = andiron_json_written(w);
+    int rc = line.data != NULL ? output_line(s->job->output, JOB_ERROR, "", line, &s->error) : 0;
+    andiron_arena_free(arena);
+    return rc;
+}
+
+/* What is stored of a resource cannot be read: the others are exported all the same. */
+static int write_damaged(struct slice *s, const struct andiron_row *row)
+{
+    char words[512];
+
+    (void)snprintf(words, sizeof(words), "%s/%.*s/_history/%llu could not be exported: %.300s",
+                   s->types[0], (int)(row->ref.id.len < 64 ? row->ref.id.len : 64),
+                   row->ref.id.data, (unsigned long long)row->ref.version, s->judge.error.message);
+    andiron_log(s->bulk->host, ANDIRON_LOG_ERROR, "bulk.damaged", "export %s: %s", s->job->id,
+                words);
+    return write_outcome(s, "error", "exception", words);
+}
+
 /* What was deleted counts as the version before it. */
 static int judge_deletions(struct slice *s)
 {
@@ -175,7 +215,8 @@ static int judge_deletions(struct slice *s)
         int wanted = row->ref.id.len > 0 && !row->deleted ? judge_row(&s->judge, row, &line) : 0;
         if (wanted < 0)
             s->error = s->judge.error;
-        if (wanted < 0 || (wanted == 1 && write_deletion(s, row->ref.id) != 0))
+        if (wanted < 0 || (wanted == 1 && write_deletion(s, row->ref.id) != 0) ||
+            (wanted == JUDGE_DAMAGED && write_damaged(s, row) != 0))
             return -1;
     }
     return 0;
@@ -185,26 +226,11 @@ static int judge_deletions(struct slice *s)
 static int write_warnings(struct slice *s)
 {
     const char *const *ignored = s->job->spec.ignored;
-    char line[512];
+    char words[512];
 
     for (size_t i = 0; ignored != NULL && ignored[i] != NULL; i++) {
-        struct andiron_arena *arena = andiron_arena_new(0);
-        struct andiron_json_writer *w = andiron_json_write(arena, sizeof(line));
-        andiron_json_put_object(w, NULL);
-        andiron_json_put_str(w, "resourceType", ANDIRON_STR("OperationOutcome"));
-        andiron_json_put_array(w, "issue");
-        andiron_json_put_object(w, NULL);
-        andiron_json_put_str(w, "severity", ANDIRON_STR("warning"));
-        andiron_json_put_str(w, "code", ANDIRON_STR("not-supported"));
-        andiron_json_put_str(
-            w, "diagnostics",
-            andiron_str_of(andiron_printf(arena, "%s was passed over", ignored[i])));
-        andiron_json_put_end(w);
-        andiron_json_put_end(w);
-        andiron_json_put_end(w);
-        int rc = output_line(s->job->output, JOB_ERROR, "", andiron_json_written(w), &s->error);
-        andiron_arena_free(arena);
-        if (rc != 0)
+        (void)snprintf(words, sizeof(words), "%.480s was passed over", ignored[i]);
+        if (write_outcome(s, "warning", "not-supported", words) != 0)
             return -1;
     }
     return 0;
@@ -320,10 +346,11 @@ static bool take_row(void *arg, const struct andiron_row *row)
         int wanted = judge_row(&s->judge, row, &line);
         if (wanted < 0)
             s->error = s->judge.error;
-        if (wanted < 0 || (wanted == 1 && output_line(s->job->output, JOB_OUTPUT, s->types[0], line,
-                                                      &s->error) != 0))
+        if (wanted < 0 || (wanted == JUDGE_DAMAGED && write_damaged(s, row) != 0) ||
+            (wanted == 1 &&
+             output_line(s->job->output, JOB_OUTPUT, s->types[0], line, &s->error) != 0))
             return false;
-        s->added += (uint64_t)wanted;
+        s->added += wanted == 1;
     }
     return s->bytes < (uint64_t)s->bulk->config->slice_bytes &&
            (s->seen % 16 != 0 || monotonic_us() < s->until_us);
@@ -331,25 +358,34 @@ static bool take_row(void *arg, const struct andiron_row *row)
 
 static enum andiron_step to_deletions(struct andiron_request *req, struct slice *s);
 
-/* Where the next slice begins. */
-static void move_on(struct slice *s)
+static void keep_cursor(struct running *job, andiron_str cursor)
+{
+    char *data = NULL;
+
+    if (cursor.data != NULL && (data = malloc(cursor.len + 1)) == NULL)
+        abort(); /* as everywhere: out of memory ends the worker */
+    if (data != NULL)
+        memcpy(data, cursor.data, cursor.len);
+    free(job->cursor);
+    job->cursor = data;
+    job->cursor_len = cursor.len;
+}
+
+/* Where the next slice begins; an absent cursor ends the type. */
+static void move_on(struct slice *s, andiron_str cursor)
 {
     struct running *job = s->job;
-    andiron_str cursor = s->rows.cursor;
 
-    free(job->cursor);
-    job->cursor = NULL;
-    job->cursor_len = 0;
-    if (cursor.data == NULL) {
-        s->type_ended = true;
-        job->state.type_at++;
+    keep_cursor(job, cursor);
+    job->state.type_seen += s->seen;
+    if (cursor.data != NULL)
         return;
-    }
-    job->cursor = malloc(cursor.len + 1);
-    if (job->cursor == NULL)
-        abort(); /* as everywhere: out of memory ends the worker */
-    memcpy(job->cursor, cursor.data, cursor.len);
-    job->cursor_len = cursor.len;
+    s->type_ended = true;
+    job->state.type_at++;
+    job->state.type_seen = job->state.type_total = 0;
+    job->is_counted = false;
+    drive_free(job->drive);
+    job->drive = NULL;
 }
 
 static enum andiron_step visited(struct andiron_request *req, void *arg)
@@ -362,7 +398,7 @@ static enum andiron_step visited(struct andiron_request *req, void *arg)
         return fail(req, s, &s->error);
     if (s->error.code != ANDIRON_OK)
         return give_up(s, &s->error);
-    move_on(s);
+    move_on(s, s->rows.cursor);
     return to_deletions(req, s);
 }
 
@@ -393,18 +429,11 @@ static enum andiron_step walked(struct andiron_request *req, void *arg)
     return andiron_offload(req, take_rows, visited, s);
 }
 
-static enum andiron_step visit(struct andiron_request *req, struct slice *s)
+static enum andiron_step visit_walk(struct andiron_request *req, struct slice *s)
 {
     struct running *job = s->job;
-    const struct job_type *type = &job->spec.types[job->state.type_at];
     const struct bulk *bulk = s->bulk;
 
-    s->types[0] = type->name;
-    s->last = &s->deletions;
-    s->until_us = monotonic_us() + 20000; /* so that others have their turn on the pool */
-    if (judge_begin(&s->judge, bulk, &job->spec, type, job->has_patients ? &job->patients : NULL,
-                    req) != 0)
-        return fail(req, s, &s->judge.error);
     s->walk = (struct andiron_walk){ .types = s->types,
                                      .since = job->spec.since,
                                      .horizon = job->spec.horizon,
@@ -418,6 +447,152 @@ static enum andiron_step visit(struct andiron_request *req, struct slice *s)
                                   s);
     s->walk.limit = job->page_rows;
     return bulk->store->walk(bulk->store_self, req, &s->walk, &s->rows, walked, s);
+}
+
+/* ---- by searches: see drive.h ---------------------------------------------------------------- */
+
+static enum andiron_step driven_taken(struct andiron_request *req, void *arg)
+{
+    struct slice *s = arg;
+    struct running *job = s->job;
+    uint64_t seen, total;
+
+    if (s->error.code == ANDIRON_E_NO_SPACE)
+        return fail(req, s, &s->error);
+    if (s->error.code != ANDIRON_OK)
+        return give_up(s, &s->error);
+    drive_progress(job->drive, &seen, &total);
+    s->seen = 0;
+    job->state.type_seen = seen;
+    job->state.type_total = total;
+    move_on(s, s->last_id.data != NULL ? andiron_str_of(drive_cursor(s->arena, s->last_id))
+                                       : s->last_id);
+    return to_settle(req, s);
+}
+
+static void take_driven(void *arg)
+{
+    struct slice *s = arg;
+    for (size_t i = 0; i < s->driven_count && s->error.code == ANDIRON_OK; i++)
+        (void)take_row(s, &s->driven[i]); /* all of them; s->error tells */
+}
+
+static enum andiron_step next_driven(struct andiron_request *req, struct slice *s);
+
+static enum andiron_step driven_read(struct andiron_request *req, void *arg)
+{
+    struct slice *s = arg;
+
+    if (s->rows.error.code == ANDIRON_E_INTERNAL) { /* damaged: judge_row() sees no body */
+        s->driven[s->driven_count++] =
+            (struct andiron_row){ .ref = { andiron_str_of(s->types[0]), s->last_id, 0 } };
+        return next_driven(req, s);
+    }
+    if (s->rows.error.code != ANDIRON_OK)
+        return give_up(s, &s->rows.error);
+    if (s->rows.count > 0) { /* else it came later, or is purged */
+        s->driven[s->driven_count++] = s->rows.rows[0];
+        s->driven_bytes += s->rows.rows[0].body.len;
+    }
+    return next_driven(req, s);
+}
+
+/* Reads some as they were at the horizon, then takes them. */
+static enum andiron_step next_driven(struct andiron_request *req, struct slice *s)
+{
+    const struct running *job = s->job;
+    bool is_enough = s->driven_count == DRIVEN_ROWS || monotonic_us() > s->until_us ||
+                     s->driven_bytes > (uint64_t)s->bulk->config->slice_bytes;
+
+    if (is_enough && s->last_id.data != NULL)
+        return andiron_offload(req, take_driven, driven_taken, s);
+    s->last_id = drive_next(job->drive);
+    if (s->last_id.data == NULL)
+        return andiron_offload(req, take_driven, driven_taken, s);
+    s->walk = (struct andiron_walk){ .types = s->types,
+                                     .id = s->last_id,
+                                     .horizon = job->spec.horizon,
+                                     .latest_only = true,
+                                     .limit = 1 };
+    return s->bulk->store->walk(s->bulk->store_self, req, &s->walk, &s->rows, driven_read, s);
+}
+
+static enum andiron_step gathered(struct andiron_request *req, void *arg)
+{
+    struct slice *s = arg;
+
+    if (s->error.code == ANDIRON_E_INTERNAL && s->job->cursor == NULL) {
+        /* A search that meets what is damaged has no answer; a walk goes on behind it. */
+        s->error = (struct andiron_error){ .code = ANDIRON_OK };
+        drive_refuse(s->job->drive);
+    }
+    if (s->error.code != ANDIRON_OK)
+        return give_up(s, &s->error);
+    if (drive_phase(s->job->drive) == DRIVE_REFUSED)
+        return visit_walk(req, s);
+    return to_settle(req, s);
+}
+
+static enum andiron_step visit_driven(struct andiron_request *req, struct slice *s)
+{
+    struct drive *drive = s->job->drive;
+
+    if (drive_phase(drive) != DRIVE_READY)
+        return drive_gather(req, drive, s->judge.filter, &s->error, gathered, s);
+    s->driven = andiron_alloc(s->arena, DRIVEN_ROWS * sizeof(s->driven[0]));
+    return next_driven(req, s);
+}
+
+/* Deletions since a time are found by a walk alone. A type that was begun one way goes on so. */
+static bool is_driven(const struct slice *s)
+{
+    struct running *job = s->job;
+    andiron_str after = { NULL, 0 }, cursor = { job->cursor, job->cursor_len };
+
+    if (s->judge.filter == NULL || job->spec.since != 0)
+        return false;
+    if (job->drive == NULL && cursor.data != NULL && !drive_is_cursor(cursor, &after))
+        return false;
+    if (job->drive == NULL)
+        job->drive = drive_new(s->bulk, s->types[0], job->spec.time, after);
+    return drive_phase(job->drive) != DRIVE_REFUSED;
+}
+
+/* ---- a type ----------------------------------------------------------------------------------- */
+
+static enum andiron_step visit_type(struct andiron_request *req, struct slice *s)
+{
+    return is_driven(s) ? visit_driven(req, s) : visit_walk(req, s);
+}
+
+/* For X-Progress alone: a store that cannot say does not stop the export. */
+static enum andiron_step type_counted(struct andiron_request *req, void *arg)
+{
+    struct slice *s = arg;
+
+    if (s->rows.error.code == ANDIRON_OK && s->rows.total > 0)
+        s->job->state.type_total = (uint64_t)s->rows.total;
+    s->rows = (struct andiron_rows){ .count = 0 };
+    return visit_type(req, s);
+}
+
+static enum andiron_step visit(struct andiron_request *req, struct slice *s)
+{
+    struct running *job = s->job;
+    const struct job_type *type = &job->spec.types[job->state.type_at];
+    const struct bulk *bulk = s->bulk;
+
+    s->types[0] = type->name;
+    s->last = &s->deletions;
+    s->until_us = monotonic_us() + 20000; /* so that others have their turn on the pool */
+    if (judge_begin(&s->judge, bulk, &job->spec, type, job->has_patients ? &job->patients : NULL,
+                    req) != 0)
+        return fail(req, s, &s->judge.error);
+    if (job->is_counted || job->cursor != NULL || job->spec.since != 0)
+        return visit_type(req, s);
+    job->is_counted = true;
+    s->query = (struct andiron_query){ .type = s->types[0], .total = ANDIRON_TOTAL_ACCURATE };
+    return bulk->store->search(bulk->store_self, req, &s->query, &s->rows, type_counted, s);
 }
 
 /* ---- deletions ------------------------------------------------------------------------------------ */

@@ -34,6 +34,7 @@ struct runner {
 static void job_free(struct running *job)
 {
     output_free(job->output);
+    drive_free(job->drive);
     free(job->cursor);
     andiron_arena_free(job->arena);
     free(job);

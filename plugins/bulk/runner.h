@@ -5,6 +5,7 @@
 #define BULK_RUNNER_H
 
 #include "bulk.h"
+#include "drive.h"
 #include "job.h"
 #include "judge.h"
 #include "output.h"
@@ -25,8 +26,10 @@ struct running {
     char *cursor;           /* malloc; NULL: at the beginning of its type */
     size_t cursor_len;
     struct output *output;
-    int64_t stored_ms; /* when the state was stored last, monotonic */
-    size_t page_rows;  /* of the next walk, where the store cannot visit */
+    struct drive *drive; /* of the type at work; NULL: not decided, or another way */
+    bool is_counted;     /* how many of the type there are was asked */
+    int64_t stored_ms;   /* when the state was stored last, monotonic */
+    size_t page_rows;    /* of the next walk, where the store cannot visit */
 
     bool in_slice;
     bool is_over;      /* it is to be dropped: finished, lost or failed in this process */

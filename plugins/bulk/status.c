@@ -35,6 +35,16 @@ static int64_t wait_ms(const struct bulk *bulk, const struct job_state *s)
     return age < most ? age : most;
 }
 
+/* How far the type at work is, from 0 to 99; it may grow meanwhile. */
+static unsigned percent_of_type(const struct job_state *s)
+{
+    if (s->type_total == 0 || s->type_at >= s->type_count)
+        return 0;
+    if (s->type_seen >= s->type_total)
+        return 99;
+    return (unsigned)((double)s->type_seen * 100 / (double)s->type_total);
+}
+
 static enum andiron_step running(struct andiron_request *req, struct lookup *l)
 {
     const struct job_state *s = &l->state;
@@ -45,11 +55,13 @@ static enum andiron_step running(struct andiron_request *req, struct lookup *l)
     if (!polls_allow(l->bulk->polls, s->id, monotonic_ms(), wait))
         return andiron_fail(req, ANDIRON_E_THROTTLED,
                             "the status is asked for too often; wait as long as Retry-After says");
-    andiron_reply_header(req, "X-Progress",
-                         andiron_str_of(andiron_printf(
-                             andiron_request_arena(req), "%zu%%: %llu resources, type %zu of %zu",
-                             100 * s->type_at / s->type_count, (unsigned long long)s->resources,
-                             at + 1, s->type_count)));
+    andiron_reply_header(
+        req, "X-Progress",
+        andiron_str_of(andiron_printf(
+            andiron_request_arena(req), "%zu%%: %llu resources, type %zu of %zu (%s, %u%%)",
+            (100 * s->type_at + percent_of_type(s)) / s->type_count,
+            (unsigned long long)s->resources, at + 1, s->type_count,
+            at < l->spec.type_count ? l->spec.types[at].name : "", percent_of_type(s))));
     return andiron_reply(req, 202, NULL, (andiron_str){ NULL, 0 });
 }
 

@@ -67,6 +67,11 @@ static bool take_row(void *arg, const struct andiron_row *row)
     int wanted = judge_row(&p->judge, row, &line);
     if (wanted < 0)
         p->error = p->judge.error;
+    if (wanted == JUDGE_DAMAGED) /* there is no place to tell the client */
+        andiron_log(s->bulk->host, ANDIRON_LOG_ERROR, "bulk.damaged",
+                    "%s/%.*s version %llu is left out of a stream: %s", s->type.name,
+                    (int)row->ref.id.len, row->ref.id.data, (unsigned long long)row->ref.version,
+                    p->judge.error.message);
     if (wanted == 1) {
         bytes_add(&s->out, line.data, line.len);
         bytes_add(&s->out, "\n", 1);

@@ -101,7 +101,11 @@ static int make_row(struct walking *w, size_t i, struct andiron_row *row)
     if (row->deleted)
         return 0;
     row->body = wire_get_str(b, 0, i, AT_BODY);
-    return body_check(wire_get_int(b, 0, i, AT_ENC), row->body, &w->error);
+    if (w->visitor == NULL)
+        return body_check(wire_get_int(b, 0, i, AT_ENC), row->body, &w->error);
+    if (body_check(wire_get_int(b, 0, i, AT_ENC), row->body, NULL) != 0)
+        row->body = (andiron_str){ NULL, 0 }; /* the visitor sees that it is damaged */
+    return 0;
 }
 
 static void set_horizon(struct walking *w)
