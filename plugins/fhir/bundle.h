@@ -13,18 +13,31 @@
 /* In the order in which a transaction processes them (http.html#trules). */
 enum verb { VERB_DELETE, VERB_POST, VERB_PUT, VERB_PATCH, VERB_GET, VERB_NONE };
 
+/* What few entries have stands apart: thousands of entries have to fit. None of these is ever NULL. */
+struct entry_conditions {
+    andiron_str if_match, if_none_match, if_modified_since;
+};
+struct entry_patch { /* what Binary or Parameters hold */
+    andiron_str body, content_type;
+    andiron_json doc; /* the body, parsed */
+};
+struct entry_told {
+    andiron_str location, etag, last_modified; /* of another request; last_modified: an instant */
+    andiron_str warning; /* of the type's own plugin, about what was written */
+};
+
 struct entry {
     size_t index; /* in the bundle */
     andiron_json resource;
     andiron_str full_url;
 
     enum verb verb;
-    andiron_str method;
-    andiron_str url;                /* relative to /fhir: "Patient/1?x" */
-    andiron_str type, id, query;    /* parts of the url; absent if it has none */
-    andiron_str body, content_type; /* of a PATCH: what Binary or Parameters hold */
-    andiron_json patch;             /* the body, parsed */
-    andiron_str if_match, if_none_match, if_none_exist, if_modified_since;
+    bool is_head;                /* then the verb is GET */
+    andiron_str url;             /* relative to /fhir: "Patient/1?x" */
+    andiron_str type, id, query; /* parts of the url; absent if it has none */
+    andiron_str if_none_exist;
+    const struct entry_conditions *conditions;
+    const struct entry_patch *patch;
 
     /* the answer */
     int status;
@@ -32,9 +45,8 @@ struct entry {
     andiron_str answer_id;
     uint64_t version;
     andiron_usec updated;
-    andiron_str location, etag, last_modified; /* of another request; last_modified: an instant */
-    andiron_str warning; /* of the type's own plugin, about what was written */
-    andiron_str answer;  /* a resource */
+    const struct entry_told *told;
+    andiron_str answer; /* a resource */
     bool answer_is_outcome;
 };
 
@@ -50,6 +62,12 @@ struct bundle {
 
 /* Reads bundle->root: type and entries. What is wrong goes to bundle->issues. Pure, any thread. */
 void entries_read(struct bundle *bundle, struct andiron_arena *arena, andiron_str base);
+
+/* "PUT"; of an entry that is not wrong in itself. */
+andiron_str entries_method(const struct entry *entry);
+
+/* What is to be said of what an entry wrote; warning may be absent. */
+void entries_warn(struct andiron_request *req, struct entry *entry, andiron_str warning);
 
 /* The request that an entry stands for; its target is made in arena. */
 struct andiron_inner entries_inner(const struct bundle *bundle, const struct entry *entry,

@@ -9,13 +9,27 @@
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+static const char *const verbs[] = { [VERB_DELETE] = "DELETE",
+                                     [VERB_POST] = "POST",
+                                     [VERB_PUT] = "PUT",
+                                     [VERB_PATCH] = "PATCH",
+                                     [VERB_GET] = "GET" };
+
+static const struct entry_conditions no_conditions;
+static const struct entry_patch no_patch;
+static const struct entry_told nothing_told;
+
 static enum verb verb_of(andiron_str method)
 {
-    static const char *const names[] = { "DELETE", "POST", "PUT", "PATCH", "GET" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (andiron_str_eq(method, andiron_str_of(names[i])))
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (andiron_str_eq(method, andiron_str_of(verbs[i])))
             return (enum verb)i;
-    return andiron_str_eq(method, ANDIRON_STR("HEAD")) ? VERB_GET : VERB_NONE;
+    return VERB_NONE;
+}
+
+andiron_str entries_method(const struct entry *e)
+{
+    return e->is_head ? ANDIRON_STR("HEAD") : andiron_str_of(verbs[e->verb]);
 }
 
 static bool strip(andiron_str *s, andiron_str prefix)
@@ -71,25 +85,44 @@ static void refuse(struct bundle *b, struct entry *e, const char *member, const 
 static void read_patch(struct bundle *b, struct andiron_arena *arena, struct entry *e)
 {
     andiron_str type = andiron_json_str(andiron_json_get(e->resource, "resourceType"));
+    struct entry_patch *patch = andiron_new(arena, struct entry_patch);
     struct andiron_error err;
 
+    e->patch = patch;
     if (andiron_str_eq(type, ANDIRON_STR("Parameters"))) {
-        e->body = andiron_json_raw(e->resource);
-        e->content_type = ANDIRON_STR("application/fhir+json");
-        e->patch = e->resource;
+        patch->body = andiron_json_raw(e->resource);
+        patch->content_type = ANDIRON_STR("application/fhir+json");
+        patch->doc = e->resource;
         return;
     }
-    e->content_type = andiron_json_str(andiron_json_get(e->resource, "contentType"));
-    enum patch_kind kind = patch_kind(e->content_type);
+    patch->content_type = andiron_json_str(andiron_json_get(e->resource, "contentType"));
+    enum patch_kind kind = patch_kind(patch->content_type);
     andiron_json data = andiron_json_get(e->resource, "data");
     if (!andiron_str_eq(type, ANDIRON_STR("Binary")) || (kind != PATCH_JSON && kind != PATCH_MERGE))
         refuse(b, e, ".resource",
                "of a PATCH must be a Binary with contentType application/json-patch+json or "
                "application/merge-patch+json, or Parameters with a FHIRPath Patch");
-    else if (base64_decode(arena, andiron_json_str(data), &e->body) != 0 || e->body.len == 0)
+    else if (base64_decode(arena, andiron_json_str(data), &patch->body) != 0 ||
+             patch->body.len == 0)
         refuse(b, e, ".resource.data", "must be the patch in base64");
-    else if (andiron_json_parse(arena, e->body, &e->patch, &err) != 0)
+    else if (andiron_json_parse(arena, patch->body, &patch->doc, &err) != 0)
         refuse(b, e, ".resource.data", err.message);
+}
+
+static const struct entry_conditions *conditions_of(struct andiron_arena *arena,
+                                                    andiron_json request)
+{
+    struct entry_conditions given = {
+        .if_match = andiron_json_str(andiron_json_get(request, "ifMatch")),
+        .if_none_match = andiron_json_str(andiron_json_get(request, "ifNoneMatch")),
+        .if_modified_since = andiron_json_str(andiron_json_get(request, "ifModifiedSince")),
+    };
+    if (given.if_match.data == NULL && given.if_none_match.data == NULL &&
+        given.if_modified_since.data == NULL)
+        return &no_conditions;
+    struct entry_conditions *conditions = andiron_new(arena, struct entry_conditions);
+    *conditions = given;
+    return conditions;
 }
 
 static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_str base,
@@ -100,12 +133,13 @@ static void read_entry(struct bundle *b, struct andiron_arena *arena, andiron_st
 
     e->resource = andiron_json_get(json, "resource");
     e->full_url = andiron_json_str(andiron_json_get(json, "fullUrl"));
-    e->method = andiron_json_str(andiron_json_get(request, "method"));
-    e->verb = verb_of(e->method);
-    e->if_match = andiron_json_str(andiron_json_get(request, "ifMatch"));
-    e->if_none_match = andiron_json_str(andiron_json_get(request, "ifNoneMatch"));
+    andiron_str method = andiron_json_str(andiron_json_get(request, "method"));
+    e->is_head = andiron_str_eq(method, ANDIRON_STR("HEAD"));
+    e->verb = e->is_head ? VERB_GET : verb_of(method);
     e->if_none_exist = andiron_json_str(andiron_json_get(request, "ifNoneExist"));
-    e->if_modified_since = andiron_json_str(andiron_json_get(request, "ifModifiedSince"));
+    e->conditions = conditions_of(arena, request);
+    e->patch = &no_patch;
+    e->told = &nothing_told;
     if (e->verb == VERB_NONE)
         refuse(b, e, ".request.method", "must be GET, POST, PUT, PATCH or DELETE");
     if (url.len == 0)
@@ -165,14 +199,14 @@ struct andiron_inner entries_inner(const struct bundle *b, const struct entry *e
     bool has_body = e->verb == VERB_POST || e->verb == VERB_PUT;
     return (struct andiron_inner){
         .size = sizeof(struct andiron_inner),
-        .method = e->method,
+        .method = entries_method(e),
         .target = andiron_str_of(andiron_printf(arena, "/fhir/%.*s", (int)e->url.len, e->url.data)),
-        .body = has_body ? andiron_json_raw(e->resource) : e->body,
-        .content_type = e->content_type,
-        .if_match = e->if_match,
-        .if_none_match = e->if_none_match,
+        .body = has_body ? andiron_json_raw(e->resource) : e->patch->body,
+        .content_type = e->patch->content_type,
+        .if_match = e->conditions->if_match,
+        .if_none_match = e->conditions->if_none_match,
         .if_none_exist = e->if_none_exist,
-        .if_modified_since = e->if_modified_since,
+        .if_modified_since = e->conditions->if_modified_since,
         .bundle_type = b->is_transaction ? "transaction" : "batch",
         .bundle_index = e->index,
         .headers = headers + (b->wanted.give == RETURN_OUTCOME ? 0 : 1),
@@ -210,7 +244,7 @@ void entries_take(struct andiron_request *req, const struct bundle *b, struct en
 {
     andiron_str modified = andiron_replied_header(sub, "Last-Modified");
     andiron_usec at = andiron_http_date_read(modified);
-    bool is_head = andiron_str_eq(e->method, ANDIRON_STR("HEAD"));
+    struct entry_told *told = andiron_new(andiron_request_arena(req), struct entry_told);
     struct andiron_error err;
 
     if (!is_resource(b, e, andiron_reply_body(sub))) {
@@ -220,15 +254,25 @@ void entries_take(struct andiron_request *req, const struct bundle *b, struct en
         return;
     }
     e->status = andiron_reply_status(sub);
-    e->location = andiron_replied_header(sub, "Location");
-    e->etag = andiron_replied_header(sub, "ETag");
+    told->location = andiron_replied_header(sub, "Location");
+    told->etag = andiron_replied_header(sub, "ETag");
     if (at >= 0)
-        e->last_modified = instant_text(req, at);
-    e->warning = andiron_request_noted(sub, ANSWER_WARNING);
-    bool wrote = e->location.len > 0; /* an operation that is posted to answers as a GET does */
+        told->last_modified = instant_text(req, at);
+    told->warning = andiron_request_noted(sub, ANSWER_WARNING);
+    e->told = told;
+    bool wrote = told->location.len > 0; /* an operation that is posted to answers as a GET does */
     e->answer_is_outcome = e->status >= 400 || (wrote && b->wanted.give == RETURN_OUTCOME);
-    if (e->answer_is_outcome || (!wrote && !is_head) || b->wanted.give == RETURN_REPRESENTATION)
+    if (e->answer_is_outcome || (!wrote && !e->is_head) || b->wanted.give == RETURN_REPRESENTATION)
         e->answer = andiron_reply_body(sub);
+}
+
+void entries_warn(struct andiron_request *req, struct entry *e, andiron_str warning)
+{
+    if (warning.len == 0)
+        return;
+    struct entry_told *told = andiron_new(andiron_request_arena(req), struct entry_told);
+    told->warning = warning;
+    e->told = told;
 }
 
 void entries_fail(struct andiron_request *req, struct entry *e, const struct andiron_error *errors,
@@ -305,13 +349,13 @@ static void put_outcome(struct text *t, const struct bundle *b, const struct ent
     bool is_told = b->wanted.give == RETURN_OUTCOME && e->written != NULL && e->verb != VERB_DELETE;
     struct shown shown = { .type = e->written, .id = e->answer_id, .version = e->version };
 
-    if (!is_made && !is_told && e->warning.len == 0)
+    if (!is_made && !is_told && e->told->warning.len == 0)
         return;
     TEXT_LIT(t, ",\"outcome\":");
     if (is_made)
         text_str(t, e->answer);
     else
-        answer_add_outcome(t, e->status, is_told ? &shown : NULL, e->warning);
+        answer_add_outcome(t, e->status, is_told ? &shown : NULL, e->told->warning);
 }
 
 static void put_entry(struct text *t, struct text *url, const struct bundle *b,
@@ -328,9 +372,9 @@ static void put_entry(struct text *t, struct text *url, const struct bundle *b,
     TEXT_LIT(t, "\"");
     if (e->written != NULL)
         put_written(t, url, e, req);
-    put_member(t, "location", e->location);
-    put_member(t, "etag", e->etag);
-    put_member(t, "lastModified", e->last_modified);
+    put_member(t, "location", e->told->location);
+    put_member(t, "etag", e->told->etag);
+    put_member(t, "lastModified", e->told->last_modified);
     put_outcome(t, b, e);
     TEXT_LIT(t, "}}");
 }
@@ -361,7 +405,7 @@ andiron_str entries_compose(struct andiron_request *req, const struct bundle *b)
 
     count(b);
     for (size_t i = 0; i < b->count; i++)
-        size += 256 + b->entries[i].answer.len + b->entries[i].location.len;
+        size += 256 + b->entries[i].answer.len + b->entries[i].told->location.len;
     text_init(&t, andiron_request_arena(req), size);
     text_init(&url, andiron_request_arena(req), 256);
     TEXT_LIT(&t, "{\"resourceType\":\"Bundle\",\"type\":\"");

@@ -216,7 +216,7 @@ static int extract_now(struct preparing *p, struct andiron_error *err)
     struct andiron_arena *scratch = andiron_arena_new(0);
     const struct andiron_term *terms = NULL;
     size_t count = 0;
-    int failed = extract(p, &p->draft, scratch, &terms, &count, err);
+    int failed = extract(p, p->draft, scratch, &terms, &count, err);
 
     if (failed == 0)
         keep_terms(p, andiron_json_raw(p->root), terms, count);
@@ -346,7 +346,8 @@ void prepare(struct preparing *p)
     }
     if (p->later)
         return;
-    compose_draft(p, arena, &p->draft);
+    p->draft = andiron_new(arena, struct draft);
+    compose_draft(p, arena, p->draft);
     if (extract_now(p, &err) != 0)
         issues_add_error(&p->issues, &err);
 }

@@ -37,7 +37,7 @@ struct preparing {
     /* result */
     struct issues issues; /* none: fine. The caller sets issues.root first */
     bool same;            /* content equals `before`: nothing to write */
-    struct draft draft;   /* not with `later`, and no terms either */
+    struct draft *draft;  /* NULL with `later`, and no terms either */
     const struct andiron_term *terms;
     size_t term_count;
 };

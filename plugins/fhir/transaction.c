@@ -98,7 +98,7 @@ static void tell_owner(struct andiron_request *req, const struct item *item, and
                             "stored text of a %s is no JSON: %s", item->type->name, err.message);
     andiron_request_note(req, ANSWER_WARNING, (andiron_str){ NULL, 0 });
     hooks->stored(item->type->hooks_self, req, item->id, resource);
-    item->entry->warning = andiron_request_noted(req, ANSWER_WARNING);
+    entries_warn(req, item->entry, andiron_request_noted(req, ANSWER_WARNING));
 }
 
 /* It exists already; the transaction did not touch it. */
@@ -272,7 +272,7 @@ static bool is_live(const struct transaction *t, const struct item *item)
 
 static bool has_tags(const struct item *item)
 {
-    return item->match_tags.len > 0 || item->none_tags.len > 0;
+    return item->if_match == NEGOTIATE_LOOK || item->has_none_tags;
 }
 
 /*
@@ -307,7 +307,7 @@ static void fill_write(const struct transaction *t, struct item *item, struct an
         w->terms = item->preparing.terms;
         w->term_count = item->preparing.term_count;
         w->stamp = later ? prepare_stamp : compose_stamp;
-        w->stamp_state = later ? (void *)&item->preparing : (void *)&item->preparing.draft;
+        w->stamp_state = later ? (void *)&item->preparing : (void *)item->preparing.draft;
     }
     item->bound = false;
     bool looked = item->type->platform || item->entry->verb == VERB_PATCH || has_tags(item);
@@ -359,8 +359,12 @@ static void fill_commit(void *state)
             continue;
         t->places[i] = count;
         t->item_of[count] = i;
-        item->preparing.writes = item->preparing.draft.writes = writes;
-        item->preparing.places = item->preparing.draft.places = t->places;
+        item->preparing.writes = writes;
+        item->preparing.places = t->places;
+        if (item->preparing.draft != NULL) {
+            item->preparing.draft->writes = writes;
+            item->preparing.draft->places = t->places;
+        }
         fill_write(t, item, &writes[count++]);
     }
     for (size_t i = 0; count > 0 && i < t->reference_count; i++) {
@@ -437,7 +441,7 @@ static void plan_item(struct transaction *t, size_t index, bool is_system)
         .type = item->type,
         .root = e->resource,
         .id = item->id,
-        .patch = e->verb == VERB_PATCH ? &item->patch : NULL,
+        .patch = item->patch,
         .patch_target = e->verb == VERB_PATCH
                             ? answer_text(t->fhir, t->req, item->type, BASE_FHIR, row->body)
                             : (andiron_str){ NULL, 0 },
@@ -475,14 +479,15 @@ static int check_tags(const struct transaction *t, const struct item *item,
                       struct andiron_error *err)
 {
     uint64_t version = is_live(t, item) ? t->befores.rows[item->before].ref.version : 0;
-    bool matches = item->match_tags.len > 0
-                       ? version > 0 && negotiate_etag_matches(item->match_tags, version)
+    const struct entry_conditions *given = item->entry->conditions;
+    bool matches = item->if_match == NEGOTIATE_LOOK
+                       ? version > 0 && negotiate_etag_matches(given->if_match, version)
                        : item->if_match == 0 || item->if_match == version;
 
     if (!matches)
         return andiron_error_set(err, ANDIRON_E_PRECONDITION, "request.ifMatch",
                                  "is not the current version");
-    if (version > 0 && item->none_tags.len > 0 && negotiate_etag_matches(item->none_tags, version))
+    if (version > 0 && item->has_none_tags && negotiate_etag_matches(given->if_none_match, version))
         return andiron_error_set(err, ANDIRON_E_PRECONDITION, "request.ifNoneMatch",
                                  "is the current version");
     return 0;

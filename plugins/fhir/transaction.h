@@ -27,15 +27,15 @@ struct item {
     const struct resource_type *type;
     struct andiron_request *judged; /* inner request that was allowed, where it still matters */
     andiron_str id;
-    uint64_t if_match;                 /* 0: none; NEGOTIATE_LOOK: match_tags */
-    andiron_str match_tags, none_tags; /* * and lists, compared with what is stored */
+    uint64_t if_match;  /* 0: none; NEGOTIATE_LOOK: * or a list, compared with what is stored */
+    bool has_none_tags; /* ifNoneMatch is compared with what is stored */
     bool if_none;
     bool is_conditional; /* ifNoneExist: the id is known only at the commit */
     bool by_criteria;    /* PUT, PATCH or DELETE of what matches; the id is that of the match */
     bool is_new;         /* by_criteria, and nothing matched */
     bool is_void;        /* DELETE by criteria, and nothing matched: there is nothing to do */
     struct criteria *criteria; /* or NULL */
-    struct patch patch;
+    const struct patch *patch; /* of a PATCH; or NULL */
     struct rewrite_target target, identity;
     struct rewrites rewrites;
     struct preparing preparing;

@@ -103,8 +103,7 @@ static enum andiron_step checked(struct andiron_request *req, void *state)
         return access_refuse_as(req, t->sub);
     if (status >= 400) {
         (void)andiron_error_set(&err, access_passed_on(req, t->sub), "request.url",
-                                "%.*s is answered with %d here", (int)e->method.len, e->method.data,
-                                status);
+                                "%s is answered with %d here", entries_method(e).data, status);
         return transaction_fail_at(req, e, &err);
     }
     if (t->at < t->item_count && is_judged_later(t, &t->items[t->at]))
@@ -141,7 +140,7 @@ static void check_entry(struct transaction *t, struct item *item)
         transaction_refuse(t, e, ANDIRON_E_METHOD, ".request.url",
                            "is made by the server and cannot be written");
     else if (e->verb == VERB_PATCH && item->type->platform &&
-             patch_kind(e->content_type) == PATCH_FHIRPATH)
+             patch_kind(e->patch->content_type) == PATCH_FHIRPATH)
         transaction_refuse(t, e, ANDIRON_E_MEDIA_TYPE, ".resource",
                            "of this type is patched by JSON Patch or JSON Merge Patch");
     else if (is_post && (e->id.data != NULL || by_criteria))

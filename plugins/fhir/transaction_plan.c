@@ -147,11 +147,13 @@ static void choose_id(struct transaction *t, struct item *item)
     struct entry *e = item->entry;
     andiron_str own = andiron_json_str(andiron_json_get(e->resource, "id"));
 
-    if (e->verb == VERB_PATCH)
-        item->patch =
-            (struct patch){ .kind = patch_kind(e->content_type),
-                            .doc = e->patch,
-                            .max_operations = (size_t)t->fhir->config->max_patch_operations };
+    if (e->verb == VERB_PATCH) {
+        struct patch *patch = andiron_new(andiron_request_arena(t->req), struct patch);
+        patch->kind = patch_kind(e->patch->content_type);
+        patch->doc = e->patch->doc;
+        patch->max_operations = (size_t)t->fhir->config->max_patch_operations;
+        item->patch = patch;
+    }
     if (e->verb != VERB_POST) {
         item->id = e->id;
         return;
@@ -242,17 +244,16 @@ static void conditions(struct transaction *t, struct item *item)
     size_t issues = t->issues.count;
     uint64_t named;
 
-    if (e->if_match.len > 0 && negotiate_if_match(e->if_match, &item->if_match) != 0)
+    const struct entry_conditions *given = e->conditions;
+    if (given->if_match.len > 0 && negotiate_if_match(given->if_match, &item->if_match) != 0)
         transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifMatch", not_etags);
-    if (item->if_match == NEGOTIATE_LOOK)
-        item->match_tags = e->if_match;
-    if (e->if_none_match.len > 0 && e->verb != VERB_POST) {
-        if (negotiate_if_match(e->if_none_match, &named) != 0)
+    if (given->if_none_match.len > 0 && e->verb != VERB_POST) {
+        if (negotiate_if_match(given->if_none_match, &named) != 0)
             transaction_refuse(t, e, ANDIRON_E_INVALID, ".request.ifNoneMatch", not_etags);
-        else if (e->verb == VERB_PUT && andiron_str_eq(e->if_none_match, ANDIRON_STR("*")))
+        else if (e->verb == VERB_PUT && andiron_str_eq(given->if_none_match, ANDIRON_STR("*")))
             item->if_none = true;
         else
-            item->none_tags = e->if_none_match;
+            item->has_none_tags = true;
     }
     if (e->if_none_exist.data != NULL && e->verb == VERB_POST) {
         item->is_conditional = true;

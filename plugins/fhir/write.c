@@ -196,7 +196,7 @@ static enum andiron_step prepared(struct andiron_request *req, void *state)
         .if_none_exist = w->if_none_exist,
         .match_is_ref = w->is_conditional,
         .stamp = compose_stamp,
-        .stamp_state = &w->preparing.draft,
+        .stamp_state = w->preparing.draft,
     };
     if (w->needs_before && is_free(w) && !w->if_none_exist && !w->demands_version)
         bind_to_before(w);

@@ -168,6 +168,19 @@ struct self {
     size_t len;
 };
 
+/* Room for all of it, but not more: transactions keep the plans of thousands of conditions. */
+static size_t longest_self(const struct pairs *pairs)
+{
+    size_t len = 1;
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct pair *pair = &pairs->list[i];
+        len += text_encoded_len(pair->name) + text_encoded_len(pair->value) + 2;
+        if (andiron_str_eq(pair->name, ANDIRON_STR("_count")))
+            len += 24; /* one that is cut may get longer */
+    }
+    return len;
+}
+
 static void add_self(struct compiling *c, struct self *self, andiron_str name, andiron_str value)
 {
     if (self->len > 0)
@@ -233,8 +246,7 @@ int search_compile(struct compiling *c, andiron_str type_name, andiron_str expre
     if (read_pairs(c, expression, &pairs) != 0 ||
         find_type(c, type_name, &pairs, &type, &plan.query) != 0)
         return -1;
-    /* An encoded byte takes three, and a _count that is cut may get longer. */
-    a.self.text = andiron_alloc(c->arena, expression.len * 3 + pairs.count * 24 + 1);
+    a.self.text = andiron_alloc(c->arena, longest_self(&pairs));
     for (size_t i = 0; i < pairs.count; i++)
         if (apply(c, &type, &pairs.list[i], &a) != 0)
             return -1;

@@ -96,6 +96,14 @@ static bool is_plain(char c)
            (c != '\0' && strchr("-._~:@/?!$()*,;", c) != NULL);
 }
 
+size_t text_encoded_len(andiron_str text)
+{
+    size_t len = text.len;
+    for (size_t i = 0; i < text.len; i++)
+        len += is_plain(text.data[i]) ? 0 : 2;
+    return len;
+}
+
 size_t text_encode(andiron_str text, char *out)
 {
     static const char digits[] = "0123456789ABCDEF";

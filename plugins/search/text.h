@@ -18,6 +18,9 @@ int text_decode(struct andiron_arena *arena, andiron_str text, andiron_str *ret)
 /* Appends text to out, percent-encoded where a query needs it; at most 3 * text.len bytes. */
 size_t text_encode(andiron_str text, char *out);
 
+/* Bytes that text_encode() writes. */
+size_t text_encoded_len(andiron_str text);
+
 /*
  * Takes what is before the first sep off *rest, which becomes absent after the last; a sep
  * behind a backslash does not count (search.html, 3.1.1.4.0.1). false if *rest is absent.
