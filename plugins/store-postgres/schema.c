@@ -1,7 +1,7 @@
 /*
  * Schema and its versions; see schema.h.
  *
- * Changing the schema means: raise SCHEMA_VERSION, add a row to `steps`. A step only adds, so that
+ * Changing the schema means: raise SCHEMA_RELEASED, add a row to `steps`. A step only adds, so that
  * programs of the release before go on working beside the new ones; if that cannot be, raise
  * SCHEMA_LEAST, and they refuse to start.
  */
@@ -68,6 +68,15 @@ static const char tables[] =
 /* What makes version n + 1 of version n: row n. All of a start are one transaction. */
 static const char *const steps[SCHEMA_VERSION] = {
     tables,
+#ifdef SCHEMA_OF_NEXT_RELEASE
+    /* All that a step may do while programs of the release before are at work. */
+    "ALTER TABLE resource ADD COLUMN later integer NOT NULL DEFAULT 7;"
+    "ALTER TABLE version ADD COLUMN later text;"
+    "ALTER TABLE ix_token ADD COLUMN later smallint;"
+    "ALTER TABLE claim ADD COLUMN later boolean NOT NULL DEFAULT false;"
+    "CREATE TABLE later(a bigint PRIMARY KEY);"
+    "CREATE INDEX resource_later ON resource(later);",
+#endif
 };
 
 /* ---- talking ------------------------------------------------------------------------- */

@@ -18,7 +18,14 @@
 #include "store.h"
 
 /* SCHEMA_LEAST: code that knows versions from here on may run on a database of SCHEMA_VERSION. */
-enum { SCHEMA_VERSION = 1, SCHEMA_LEAST = 1 };
+enum { SCHEMA_RELEASED = 1, SCHEMA_LEAST = 1 };
+
+/* Tests of upgrades build the release after this one, with a step more. */
+#ifdef SCHEMA_OF_NEXT_RELEASE
+enum { SCHEMA_VERSION = SCHEMA_RELEASED + 1 };
+#else
+enum { SCHEMA_VERSION = SCHEMA_RELEASED };
+#endif
 
 /*
  * Makes the tables, or brings older ones up to date, under an advisory lock; refuses a database that is
