@@ -10,7 +10,7 @@ import { killNode, node, restartNode, until } from './lib/nodes.mjs';
 import { begin, download, finished, load } from './lib/bulk.mjs';
 import { call, indexAgrees } from './lib/server.mjs';
 
-const count = 1200, eye = 'http://example.org/eye';
+const count = 2400, eye = 'http://example.org/eye';
 const patient = (i) => ({ resourceType: 'Patient', id: `p${i}`, extension: [{ url: eye, valueCode: i % 2 ? 'blue' : 'brown' }] });
 const parameter = { resourceType: 'SearchParameter', id: 'eye', url: 'http://example.org/SearchParameter/eye', name: 'eye', status: 'active', description: 'x', code: 'eye-color', base: ['Patient'], type: 'token', expression: `Patient.extension('${eye}').value` };
 
@@ -30,7 +30,7 @@ test('a job survives its node', async (t) => {
   const pg = await startPostgres(), directory = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-exports-')), nodes = [];
   try {
     const dsn = pg.database('jobs'), core = { log: { 'access-log': 'off' } };
-    const plugins = { bulk: { directory, 'slice-rows': 1, checkpoint: '50ms', poll: '100ms', lease: '5s', 'file-size': '50k' }, search: { 'index-pause': '300ms' } };
+    const plugins = { bulk: { directory, 'slice-rows': 1, checkpoint: '50ms', poll: '100ms', lease: '5s', 'file-size': '50k' }, search: { 'index-pause': '2s' } };
     const first = await node({ dsn, plugins, core });
     nodes.push(first);
     await load(first, count, patient);
