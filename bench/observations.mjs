@@ -67,7 +67,7 @@ export const measureObservations = async (t, size) => {
   const theirs = { Authorization: `Bearer ${hmacToken('bench')}` };
   if (does('read')) for (const c of connections) versus(`read by id, ${c} connections`, 'nginx', () => wrk(server.base, c, { header: ours, target: `/fhir/Observation/${one}`, pid }), () => wrk(peer.base, c, { target: '/resource.json', pid: peer.pid }));
   if (does('random')) { const script = lua('ids.lua', luaIds(ids)); versus('random reads by id, 16 connections', 'floor', () => wrk(server.base, 16, { script, header: ours, target: '/', pid }), () => wrk(floor.base, 16, { script, header: theirs, target: '/', pid: floor.pid })); }
-  if (does('bulk')) await measureBulk({ call, sleep, note, report, median, owned, cpuSeconds, ...times, dir, server, peer, pid, size, header: server.admin, script: lua('ids.lua', luaIds(ids)) });
+  if (does('bulk')) await measureBulk({ call, sleep, note, report, median, owned, cpuSeconds, ...times, dir, server, peer, pid, size, sample, header: server.admin, script: lua('ids.lua', luaIds(ids)) });
   const seed = '/fhir/Observation?code=4548-4&_count=2';
   if (does('search')) versus('seed search, 16 connections', 'floor', () => wrk(server.base, 16, { header: ours, target: seed, pid }), () => wrk(floor.base, 16, { header: theirs, target: seed, pid: floor.pid }));
   if (does('families')) await measureFamilies({ call, server, header: { authorization: `Bearer ${await tokenOf(server, 'system/*.read')}` }, lua, seconds: times.seconds, note, report, size });
