@@ -17,15 +17,15 @@ test('store-sqlite: looking makes no file; an older schema is told and brought u
   const set = (version) => assert.equal(spawnSync('python3', ['-c', 'import sqlite3,sys; d=sqlite3.connect(sys.argv[1]); d.execute("UPDATE meta SET v=? WHERE k=\'schema\'",(int(sys.argv[2]),)); d.commit()', file, String(version)]).status, 0);
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true });
-    assert.deepEqual(migrate(at, '--check'), [0, 'store-sqlite: no data yet; a start makes schema version 3']);
+    assert.deepEqual(migrate(at, '--check'), [0, 'store-sqlite: no data yet; a start makes schema version 4']);
     assert.ok(!fs.existsSync(file));
-    assert.deepEqual(migrate(at), [0, 'store-sqlite: no data yet; made schema version 3']);
+    assert.deepEqual(migrate(at), [0, 'store-sqlite: no data yet; made schema version 4']);
     assert.equal(fs.statSync(file).mode & 0o777, 0o600);
-    assert.deepEqual(migrate(at, '--check'), [0, 'store-sqlite: schema version 3, nothing to do']);
+    assert.deepEqual(migrate(at, '--check'), [0, 'store-sqlite: schema version 4, nothing to do']);
     set(2);
-    for (let i = 0; i < 2; i++) assert.deepEqual(migrate(at, '--check'), [75, 'store-sqlite: schema version 2, needs 3']);
-    assert.deepEqual(migrate(at), [0, 'store-sqlite: schema version 2, now 3']);
-    assert.deepEqual(migrate(at), [0, 'store-sqlite: schema version 3, nothing to do']);
+    for (let i = 0; i < 2; i++) assert.deepEqual(migrate(at, '--check'), [75, 'store-sqlite: schema version 2, needs 4']);
+    assert.deepEqual(migrate(at), [0, 'store-sqlite: schema version 2, now 4']);
+    assert.deepEqual(migrate(at), [0, 'store-sqlite: schema version 4, nothing to do']);
     set(99);
     const [status, text] = migrate(at);
     assert.equal(status, 78, text);

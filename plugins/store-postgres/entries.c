@@ -176,19 +176,13 @@ int entries_add(struct entries *e, andiron_str keys, andiron_str old, int64_t vi
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static uint64_t mark_of(int64_t p, int64_t kind, int64_t h)
-{
-    uint64_t mark = ((uint64_t)h ^ ((uint64_t)p << 2 | (uint64_t)kind)) * 0x9e3779b97f4a7c15u;
-    return mark != 0 ? mark : 1;
-}
-
 enum { LONG = 256 };
 
 /* p; a is the kind, b the hash, or the number of the resource. */
 static int on_value(void *arg, int64_t p, enum rows_value_kind kind, andiron_str text, int64_t h)
 {
     struct entries *e = arg;
-    uint64_t mark = mark_of(p, kind, h);
+    uint64_t mark = rows_value_mark(p, kind, h);
 
     if (e->met == NULL && e->values.count > LONG)
         e->met = andiron_new(e->arena, struct entries_marks);
@@ -214,7 +208,7 @@ void entries_mark(const struct entries *e, struct entries_marks *marks)
 {
     for (size_t i = 0; i < e->values.count; i++) {
         const struct entry *v = &e->values.entries[i];
-        uint64_t mark = mark_of(v->p, v->a, v->b);
+        uint64_t mark = rows_value_mark(v->p, v->a, v->b);
         marks->marks[mark % ENTRIES_MARKS] = mark;
     }
 }
@@ -400,7 +394,7 @@ void entries_insert_values(struct entries *e, struct wire_batch *b,
     size_t kept = 0;
 
     for (size_t i = 0; marks != NULL && i < l->count; i++) {
-        uint64_t mark = mark_of(l->entries[i].p, l->entries[i].a, l->entries[i].b);
+        uint64_t mark = rows_value_mark(l->entries[i].p, l->entries[i].a, l->entries[i].b);
         if (marks->marks[mark % ENTRIES_MARKS] != mark)
             l->entries[kept++] = l->entries[i];
     }

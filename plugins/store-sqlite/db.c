@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "batch.h"
+#include "marks.h"
 
 #define POSTING(table, key, order, cmp)                                                            \
     "SELECT vid FROM " table " WHERE p=?1 AND " key "=?2 AND vid" cmp "?3 ORDER BY vid " order     \
@@ -32,6 +33,10 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_PARAM_FIND] = "SELECT p,kind FROM param WHERE type=?1 AND code=?2",
     [DB_PARAM_ADD] = "INSERT INTO param(p,type,code,kind,def_hash,state) VALUES(?1,?2,?3,?4,x'',1)",
     [DB_PARAM_KIND] = "UPDATE param SET kind=kind|?2 WHERE p=?1",
+    [DB_PARAM_MARKS] = "SELECT kind FROM param WHERE p=?1",
+    [DB_PARAM_LAST] = "SELECT coalesce(max(p),0) FROM param",
+    [DB_TYPE_BEGUN] = "SELECT 1 FROM version INDEXED BY version_type WHERE type=?1 LIMIT 1",
+    [DB_TYPE_KEYS] = "SELECT type,keys FROM version WHERE keys IS NOT NULL",
     [DB_PARAM_NAME] = "SELECT code FROM param WHERE p=?1",
     [DB_PARAM_DROP] = "DELETE FROM param WHERE p=?1",
     [DB_PARAMS_OF_KIND] = "SELECT p,type,code,kind FROM param WHERE kind&?1",
@@ -148,7 +153,6 @@ static const char *const texts[DB_STATEMENTS] = {
     [DB_FORGET_NUMBER] = FORGET("ix_num", "g,lo,vid,hi"),
     [DB_FORGET_STRING] = FORGET("ix_str", "s,vid"),
     [DB_FORGET_VALUE] = FORGET("ix_value", "k,s"),
-    [DB_KEYS] = "SELECT keys FROM version WHERE keys IS NOT NULL",
     [DB_CLAIM] = "INSERT INTO claim(name,exp) VALUES(?1,?2) ON CONFLICT(name) DO UPDATE SET exp=?2 "
                  "WHERE claim.exp<=?3",
     [DB_CLAIM_SWEEP] = "DELETE FROM claim WHERE name IN "
@@ -218,8 +222,11 @@ void db_close(struct db *db)
         sqlite3_finalize(db->statements[i]);
         db->statements[i] = NULL;
     }
+    marks_forget(db);
     free(db->seen);
     db->seen = NULL;
+    free(db->longs);
+    db->longs = NULL;
     (void)sqlite3_close(db->handle); /* cannot be busy: nothing is left open on it */
     db->handle = NULL;
     batch_free(db->batch);

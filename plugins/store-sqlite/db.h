@@ -28,6 +28,10 @@ enum db_statement {
     DB_PARAM_FIND,
     DB_PARAM_ADD,
     DB_PARAM_KIND,
+    DB_PARAM_MARKS,
+    DB_PARAM_LAST,
+    DB_TYPE_BEGUN, /* is there a version of a type */
+    DB_TYPE_KEYS,  /* of all current versions, with their types */
     DB_PARAM_NAME,
     DB_PARAM_DROP,
     DB_PARAMS_OF_KIND,
@@ -103,18 +107,21 @@ enum db_statement {
     DB_FORGET_NUMBER,
     DB_FORGET_STRING,
     DB_FORGET_VALUE,
-    DB_KEYS, /* of all current versions */
     DB_CLAIM,
     DB_CLAIM_SWEEP,
     DB_VERSION, /* DB_DEPTH instances, one for each depth */
     DB_STATEMENTS = DB_VERSION + DB_DEPTH
 };
 
+struct marks;
+
 struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[DB_STATEMENTS];
     int rc;         /* of the last failure: an SQLite result code; 0: none */
     int64_t names;  /* of a reader: writer_names() as it was before the snapshot was taken */
+    uint64_t *longs;     /* lists that were long when they were counted last (iter.c) */
+    struct marks *marks; /* what is known of params (marks.c); NULL: nothing */
     uint64_t *seen; /* values that ix_value surely has (rows.c); NULL: none known */
     struct batch *batch; /* index rows that wait (batch.h); NULL: there never were any */
 };

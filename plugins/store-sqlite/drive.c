@@ -335,13 +335,34 @@ static struct iter *costly(struct run *run, struct node *n, const struct node *a
     }
 }
 
+/*
+ * Those that negations may find, where the index knows what else there is: the few that are not as
+ * nearly all are. NULL: all of the type. While run->trying, they are only noted as refused.
+ */
+static struct iter *of_others(struct run *run, const struct node *n)
+{
+    struct iter *it = NULL;
+
+    if (n->op == NODE_NOT && gather_others(run, n, &it) != 0)
+        return NULL;
+    for (size_t i = 0; n->op == NODE_AND && i < n->arg_count && it == NULL && !run->failed; i++)
+        it = of_others(run, n->args[i]);
+    if (it != NULL && run->trying) {
+        run->refused = true;
+        return NULL;
+    }
+    return it;
+}
+
 /* All of the type, but for those that negations leave out by the index alone. */
 static struct iter *of_type(struct run *run, const struct plan *plan)
 {
     struct node *n = plan->filter;
-    struct iter *it = iter_of_type(run, plan->type, true);
+    struct iter *it = of_others(run, n);
     size_t covered = 0, all = n->op == NODE_TRUE ? 0 : n->op == NODE_AND ? n->arg_count : 1;
 
+    if (it == NULL)
+        it = iter_of_type(run, plan->type, true);
     /* An index in sort order brings few of which it would have to be asked. */
     if (run->sort_count == 0 || run->counting) {
         if (n->op != NODE_AND)
@@ -364,6 +385,8 @@ int drive_plans(struct run *run)
             return -1;
         if (plan->iter == NULL)
             plan->iter = of_type(run, plan);
+        if (run->failed)
+            return -1;
         args[i] = plan->iter;
     }
     run->iter = iter_any(run, args, run->plan_count);

@@ -12,6 +12,12 @@
 #include "common/store/judge.h"
 #include "drive.h"
 #include "iter.h"
+#include "marks.h"
+
+enum {
+    WINDOW = 128,    /* entries of a list that is passed over: the first look takes half */
+    PASSED_WORTH = 4 /* candidates passed over that make the next attempt worth while */
+};
 
 /* A damaged list must not look like one that lacks the value. */
 static bool damaged(struct run *run)
@@ -113,13 +119,57 @@ static bool chain_matches(struct run *run, struct node *n, const struct candidat
 {
     struct keys_cursor k = keys_begin(c->keys);
     struct keys_entry e;
+    int64_t missed = 0;
 
+    n->judged = c->vid;
     while (keys_next(&k, &e)) {
-        if (e.p == n->p && e.kind == KEYS_REFERENCE && e.group == 0 && e.type == n->other &&
-            target_matches(run, n, e.rid))
+        if (e.p != n->p || e.kind != KEYS_REFERENCE || e.group != 0 || e.type != n->other)
+            continue;
+        if (target_matches(run, n, e.rid))
             return true;
+        missed = e.rid;
     }
+    n->missed_again = missed != 0 && missed == n->missed;
+    n->missed = missed;
     return k.broken ? damaged(run) : false;
+}
+
+/*
+ * Resources often lie by what they refer to, all of a patient one behind the other. So if two in a
+ * row refer to the same target in vain, those of its list that follow are passed over together.
+ * That they refer to nothing else must be certain.
+ */
+static int64_t pass_over(struct run *run, struct node *n, int64_t key)
+{
+    if (n->references == NULL)
+        n->references = iter_of_references(run, n->p);
+    iter_set_target(n->references, n->missed, WINDOW);
+    n->lie_together = false;
+    for (unsigned passed = 1;; passed++) {
+        int64_t next = iter_seek(run, run->iter, key + 1);
+        if (run->failed || run->stopped || next == ITER_END)
+            return key;
+        int64_t listed = iter_seek(run, n->references, next);
+        if (run->failed || run->stopped || listed != next)
+            return key;
+        key = next;
+        n->lie_together = passed >= PASSED_WORTH;
+        if (passed % 8 == 0 && run_spend(run, 1))
+            return key;
+    }
+}
+
+int64_t filter_pass_over(struct run *run, struct node *n, int64_t key)
+{
+    if (n->op == NODE_CHAIN && n->judged == iter_vid(run, key) && (n->missed_again || (n->lie_together && n->missed != 0)) &&
+        marks_find(run->db, n->p, MARK_SEVERAL_REFERENCES) == 0)
+        return pass_over(run, n, key);
+    for (size_t i = 0; n->op == NODE_AND && i < n->arg_count && !run->failed; i++) {
+        int64_t last = filter_pass_over(run, n->args[i], key);
+        if (last != key)
+            return last;
+    }
+    return key;
 }
 
 static bool has_matches(struct run *run, struct node *n, const struct candidate *c)
@@ -130,7 +180,7 @@ static bool has_matches(struct run *run, struct node *n, const struct candidate 
         n->references = iter_of_references(run, n->p);
         n->inner = drive_filter(run, n->args[0]);
     }
-    iter_set_target(n->references, c->rid);
+    iter_set_target(n->references, c->rid, ITER_WINDOW);
     for (;;) {
         key = iter_seek(run, n->references, key);
         if (key == ITER_END || run->failed || run->stopped)

@@ -12,4 +12,10 @@
  */
 bool filter_matches(struct run *run, struct node *n, const struct candidate *c, bool trust);
 
+/*
+ * After the candidate at key did not match: the last of run->iter, from key on, that surely does
+ * not match for the same reason.
+ */
+int64_t filter_pass_over(struct run *run, struct node *n, int64_t key);
+
 #endif

@@ -11,13 +11,15 @@
 #include "drive.h"
 #include "filter.h"
 #include "iter.h"
+#include "marks.h"
 
 enum {
     RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
     BRIEF_MAX = 2000,   /* on a loop, and before others are tried: a fraction of a millisecond */
     TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
     TARGETS_FEW = 128,  /* and those that are gathered whatever else there is to go by */
-    GATHER_WORK = 20000 /* rows that gathering may look at */
+    GATHER_WORK = 20000, /* rows that gathering may look at */
+    OTHERS_MAX = 64      /* codes that a param may have for a negation to go by the others */
 };
 
 /* Keys that are being gathered, up to a maximum. */
@@ -184,6 +186,7 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
         rc = gather_strings(run, n, &g);
     else
         rc = gather_numbers(run, n, all, &g);
+    run->too_many = run->too_many || (g.overflow && run->few != 0);
     if (rc == 0 && g.overflow && !beside && run->few == 0) {
         run->refused = run->refused || run->trying;
         run->stopped = run->stopped || (!run->trying && run->place->brief); /* the pool has time */
@@ -279,13 +282,15 @@ struct iter *gather_chain(struct run *run, struct node *n)
     struct iter *inner, *it;
     struct gather *g;
     size_t few = run->few;
+    bool trying = run->trying && few == 0;
 
-    run->few = few != 0 ? TARGETS_MAX : 0;
+    run->few = few != 0 ? TARGETS_MAX : trying ? TARGETS_FEW : 0;
+    run->too_many = false;
     inner = drive_filter(run, n->args[0]);
     run->few = few;
     /* Whoever judges by chain_matches() need not load targets that are not candidates. */
     n->inner = inner != NULL && !run->stopped && iter_is_array(inner) ? inner : NULL;
-    if (run->trying && few == 0 && inner != NULL && !iter_may_be_few(run, inner, TARGETS_FEW)) {
+    if (trying && (run->too_many || (inner != NULL && !iter_may_be_few(run, inner, TARGETS_FEW)))) {
         run->refused = true;
         return NULL;
     }
@@ -335,6 +340,61 @@ struct iter *gather_has(struct run *run, struct node *n)
             return NULL;
     }
     return g.overflow ? NULL : iter_array(run, g.keys, g.count, "has");
+}
+
+/* Whether it names codes of one param, whatever their system, and nothing else. */
+static bool is_codes(const struct node *n, int64_t p)
+{
+    bool codes = n->op == NODE_OR && n->arg_count != 0;
+
+    for (size_t i = 0; i < n->arg_count && codes; i++)
+        codes = is_codes(n->args[i], p);
+    return codes || (n->op == NODE_TERM && n->kind == KEYS_TOKEN && n->any_system && n->p == p &&
+                     n->compare == ANDIRON_CMP_EQ && n->term->part == 0 && n->term->group == 0);
+}
+
+static bool names_code(const struct node *n, andiron_str code)
+{
+    bool names = n->op == NODE_TERM && andiron_str_eq(n->text, code);
+
+    for (size_t i = 0; n->op == NODE_OR && i < n->arg_count && !names; i++)
+        names = names_code(n->args[i], code);
+    return names;
+}
+
+int gather_others(struct run *run, const struct node *n, struct iter **ret)
+{
+    const struct node *codes = n->args[0], *first = codes->op == NODE_OR ? codes->args[0] : codes;
+    sqlite3_stmt *s;
+    struct iter *it;
+    int values = 0, more;
+
+    *ret = NULL;
+    if (!is_codes(codes, first->p))
+        return 0;
+    int lacking = marks_find(run->db, first->p, MARK_LACKING);
+    if (lacking != 0)
+        return lacking < 0 ? run_fail(run) : 0;
+    s = db_statement(run->db, DB_VALUES_UP);
+    if (s == NULL)
+        return run_fail(run);
+    it = iter_lists(run, OTHERS_MAX, "other codes");
+    sqlite3_bind_int64(s, 1, first->p);
+    sqlite3_bind_int64(s, 2, ROWS_CODE);
+    sqlite3_bind_text(s, 3, "", 0, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 4, OTHERS_MAX + 1);
+    while ((more = db_step(run->db, s)) == 1 && values++ < OTHERS_MAX) {
+        if (!names_code(codes, db_str(s, 0)))
+            iter_add_token(it, first->p, sqlite3_column_int64(s, 1));
+    }
+    if (more < 0)
+        return run_fail(run);
+    if (more == 1)
+        sqlite3_reset(s);
+    else
+        *ret = it;
+    (void)run_spend(run, values / 8 + 1);
+    return 0;
 }
 
 struct iter *gather_few(struct run *run, struct node *n)

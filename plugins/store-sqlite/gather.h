@@ -23,6 +23,11 @@ bool gather_covers(const struct node *n, const struct node *other);
 struct iter *gather_chain(struct run *run, struct node *n);
 /* Of _has: those whom resources refer to that satisfy its inner condition. */
 struct iter *gather_has(struct run *run, struct node *n);
+/*
+ * Of a negation of codes: those with another code of the param, where the index is sure that every
+ * resource has one. *ret NULL: it is not, or there are many codes. -1: failed.
+ */
+ANDIRON_MUST_CHECK int gather_others(struct run *run, const struct node *n, struct iter **ret);
 /* Either, if so few satisfy the inner condition that they should drive whatever stands beside. */
 struct iter *gather_few(struct run *run, struct node *n);
 

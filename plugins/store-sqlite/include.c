@@ -172,7 +172,7 @@ static int backward_by(struct including *n, int64_t p, size_t row)
     struct iter *it = iter_of_references(run, p);
     int64_t key = iter_key(run, run->ascending ? 1 : INT64_MAX - 1);
 
-    iter_set_target(it, n->page->rids[row]);
+    iter_set_target(it, n->page->rids[row], ITER_WINDOW);
     for (; !n->full; key++) {
         key = iter_seek(run, it, key);
         if (run->failed)

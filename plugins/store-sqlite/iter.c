@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_FIRST = 4,
+    LONGS = 512,        /* lists that are remembered as long, */
+    LONGS_USES = 65536, /* until so many questions */
+    BATCH_FIRST = ITER_WINDOW,
     BATCH_MAX = 1024,
     PROBES_MAX = 16 /* lists that are asked one by one whether they have a key */
 };
@@ -381,12 +383,12 @@ struct iter *iter_of_references(struct run *run, int64_t p)
     return it;
 }
 
-void iter_set_target(struct iter *it, int64_t rid)
+void iter_set_target(struct iter *it, int64_t rid, size_t window)
 {
     it->lists[0].key = rid;
     it->lists[0].from = 1;
     it->lists[0].to = 0;
-    it->lists[0].batch = BATCH_FIRST;
+    it->lists[0].batch = window;
 }
 
 struct iter *iter_any(struct run *run, struct iter **args, size_t count)
@@ -478,6 +480,40 @@ int64_t iter_count(struct run *run, const struct iter *it, int64_t max)
     return count_list(run, &it->lists[0], max);
 }
 
+/*
+ * Whether a list is surely long, and that it is: to count up to a limit takes as long as a page. Lists
+ * seldom become short, and if one does, only a worse way is taken for a while.
+ */
+static uint64_t *long_slot(struct run *run, const struct list *list, uint64_t *ret_mark)
+{
+    uint64_t mark = ((uint64_t)list->key ^ (uint64_t)list->p << 40) * 0x9e3779b97f4a7c15u;
+    struct db *db = run->db;
+
+    *ret_mark = mark | 1;
+    if (db->longs == NULL)
+        db->longs = calloc(LONGS + 1, sizeof(db->longs[0]));
+    if (db->longs == NULL)
+        return NULL;
+    if (++db->longs[LONGS] > LONGS_USES)
+        memset(db->longs, 0, (LONGS + 1) * sizeof(db->longs[0]));
+    return &db->longs[mark >> 55];
+}
+
+static bool is_long(struct run *run, const struct list *list)
+{
+    uint64_t mark, *slot = long_slot(run, list, &mark);
+
+    return slot != NULL && *slot == mark;
+}
+
+static void note_long(struct run *run, const struct list *list)
+{
+    uint64_t mark, *slot = long_slot(run, list, &mark);
+
+    if (slot != NULL)
+        *slot = mark;
+}
+
 bool iter_is_short(struct run *run, const struct iter *it)
 {
     int64_t sum = 0, max = run->store->config->short_list;
@@ -495,10 +531,16 @@ bool iter_is_short(struct run *run, const struct iter *it)
         return iter_is_short(run, it->args[0]);
     if (it->kind != ITER_LISTS || it->list_count > PROBES_MAX)
         return false;
+    for (size_t i = 0; i < it->list_count; i++) {
+        if (is_long(run, &it->lists[i]))
+            return false;
+    }
     for (size_t i = 0; i < it->list_count && sum <= max; i++) {
         int64_t n = count_list(run, &it->lists[i], max + 1);
         if (n < 0)
             return false;
+        if (n > max)
+            note_long(run, &it->lists[i]);
         sum += n;
     }
     (void)run_spend(run, sum / 16 + 1);

@@ -13,6 +13,8 @@
 
 #define ITER_END INT64_MAX
 
+enum { ITER_WINDOW = 4 }; /* entries that are read at first, where few are asked for */
+
 /*
  * First key >= key, or ITER_END. If run->stopped or run->failed is set meanwhile, the result is
  * only a bound: nothing lies before it.
@@ -41,7 +43,8 @@ void iter_set_exact(struct iter *it, bool exact);
 struct iter *iter_of_type(struct run *run, int64_t type, bool exact);
 /* Versions that refer to a resource by p; the target is set later. */
 struct iter *iter_of_references(struct run *run, int64_t p);
-void iter_set_target(struct iter *it, int64_t rid);
+/* window: how many of its entries are read at first. */
+void iter_set_target(struct iter *it, int64_t rid, size_t window);
 /* Lists of ix_token and ix_ref: room for count of them, added one by one. name: for explain. */
 struct iter *iter_lists(struct run *run, size_t count, const char *name);
 void iter_add_token(struct iter *it, int64_t p, int64_t hash);

@@ -9,6 +9,7 @@
 #include "commit.h"
 #include "common/store/keys.h"
 #include "lookup.h"
+#include "marks.h"
 #include "rows.h"
 
 enum { CLAIM_NAME_MAX = 512, FORGET_SLICE = 2000 };
@@ -161,7 +162,8 @@ static int add_terms(struct writer *w, struct index_job *x, const struct andiron
     if (x->is_replacing && rows_drop(v.db, &v.store->key, old, vid) != 0)
         return -1;
     all = x->is_replacing ? added : keys_join(x->arena, old, added);
-    if (rows_add(v.db, &v.store->key, added, vid) != 0)
+    if (rows_add(v.db, &v.store->key, added, vid) != 0 ||
+        (x->is_replacing ? marks_note(v.db, type, added) : marks_note_added(v.db, added)) != 0)
         return -1;
     s = db_statement(v.db, DB_VERSION_KEYS);
     if (s == NULL)

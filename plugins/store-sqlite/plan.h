@@ -65,7 +65,8 @@ struct run {
     bool trying, refused; /* what is long is not gathered yet; and such was met (search.c) */
     bool sifted;          /* entries of a sort index are looked up in the iterator */
     bool sifted_wholly;   /* and what it has needs no further judgement */
-    size_t few;           /* not 0: nothing longer than this is gathered now */
+    size_t few;           /* not 0: nothing longer than this is gathered now, */
+    bool too_many;        /* and something was longer */
 };
 
 /* Looks up everything the query names. -1: run->error. */

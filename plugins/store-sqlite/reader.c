@@ -33,7 +33,7 @@ struct reader *reader_new(struct store *store, int64_t busy_ms, struct andiron_e
         free(reader);
         return NULL;
     }
-    map_keep(&reader->map, &reader->db);
+    map_keep(&reader->map, &store->mapping, &reader->db);
     return reader;
 }
 

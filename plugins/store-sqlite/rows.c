@@ -17,16 +17,10 @@ void rows_unsee(struct db *db)
         memset(db->seen, 0, SEEN * sizeof(db->seen[0]));
 }
 
-static uint64_t mark_of(int64_t p, enum rows_value_kind kind, int64_t h)
-{
-    uint64_t mark = ((uint64_t)h ^ ((uint64_t)p << 2 | (uint64_t)kind)) * 0x9e3779b97f4a7c15u;
-    return mark != 0 ? mark : 1;
-}
-
 /* Most values come again and again: a look into a table saves the look into the file. */
 static bool is_seen(struct db *db, int64_t p, enum rows_value_kind kind, int64_t h)
 {
-    uint64_t mark = mark_of(p, kind, h);
+    uint64_t mark = rows_value_mark(p, kind, h);
     bool seen;
 
     if (db->seen == NULL)
@@ -63,7 +57,7 @@ static int drop_value(void *arg, int64_t p, enum rows_value_kind kind, andiron_s
 
     if (kind == ROWS_RESOURCE)
         return 0;
-    uint64_t mark = mark_of(p, kind, h);
+    uint64_t mark = rows_value_mark(p, kind, h);
     if (db->seen != NULL && db->seen[mark % SEEN] == mark)
         db->seen[mark % SEEN] = 0;
     sqlite3_stmt *s = db_statement(db, DB_VALUE_DROP);

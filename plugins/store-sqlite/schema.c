@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "common/store/keys.h"
+#include "marks.h"
 #include "rows.h"
 
 static const char tables[] =
@@ -50,6 +51,7 @@ static const char *const migrations[SCHEMA_VERSION] = {
     "CREATE TABLE ix_value(p INT NOT NULL, k INT NOT NULL, s TEXT NOT NULL, h INT NOT NULL,"
     " PRIMARY KEY(p,k,s)) WITHOUT ROWID;",
     NULL, /* params with several values in a resource are marked */
+    NULL, /* and those with several references, or without a code; values that were left out are listed */
 };
 
 /* A number that a PRAGMA or an SQL function gives; -1 if it cannot be read. */
@@ -172,14 +174,16 @@ static int mark_several(struct db *db, andiron_str keys)
 /* What the schema of today keeps beside the keys of current versions. */
 static int read_keys(struct db *db)
 {
-    sqlite3_stmt *s = db_statement(db, DB_KEYS);
+    sqlite3_stmt *s = db_statement(db, DB_TYPE_KEYS);
     struct hash_key key;
     int more = -1;
 
     if (s == NULL || schema_hash_key(db, &key) != 0)
         return -1;
     while ((more = db_step(db, s)) == 1) {
-        if (rows_add_values(db, &key, db_str(s, 0)) != 0 || mark_several(db, db_str(s, 0)) != 0) {
+        andiron_str keys = db_str(s, 1);
+        if (rows_add_values(db, &key, keys) != 0 || mark_several(db, keys) != 0 ||
+            marks_note(db, sqlite3_column_int64(s, 0), keys) != 0) {
             sqlite3_reset(s);
             return -1;
         }

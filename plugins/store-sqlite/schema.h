@@ -7,7 +7,7 @@
 #include "common/store/hash.h"
 #include "db.h"
 
-enum { SCHEMA_VERSION = 3, SCHEMA_APPLICATION_ID = 0x416e6472 /* "Andr" */ };
+enum { SCHEMA_VERSION = 4, SCHEMA_APPLICATION_ID = 0x416e6472 /* "Andr" */ };
 
 /*
  * Makes the tables in an empty file, brings an older schema up to date, and refuses a newer

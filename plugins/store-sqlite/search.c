@@ -18,8 +18,7 @@
 enum {
     COUNTS = 128,
     COUNT_BRIEF = 20000, /* entries that are counted on a loop */
-    LOOKS = 50,          /* rows looked at for a total that nobody asked for */
-    TRIAL = 1200         /* rows looked at for the latest ones before a long range is gathered */
+    LOOKS = 50           /* rows looked at for a total that nobody asked for */
 };
 
 /* Totals of recent queries, as long as the database does not change. */
@@ -119,8 +118,11 @@ static int page_by_vid(struct run *run, int64_t key, struct page *page, int64_t 
         if (run->stopped)
             break;
         run_moved(run);
-        if (is_match == 0)
+        if (is_match == 0) {
+            if (run->plan_count == 1)
+                key = filter_pass_over(run, run->plans[0].filter, key);
             continue;
+        }
         int rc = page->count < run->query->limit ? page_add(run, page, &c, false) : 1;
         candidate_end(run, &c);
         if (rc < 0)
@@ -281,6 +283,8 @@ static int count_if_cheap(struct run *run, struct andiron_rows *rows)
     if (run->query->total != ANDIRON_TOTAL_ESTIMATE ||
         (iter_is_exact(run->iter) && !iter_leaves_out(run->iter)))
         return 0;
+    if (!iter_may_be_few(run, run->iter, LOOKS))
+        return run->failed ? -1 : 1; /* the looks would not come to an end */
     if (work_max > run->work + LOOKS)
         run->work_max = run->work + LOOKS;
     if (count_by_vid(run, run->query->total_limit, &n) != 0)
@@ -342,13 +346,13 @@ static int count_all(struct run *run, struct andiron_rows *rows)
  */
 static int try_latest(struct run *run, int64_t start, struct page *page, int64_t *ret_next)
 {
-    int64_t work_max = run->work_max;
+    int64_t work_max = run->work_max, trial = run->store->config->loop_budget * 4 / 5;
 
     run->trying = false;
     if (!run->refused || run->stopped)
         return 0;
-    if (work_max > run->work + TRIAL)
-        run->work_max = run->work + TRIAL;
+    if (work_max > run->work + trial)
+        run->work_max = run->work + trial;
     if (page_by_vid(run, start, page, ret_next) != 0)
         return -1;
     if (!run->stopped)

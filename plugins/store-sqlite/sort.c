@@ -21,6 +21,8 @@ struct plan *sort_plan_of(struct run *run, int64_t type)
     return NULL;
 }
 
+enum { FOLLOW_FEW = 64 }; /* matches that are sorted at once */
+
 /* ---- values ------------------------------------------------------------------------- */
 
 static int compare_hits(const struct run *run, const struct hit *a, const struct hit *b)
@@ -628,12 +630,16 @@ static int follow(struct run *run, const struct cursor *from, size_t limit, stru
 static int try_follow(struct run *run, const struct cursor *from, size_t limit,
                       struct sorted_page *ret)
 {
-    int64_t work_max = run->work_max;
+    int64_t work_max = run->work_max, most = run->store->config->short_list;
     int rc;
 
-    if (iter_is_short(run, run->iter))
+    /* To look into memory for what the index brings costs far less than to load all that match. */
+    int64_t known = iter_is_array(run->iter) ? iter_count(run, run->iter, most) : 0;
+    if (known > FOLLOW_FEW)
+        most = known;
+    else if (iter_is_short(run, run->iter))
         return run->failed ? -1 : 0;
-    run->work_max = run->work + (int64_t)limit + run->store->config->short_list;
+    run->work_max = run->work + (int64_t)limit + most;
     if (run->work_max > work_max)
         run->work_max = work_max;
     rc = follow(run, from, limit, ret);

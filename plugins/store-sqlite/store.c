@@ -65,6 +65,7 @@ int store_open(struct store *store, struct andiron_error *err)
     struct db *db;
 
     store_make_private(store->path);
+    mapping_open(&store->mapping, store->path, store->config->mmap_size);
     store->writer = writer_new(store, err);
     if (store->writer == NULL)
         return -1;
@@ -112,6 +113,7 @@ void store_stop(struct store *store)
     readers_free(store->readers);
     watches_free(store->watches);
     names_free(store->names);
+    mapping_close(&store->mapping);
     store->writer = NULL;
     store->checkpointer = NULL;
     store->readers = NULL;

@@ -13,6 +13,7 @@
 #include "common/store/meter.h"
 #include "common/store/names.h"
 #include "db.h"
+#include "map.h"
 
 struct config {
     const char *path;
@@ -41,6 +42,7 @@ struct store {
     char *path;
     struct hash_key key, seal; /* of index hashes; of cursors */
     struct names *names;
+    struct mapping mapping; /* of the file, for readers */
     struct writer *writer;
     struct watches *watches;
     struct checkpointer *checkpointer;

@@ -181,6 +181,62 @@ static void what_a_negation_leaves_out_is_not_loaded(void **state)
     assert_int_equal(rows.total, 5);
 }
 
+/* Visits that lie by the people they are of: the latest are none of those called "early". */
+static void fill_together(struct kit *k, int people, int each)
+{
+    struct andiron_write *writes = calloc((size_t)(people * each), sizeof(*writes));
+    struct andiron_term *terms = calloc((size_t)(people * each), sizeof(*terms));
+    struct andiron_commit commit = { .writes = writes, .count = (size_t)people };
+
+    assert_true(writes != NULL && terms != NULL);
+    for (int i = 0; i < people; i++) {
+        terms[i] = kit_string("name", i < people * 3 / 4 ? "early" : "late", "");
+        writes[i] = (struct andiron_write){ .ref = kit_ref("Patient",
+                                                           andiron_printf(k->arena, "p%d", i)),
+                                            .body = ANDIRON_STR("{}"),
+                                            .terms = &terms[i],
+                                            .term_count = 1 };
+    }
+    assert_int_equal(kit_commit(k, &commit), 0);
+    for (int i = 0; i < people * each; i++) {
+        terms[i] = kit_reference("subject", "Patient", andiron_printf(k->arena, "p%d", i / each));
+        writes[i].ref = kit_ref("Observation", andiron_printf(k->arena, "v%d", i));
+        writes[i].body = ANDIRON_STR("{}");
+        writes[i].terms = &terms[i];
+        writes[i].term_count = 1;
+    }
+    commit.count = (size_t)(people * each);
+    assert_int_equal(kit_commit(k, &commit), 0);
+    free(writes);
+    free(terms);
+}
+
+static void what_refers_to_the_same_target_is_passed_over_together(void **state)
+{
+    struct kit *k = *state;
+    enum { MANY = 300, VISITS_OF_ONE = 25 };
+    struct andiron_filter name = named("early");
+    const struct andiron_filter *inner = &name;
+    struct andiron_filter chain = chain_to(&inner);
+    struct andiron_query query = { .type = "Observation", .filter = &chain, .limit = 10 };
+    struct andiron_rows rows;
+
+    fill_together(k, MANY, VISITS_OF_ONE);
+    assert_in_range(probe(k, &query, &rows), 0, 1200); /* of 1875 that are newer, each of which costs several */
+    assert_string_equal(rows.rows[0].ref.id.data, "v5624");
+    expect_walk(k, query, 1, 5624);
+    /* One that is of two people, late and early, the latest of those of the first. */
+    struct andiron_term both[] = { kit_reference("subject", "Patient", "p299"),
+                                   kit_reference("subject", "Patient", "p0") };
+    assert_int_equal(kit_put(k, "Observation", "two", "{}", both, 2), 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(kit_put(k, "Observation", andiron_printf(k->arena, "w%d", i), "{}", both, 1),
+                         1);
+    (void)probe(k, &query, &rows);
+    assert_string_equal(rows.rows[0].ref.id.data, "two");
+    assert_string_equal(rows.rows[1].ref.id.data, "v5624");
+}
+
 static int setup(void **state)
 {
     struct kit *k = malloc(sizeof(*k));
@@ -205,6 +261,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_targets_are_merged_where_the_latest_do_not_match,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_negation_leaves_out_is_not_loaded, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_refers_to_the_same_target_is_passed_over_together,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ static void newer_schema_is_refused_untouched(void **state)
     kit_close(&k);
     run_sql(k.path, "UPDATE meta SET v=7 WHERE k='schema'");
     expect_refused(&k, "schema version 7");
-    run_sql(k.path, "UPDATE meta SET v=3 WHERE k='schema'");
+    run_sql(k.path, "UPDATE meta SET v=4 WHERE k='schema'");
     kit_reopen(&k);
     kit_end(&k);
 }

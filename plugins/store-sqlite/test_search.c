@@ -21,6 +21,7 @@ static void any_filter_gives_what_it_says(void **state)
                                        .fingerprint = 1 + (uint64_t)round };
         query.sort_count = random_sort(sort, patient);
         k->config.short_list = roll(2) ? 5 : 1000; /* follow sort indexes, or sort */
+        k->config.loop_budget = roll(2) ? 5 : 1500; /* soon give up the latest ones, or not */
         expect_same(k, &query, patient);
         if (round % 100 == 99) { /* memory of a hundred requests at a time */
             andiron_arena_free(k->arena);

@@ -12,6 +12,7 @@
 #include "batch.h"
 #include "checkpoint.h"
 #include "lookup.h"
+#include "marks.h"
 #include "rows.h"
 #include "walfile.h"
 #include "watch.h"
@@ -188,6 +189,7 @@ int writer_type(struct writer *w, andiron_str name, int64_t *ret)
 int writer_param(struct writer *w, int64_t type, andiron_str code, uint32_t kind, int64_t *ret)
 {
     uint32_t kinds = 0;
+    int64_t marks = 0;
     bool is_new;
     sqlite3_stmt *s;
 
@@ -196,6 +198,8 @@ int writer_param(struct writer *w, int64_t type, andiron_str code, uint32_t kind
     if (*ret != 0 && (kinds & kind) != 0)
         return 0;
     is_new = *ret == 0;
+    if (is_new && marks_of_new(&w->db, type, &marks) != 0)
+        return -1;
     s = db_statement(&w->db, is_new ? DB_PARAM_ADD : DB_PARAM_KIND);
     if (s == NULL)
         return -1;
@@ -204,7 +208,7 @@ int writer_param(struct writer *w, int64_t type, andiron_str code, uint32_t kind
     sqlite3_bind_int64(s, 2, is_new ? type : kind);
     if (is_new) {
         db_bind_str(s, 3, code);
-        sqlite3_bind_int64(s, 4, kind);
+        sqlite3_bind_int64(s, 4, kind | marks);
     }
     if (db_do(&w->db, s) != 0)
         return -1;
@@ -268,6 +272,7 @@ static void roll_back(struct writer *w)
     w->counters = w->stored;
     batch_drop(&w->db);
     rows_unsee(&w->db);
+    marks_forget(&w->db);
 }
 
 static void end_transaction(struct writer *w)

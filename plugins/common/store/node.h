@@ -54,7 +54,11 @@ struct node {
     bool listed;             /* the index lists its resources */
     bool settled;            /* candidates are only resources that satisfy it */
     struct memo *memo;       /* CHAIN: targets judged so far */
-    struct iter *references; /* HAS: where a resource is referred to */
+    int64_t judged;          /* CHAIN: the version last judged, */
+    int64_t missed;          /* the target it refers to in vain, */
+    bool missed_again;       /* whether the one judged before did so, too, */
+    bool lie_together;       /* and whether many did, where that was last asked */
+    struct iter *references; /* HAS, CHAIN: where a resource is referred to */
     struct iter *inner;      /* HAS, CHAIN: candidates for args[0], or NULL */
     struct note *note;       /* whatever else */
 };

@@ -114,6 +114,16 @@ int rows_each_value(const struct hash_key *key, andiron_str keys, rows_value_fn 
     return c.broken ? ROWS_DAMAGED : 0;
 }
 
+uint64_t rows_value_mark(int64_t p, enum rows_value_kind kind, int64_t h)
+{
+    uint64_t mark = (uint64_t)h * 0x9e3779b97f4a7c15u;
+
+    mark = (mark ^ mark >> 32) * 0xd6e8feb86659fd93u;
+    mark = (mark ^ mark >> 29) + ((uint64_t)p << 2 | (uint64_t)kind) * 0xff51afd7ed558ccdu;
+    mark ^= mark >> 32;
+    return mark != 0 ? mark : 1;
+}
+
 /* ---- rows of versions ------------------------------------------------------------ */
 
 static int rows_of_token(const struct hash_key *key, const struct keys_entry *e,

@@ -57,4 +57,10 @@ typedef int (*rows_value_fn)(void *arg, int64_t p, enum rows_value_kind kind, an
 ANDIRON_MUST_CHECK int rows_each_value(const struct hash_key *key, andiron_str keys,
                                        rows_value_fn fn, void *arg);
 
+/*
+ * A mark of such a value, for tables of those that are listed already. No two have the same: numbers of
+ * resources are as small as those of params, so both are spread over all bits before they are joined.
+ */
+uint64_t rows_value_mark(int64_t p, enum rows_value_kind kind, int64_t h);
+
 #endif

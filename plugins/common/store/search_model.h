@@ -12,7 +12,7 @@
 
 #include <andiron/store.h>
 
-enum { PATIENTS = 40, OBSERVATIONS = 260, TERMS_MAX = 16, ROUNDS = 700 };
+enum { PATIENTS = 40, OBSERVATIONS = 260, TERMS_MAX = 20, ROUNDS = 700 };
 
 struct model {
     const char *type;
@@ -117,7 +117,13 @@ static void randomize(struct model *m)
             add(m, random_date("birthdate"));
         return;
     }
+    /* Every one has a status, most the same; what is about a patient lies together. */
+    add(m, kit_token("status", systems[roll(2)], codes[roll(6) == 0 ? 1 + roll(2) : 0]));
+    size_t at = (size_t)(m - models);
+    add(m, kit_reference("about", "Patient", models[at / 12 % PATIENTS].id));
     if (roll(5) != 0)
+        add(m, kit_reference("subject", "Patient", ids[roll(2) ? roll(7) : at / 12 % 7]));
+    if (roll(9) == 0)
         add(m, kit_reference("subject", "Patient", ids[roll(7)]));
     for (unsigned n = roll(3); n > 0; n--)
         add(m, random_date("date"));
@@ -393,7 +399,7 @@ static struct andiron_filter *random_leaf(struct kit *k, bool patient)
                                                 ANDIRON_CMP_ABOVE };
     struct andiron_term t;
 
-    switch (roll(patient ? 5 : 12)) {
+    switch (roll(patient ? 5 : 13)) {
     case 0:
         t = random_token("code");
         if (t.system.data == NULL && roll(2))
@@ -430,6 +436,8 @@ static struct andiron_filter *random_leaf(struct kit *k, bool patient)
         t = (struct andiron_term){ .param = roll(5) ? "code" : "never",
                                    .kind = ANDIRON_TERM_PRESENT };
         return leaf(k, ANDIRON_CMP_EQ, t);
+    case 11:
+        return leaf(k, ANDIRON_CMP_EQ, random_token("status"));
     case 10: /* values of a composite are no values of their own */
         return leaf(k, ANDIRON_CMP_EQ, random_token("code-value"));
     default:
@@ -450,7 +458,7 @@ static struct andiron_filter *random_filter(struct kit *k, bool patient, int dep
     } else if (kind == 4) {
         f = filter_new(k, patient ? ANDIRON_FILTER_HAS : ANDIRON_FILTER_CHAIN);
         f->type = patient ? "Observation" : "Patient";
-        f->term.param = "subject";
+        f->term.param = roll(2) ? "subject" : "about";
         f->term.kind = ANDIRON_TERM_REFERENCE;
         patient = !patient;
     } else {
@@ -463,7 +471,9 @@ static struct andiron_filter *random_filter(struct kit *k, bool patient, int dep
     args = andiron_alloc(k->arena, f->arg_count * sizeof(args[0]));
     for (size_t i = 0; i < f->arg_count; i++)
         args[i] = is_set && i < 20 ? leaf(k, ANDIRON_CMP_EQ, random_token("code"))
-                                   : random_filter(k, patient, depth - 1);
+                  : f->op == ANDIRON_FILTER_NOT && !patient && roll(2)
+                      ? leaf(k, ANDIRON_CMP_EQ, random_token("status"))
+                      : random_filter(k, patient, depth - 1);
     f->args = args;
     return f;
 }
@@ -544,12 +554,13 @@ static size_t random_sort(struct andiron_sort *sort, bool patient)
         { "date", ANDIRON_TERM_DATE, false },         { "n", ANDIRON_TERM_NUMBER, false },
         { "q", ANDIRON_TERM_QUANTITY, false },        { "_id", ANDIRON_TERM_TOKEN, false },
         { "_lastUpdated", ANDIRON_TERM_DATE, false }, { "url", ANDIRON_TERM_URI, false },
-        { "code", ANDIRON_TERM_TOKEN, false },        { "subject", ANDIRON_TERM_REFERENCE, false }
+        { "code", ANDIRON_TERM_TOKEN, false },        { "subject", ANDIRON_TERM_REFERENCE, false },
+        { "status", ANDIRON_TERM_TOKEN, false }
     };
     size_t count = roll(2) ? 0 : 1 + roll(3);
 
     for (size_t i = 0; i < count; i++) {
-        sort[i] = patient ? of_patients[roll(6)] : of_observations[roll(8)];
+        sort[i] = patient ? of_patients[roll(6)] : of_observations[roll(9)];
         sort[i].descending = roll(2);
     }
     return count;

@@ -252,6 +252,23 @@ static void names_are_found_however_many(void **state)
     names_free(names);
 }
 
+static void no_two_values_have_one_mark(void **state)
+{
+    (void)state;
+    enum { PARAMS = 40, RESOURCES = 500, SLOTS = 1 << 16 };
+    static uint64_t marks[SLOTS];
+
+    for (int64_t p = 1; p <= PARAMS; p++) {
+        for (int64_t rid = 1; rid <= RESOURCES; rid++) {
+            uint64_t mark = rows_value_mark(p, ROWS_RESOURCE, rid);
+            size_t i = mark % SLOTS;
+            for (; marks[i] != 0; i = (i + 1) % SLOTS)
+                assert_true(marks[i] != mark);
+            marks[i] = mark;
+        }
+    }
+}
+
 static void cursor_comes_back_with_its_values(void **state)
 {
     (void)state;
@@ -286,6 +303,7 @@ int main(void)
         cmocka_unit_test(cut_or_changed_keys_are_never_read_past),
         cmocka_unit_test(strings_are_cut_between_characters),
         cmocka_unit_test(names_are_found_however_many),
+        cmocka_unit_test(no_two_values_have_one_mark),
         cmocka_unit_test(cursor_comes_back_with_its_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
