@@ -344,6 +344,10 @@ static void what_is_wrong_is_said(void **state)
         { "Observation", "date:above=2013",
           "date, a date parameter, has no modifier \":above\"; it has :missing" },
         { "Observation", "subject:Account=1", "subject never refers to a Account" },
+        { "Observation", "code-value-quantity=x$1$2",
+          "code-value-quantity must be 2 values joined by \"$\", not \"x$1$2\"" },
+        { "Observation", "code-value-quantity=x$1$",
+          "code-value-quantity must be 2 values joined by \"$\", not \"x$1$\"" },
         { "Observation", "date=2013-13",
           "date must be a date such as 2013, 2013-01-14 or 2013-01-14T10:00:00Z (a plus sign is "
           "written %2B), not \"2013-13\"" },

@@ -385,15 +385,15 @@ static int composite_filter(struct compiling *c, const struct operand *o, andiro
     struct list parts[PARTS_MAX] = { { NULL } }, any = { NULL };
     size_t count = 0, place[PARTS_MAX] = { 0 };
     andiron_str rest = value, part;
+    bool is_whole = true;
 
-    while (text_cut(&rest, '$', &part)) {
-        if (count == o->param->part_count || part.len == 0)
-            break;
-        if (part_filters(c, o, count, part, &parts[count]) != 0)
+    while (is_whole && text_cut(&rest, '$', &part)) {
+        is_whole = count < o->param->part_count && part.len != 0;
+        if (is_whole && part_filters(c, o, count, part, &parts[count]) != 0)
             return -1;
         count++;
     }
-    if (rest.data != NULL || count != o->param->part_count)
+    if (!is_whole || count != o->param->part_count)
         return compile_fail(c, "%s must be %zu values joined by \"$\", not \"%.*s\"",
                             o->param->code, o->param->part_count, SHOWN(value));
     bool has_more = true; /* a contained reference (#x) leaves a part without any filter */

@@ -311,7 +311,9 @@ int including(struct run *run)
     if (n == NULL)
         n = run->including = begin(run);
     bool stopped = false;
-    while (n->round < ROUNDS_MAX && n->from < n->to && !n->full && !stopped) {
+    while (n->round <= ROUNDS_MAX && n->from < n->to && !n->full && !stopped) {
+        if (n->round == ROUNDS_MAX)
+            n->max = n->to; /* only whether there is more */
         for (; n->include < query->include_count && !n->full && !stopped; n->include++) {
             if (n->round > 0 && !query->includes[n->include].iterate)
                 continue;

@@ -517,8 +517,7 @@ static int put_version(struct writer *w, const struct andiron_write *write, cons
     sqlite3_bind_int64(s, 9, body_encoding(write->body));
     if (db_do(v.db, s) != 0)
         return -1;
-    return rows_add(v.db, &v.store->key, keys, vid) != 0 ? -1
-                                                         : marks_note(v.db, item->type, keys);
+    return rows_add(v.db, &v.store->key, keys, vid) != 0 ? -1 : marks_note(v.db, item->type, keys);
 }
 
 static int apply_one(struct writer *w, struct commit_job *c, size_t which, int64_t vid)

@@ -88,7 +88,7 @@ enum db_statement {
     DB_VERSION_KEYS,
     DB_VERSION_DROP,
     DB_VERSION_DROP_OLD, /* the oldest of a resource, before a version */
-    DB_TOKEN_ADD, /* this and the other four: of the batch */
+    DB_TOKEN_ADD,        /* this and the other four: of the batch */
     DB_TOKEN_DROP,
     DB_REF_ADD,
     DB_REF_DROP,
@@ -118,11 +118,11 @@ struct marks;
 struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[DB_STATEMENTS];
-    int rc;         /* of the last failure: an SQLite result code; 0: none */
-    int64_t names;  /* of a reader: writer_names() as it was before the snapshot was taken */
+    int rc;              /* of the last failure: an SQLite result code; 0: none */
+    int64_t names;       /* of a reader: writer_names() as it was before the snapshot was taken */
     uint64_t *longs;     /* lists that were long when they were counted last (iter.c) */
     struct marks *marks; /* what is known of params (marks.c); NULL: nothing */
-    uint64_t *seen; /* values that ix_value surely has (rows.c); NULL: none known */
+    uint64_t *seen;      /* values that ix_value surely has (rows.c); NULL: none known */
     struct batch *batch; /* index rows that wait (batch.h); NULL: there never were any */
 };
 

@@ -161,7 +161,8 @@ static int64_t pass_over(struct run *run, struct node *n, int64_t key)
 
 int64_t filter_pass_over(struct run *run, struct node *n, int64_t key)
 {
-    if (n->op == NODE_CHAIN && n->judged == iter_vid(run, key) && (n->missed_again || (n->lie_together && n->missed != 0)) &&
+    if (n->op == NODE_CHAIN && n->judged == iter_vid(run, key) &&
+        (n->missed_again || (n->lie_together && n->missed != 0)) &&
         marks_find(run->db, n->p, MARK_SEVERAL_REFERENCES) == 0)
         return pass_over(run, n, key);
     for (size_t i = 0; n->op == NODE_AND && i < n->arg_count && !run->failed; i++) {

@@ -14,10 +14,10 @@
 #include "marks.h"
 
 enum {
-    RANGE_MAX = 50000,  /* entries of a range that are gathered and sorted */
-    BRIEF_MAX = 2000,   /* on a loop, and before others are tried: a fraction of a millisecond */
-    TARGETS_MAX = 1000, /* targets of a chain, or referring resources, that are gathered */
-    TARGETS_FEW = 128,  /* and those that are gathered whatever else there is to go by */
+    RANGE_MAX = 50000,   /* entries of a range that are gathered and sorted */
+    BRIEF_MAX = 2000,    /* on a loop, and before others are tried: a fraction of a millisecond */
+    TARGETS_MAX = 1000,  /* targets of a chain, or referring resources, that are gathered */
+    TARGETS_FEW = 128,   /* and those that are gathered whatever else there is to go by */
     GATHER_WORK = 20000, /* rows that gathering may look at */
     OTHERS_MAX = 64      /* codes that a param may have for a negation to go by the others */
 };

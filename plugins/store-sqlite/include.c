@@ -256,7 +256,9 @@ int include_rows(struct run *run, struct page *page, struct andiron_rows *rows)
     n.params = andiron_alloc(run->arena, query->include_count * sizeof(n.params[0]));
     for (size_t i = 0; i < page->count; i++)
         (void)is_new(&n, page->rids[i]);
-    for (int round = 0; round < ROUNDS_MAX && from < to && !n.full && !run->stopped; round++) {
+    for (int round = 0; round <= ROUNDS_MAX && from < to && !n.full && !run->stopped; round++) {
+        if (round == ROUNDS_MAX)
+            n.max = page->count; /* only whether there is more */
         for (size_t i = 0; i < query->include_count; i++) {
             const struct andiron_include *inc = &query->includes[i];
             if (round > 0 && !inc->iterate)

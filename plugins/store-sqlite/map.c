@@ -73,9 +73,8 @@ void map_keep(struct map *map, struct mapping *mapping, struct db *db)
         sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
         file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 3)
         return;
-    *map = (struct map){ .methods = *file->pMethods,
-                         .original = file->pMethods,
-                         .mapping = mapping };
+    *map =
+        (struct map){ .methods = *file->pMethods, .original = file->pMethods, .mapping = mapping };
     map->methods.xFetch = fetch;
     map->methods.xUnfetch = unfetch;
     file->pMethods = &map->methods;

@@ -13,7 +13,7 @@
 #include "db.h"
 
 struct mapping {
-    uint8_t *base; /* NULL: none */
+    uint8_t *base;         /* NULL: none */
     int64_t limit;         /* bytes of the file that may be in it */
     _Atomic int64_t bytes; /* length of the file that was last seen */
 };

@@ -16,9 +16,9 @@ struct unmarked {
 };
 
 struct marks {
-    int64_t last;               /* greatest p in the file when it was read */
-    struct unmarked *params;    /* by p, from 0 to last */
-    int64_t *present, count;    /* those that all resources of their type have */
+    int64_t last;            /* greatest p in the file when it was read */
+    struct unmarked *params; /* by p, from 0 to last */
+    int64_t *present, count; /* those that all resources of their type have */
 };
 
 void marks_forget(struct db *db)

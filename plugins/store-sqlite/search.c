@@ -17,8 +17,9 @@
 
 enum {
     COUNTS = 128,
-    COUNT_BRIEF = 20000, /* entries that are counted on a loop */
-    LOOKS = 50           /* rows looked at for a total that nobody asked for */
+    COUNT_BRIEF = 20000,    /* entries that are counted on a loop, */
+    CONDITIONS_BRIEF = 512, /* and conditions that are looked up there */
+    LOOKS = 50              /* rows looked at for a total that nobody asked for */
 };
 
 /* Totals of recent queries, as long as the database does not change. */
@@ -467,6 +468,16 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
     return include_rows(run, page, rows);
 }
 
+/* Conditions of a filter, counted up to a little more than `most`. */
+static size_t size_of(const struct andiron_filter *filter, size_t most)
+{
+    size_t size = 1;
+
+    for (size_t i = 0; i < filter->arg_count && size <= most; i++)
+        size += size_of(filter->args[i], most - size + 1);
+    return size;
+}
+
 int search_run(struct search_place *place, const struct andiron_query *query,
                struct andiron_rows *rows)
 {
@@ -480,6 +491,12 @@ int search_run(struct search_place *place, const struct andiron_query *query,
     struct page page = { .count = 0 };
 
     *rows = (struct andiron_rows){ .total = -1 };
+    /* To look up the names and values of so many would hold the loop already. */
+    if (place->brief && query->filter != NULL &&
+        size_of(query->filter, CONDITIONS_BRIEF) > CONDITIONS_BRIEF) {
+        place->stopped = true;
+        return 0;
+    }
     run.began_us = run_clock_us();
     run.cpu_us = query->explain ? cpu_us() : 0;
     run_budget(&run);

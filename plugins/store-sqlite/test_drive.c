@@ -191,11 +191,11 @@ static void fill_together(struct kit *k, int people, int each)
     assert_true(writes != NULL && terms != NULL);
     for (int i = 0; i < people; i++) {
         terms[i] = kit_string("name", i < people * 3 / 4 ? "early" : "late", "");
-        writes[i] = (struct andiron_write){ .ref = kit_ref("Patient",
-                                                           andiron_printf(k->arena, "p%d", i)),
-                                            .body = ANDIRON_STR("{}"),
-                                            .terms = &terms[i],
-                                            .term_count = 1 };
+        writes[i] =
+            (struct andiron_write){ .ref = kit_ref("Patient", andiron_printf(k->arena, "p%d", i)),
+                                    .body = ANDIRON_STR("{}"),
+                                    .terms = &terms[i],
+                                    .term_count = 1 };
     }
     assert_int_equal(kit_commit(k, &commit), 0);
     for (int i = 0; i < people * each; i++) {
@@ -222,7 +222,8 @@ static void what_refers_to_the_same_target_is_passed_over_together(void **state)
     struct andiron_rows rows;
 
     fill_together(k, MANY, VISITS_OF_ONE);
-    assert_in_range(probe(k, &query, &rows), 0, 1200); /* of 1875 that are newer, each of which costs several */
+    assert_in_range(probe(k, &query, &rows), 0,
+                    1200); /* of 1875 that are newer, each of which costs several */
     assert_string_equal(rows.rows[0].ref.id.data, "v5624");
     expect_walk(k, query, 1, 5624);
     /* One that is of two people, late and early, the latest of those of the first. */
@@ -230,8 +231,8 @@ static void what_refers_to_the_same_target_is_passed_over_together(void **state)
                                    kit_reference("subject", "Patient", "p0") };
     assert_int_equal(kit_put(k, "Observation", "two", "{}", both, 2), 1);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(kit_put(k, "Observation", andiron_printf(k->arena, "w%d", i), "{}", both, 1),
-                         1);
+        assert_int_equal(
+            kit_put(k, "Observation", andiron_printf(k->arena, "w%d", i), "{}", both, 1), 1);
     (void)probe(k, &query, &rows);
     assert_string_equal(rows.rows[0].ref.id.data, "two");
     assert_string_equal(rows.rows[1].ref.id.data, "v5624");

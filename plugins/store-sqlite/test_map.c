@@ -38,10 +38,9 @@ static int64_t version_seen(struct kit *k, const char *id)
 
 static void copy_log(struct kit *k)
 {
-    assert_int_equal(
-        sqlite3_exec(writer_view(k->store.writer).db->handle, "PRAGMA wal_checkpoint(RESTART)",
-                     NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(writer_view(k->store.writer).db->handle,
+                                  "PRAGMA wal_checkpoint(RESTART)", NULL, NULL, NULL),
+                     SQLITE_OK);
 }
 
 /* Commits of a patient, and one of a length that makes the file grow by more than a megabyte. */

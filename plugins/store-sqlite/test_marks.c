@@ -23,9 +23,7 @@ static void expect_not_done(struct kit *k, const char *expected, bool by_others)
     struct andiron_filter done = kit_filter(ANDIRON_CMP_EQ, kit_token("status", NULL, "done"));
     const struct andiron_filter *args[] = { &done };
     struct andiron_filter not = { .op = ANDIRON_FILTER_NOT, .args = args, .arg_count = 1 };
-    struct andiron_query query = {
-        .type = "Task", .filter = &not, .limit = 9, .explain = true
-    };
+    struct andiron_query query = { .type = "Task", .filter = &not, .limit = 9, .explain = true };
     struct andiron_rows rows;
     char got[64] = "";
 

@@ -20,7 +20,7 @@ static void any_filter_gives_what_it_says(void **state)
                                        .total = ANDIRON_TOTAL_ACCURATE,
                                        .fingerprint = 1 + (uint64_t)round };
         query.sort_count = random_sort(sort, patient);
-        k->config.short_list = roll(2) ? 5 : 1000; /* follow sort indexes, or sort */
+        k->config.short_list = roll(2) ? 5 : 1000;  /* follow sort indexes, or sort */
         k->config.loop_budget = roll(2) ? 5 : 1500; /* soon give up the latest ones, or not */
         expect_same(k, &query, patient);
         if (round % 100 == 99) { /* memory of a hundred requests at a time */
@@ -167,6 +167,33 @@ static void no_search_holds_a_loop(void **state)
     assert_true(stopped > ROUNDS / 10);
 }
 
+static void a_search_of_many_conditions_leaves_the_loop_at_once(void **state)
+{
+    enum { MANY = 600 };
+    struct kit *k = *state;
+    static struct andiron_filter terms[MANY];
+    static const struct andiron_filter *args[MANY];
+    struct andiron_filter any = { .op = ANDIRON_FILTER_OR, .args = args };
+    struct andiron_query query = { .type = "Observation", .filter = &any, .limit = 10 };
+    struct andiron_rows rows;
+
+    fill(k);
+    for (size_t i = 0; i < MANY; i++) {
+        terms[i] = kit_filter(ANDIRON_CMP_EQ, kit_token("code", "http://a", "x"));
+        args[i] = &terms[i];
+    }
+    for (any.arg_count = 100; any.arg_count <= MANY; any.arg_count += MANY - 100) {
+        struct search_place place = {
+            .store = &k->store, .db = &k->reader->db, .arena = k->arena, .brief = true
+        };
+        assert_int_equal(reader_enter(k->reader), 0);
+        assert_int_equal(search_run(&place, &query, &rows), 0);
+        reader_leave(k->reader);
+        assert_int_equal(place.stopped, any.arg_count == MANY);
+        assert_int_equal(place.probed == 0, any.arg_count == MANY);
+    }
+}
+
 static int setup(void **state)
 {
     struct kit *k = malloc(sizeof(*k));
@@ -188,6 +215,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_filter_gives_what_it_says, setup, teardown),
         cmocka_unit_test_setup_teardown(spent_budget_is_resumed_where_it_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(no_search_holds_a_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_search_of_many_conditions_leaves_the_loop_at_once, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(second_value_counts_where_one_was_the_rule, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(several_types_come_in_one_order, setup, teardown),
