@@ -112,6 +112,21 @@ test('docs/write-a-policy-engine.md does what it says, block by block', () => {
   assert.match(r.stdout, /"type":"searchset"[^]*$/);
 });
 
+test('the plugin of docs/plugin-guide.md builds as it says there, and answers', async () => {
+  const text = fs.readFileSync(path.join(source, 'docs/plugin-guide.md'), 'utf8');
+  const cwd = path.join(home.work, 'guide');
+  fs.mkdirSync(cwd);
+  fs.writeFileSync(path.join(cwd, 'mine.c'), text.match(/^```c\n(.*?)^```$/ms)[1]);
+  const build = text.match(/`(cc -shared [^`]*)`/)[1];
+  const r = run(`${build.replace('cc ', 'cc -std=c11 -Wall -Wextra -Werror ')} && andiron -o mine.greeting=hi test-plugin ./mine.so && cp mine.so ${home.moduledir}`, cwd);
+  assert.equal(r.status, 0, r.text);
+  assert.match(r.stdout, /0 failed, 0 warnings/);
+  fs.writeFileSync(path.join(home.confdir, 'plugins.d/50-mine.conf'), '[plugin mine]\nmodule = mine.so\n');
+  assert.equal(run('andiron check-config && andiron reload').status, 0);
+  const greeting = await fresh('GET', `${server.base}/greeting`, undefined, server.admin);
+  assert.equal(greeting.text, 'hello');
+});
+
 test('the reference manual has every public function with its words', () => {
   const folder = path.join(process.env.ANDIRON_BUILD, 'reference');
   const index = fs.readFileSync(path.join(folder, 'index.md'), 'utf8');

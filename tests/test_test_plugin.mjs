@@ -58,6 +58,9 @@ const cases = [
   ['a verdict that is none', { evaluate: 'return (enum andiron_verdict)7;' }, 1, /FAIL {2}verdicts: evaluate\(\) gives 7/],
   ['a slow answer', { evaluate: 'usleep(5000); return ANDIRON_MATCH;' }, 1, /FAIL {2}deadlines: .*takes \d{4,} us for a request, and may take 1000/],
   ['an answer that never comes', { evaluate: 'return ANDIRON_PENDING;' }, 1, /FAIL {2}deadlines: .*no verdict within 5 s/],
+  ['an answer given twice', { before: 'static void two(void *c) { andiron_policy_finish(c, ANDIRON_NO_MATCH); andiron_policy_finish(c, ANDIRON_MATCH); }', evaluate: 'andiron_pool_post(two, call); return ANDIRON_PENDING;' }, 1, /FAIL {2}verdicts: .*answers a request more than once/],
+  ['an answer beside a verdict', { before: 'static void one(void *c) { andiron_policy_finish(c, ANDIRON_MATCH); }', evaluate: 'andiron_pool_post(one, call); return ANDIRON_NO_MATCH;' }, 1, /FAIL {2}verdicts: .*answers a request more than once/],
+  ['a crash for a request', { evaluate: 'return *(volatile int *)0 != 0 ? ANDIRON_MATCH : ANDIRON_NO_MATCH;' }, 1, /FAIL {2}policy: (crash|the process ended).*while engine "x" judges \{/],
   ['the end of the process', { evaluate: '_exit(3);' }, 1, /FAIL {2}.*ended with status 3/],
   ['a constructor', { before: '__attribute__((constructor)) static void early(void) { (void)getpid(); }' }, 0, /warn {2}file: it runs code when it is loaded/],
   ['a service without its size', { before: 'static const struct { void *a; } odd = { NULL };', table: '.provides = (const struct andiron_service[]){ { "health/1:x", &odd }, { NULL, NULL } }' }, 1, /FAIL {2}services: the table of health\/1:x does not begin with its size/],
@@ -84,6 +87,23 @@ test('directives get their defaults or what -o says', () => {
   assert.match(without.text, /warn {2}directives: "most" has no limits/);
   assert.match(run(so, ['--policy', policy], ['-o', 'policy-x.most=5']).text, /ok {4}policy: match/);
   assert.match(run(so, ['--policy', policy], ['-o', 'policy-x.most=6']).text, /ok {4}policy: no match: most is not 5/);
+  // explain-policy judges by the same module with the same configuration.
+  const explain = (...before) => { const r = spawnSync(bin, [...before, 'explain-policy', '--module', so, '--policy', policy, '--request', '{}'], { encoding: 'utf8' }); return { status: r.status, text: r.stdout + r.stderr }; };
+  assert.deepEqual(explain('-o', 'policy-x.most=5'), { status: 0, text: 'match\n' });
+  assert.deepEqual(explain('-o', 'policy-x.most=6'), { status: 1, text: 'no match: most is not 5\n' });
+  const lacking = explain();
+  assert.equal(lacking.status, 78, lacking.text);
+  assert.match(lacking.text, /policy-x\.most: [^]*hint: give it as -o/);
+});
+
+test('explain-policy runs the init() of a module, and says what a module cannot have there', () => {
+  const before = 'static int init(struct andiron_host *h, const void *c, void **s, struct andiron_error *e) { (void)c; (void)e; *s = andiron_copy(andiron_host_arena(h), andiron_str_of("made")); return 0; }';
+  const evaluate = 'return andiron_str_eq(andiron_str_of(self), ANDIRON_STR("made")) ? ANDIRON_MATCH : ANDIRON_NO_MATCH;';
+  const explain = (so) => { const r = spawnSync(bin, ['explain-policy', '--module', so, '--policy', policy, '--request', '{}'], { encoding: 'utf8' }); return { status: r.status, text: r.stdout + r.stderr }; };
+  assert.deepEqual(explain(build(engine({ before, evaluate, table: '.init = init' }))), { status: 0, text: 'match\n' });
+  const needy = explain(build(engine({ before: `${before} static const char *const needs[] = { "store/1", NULL };`, evaluate, table: '.init = init, .needs = needs' })));
+  assert.equal(needy.status, 78, needy.text);
+  assert.match(needy.text, /policy-x needs other plugins to run\nhint: enable it and leave out --module/);
 });
 
 test('says of what it was given what is wrong with it', () => {

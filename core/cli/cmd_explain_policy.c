@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/exits.h"
+#include "cli/alone.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/loaded.h"
@@ -28,7 +29,7 @@ static const char usage[] =
     "Judges a request object (as policies see it: request-method, uri, params, client ...) by one\n"
     "AccessPolicy. @FILE reads JSON from a file. With --module the engine is taken from that "
     "module,\n"
-    "else from the enabled plugins.\n"
+    "with defaults and -o for its directives, else from the enabled plugins.\n"
     "\n"
     "  --json   the verdict as an object\n"
     "\n"
@@ -92,7 +93,7 @@ static int compile_and_ask(struct andiron_arena *arena, const struct andiron_ser
         return REJECTED;
     }
     enum andiron_verdict verdict =
-        policy_explain(arena, request, engine, compiled, LIMIT_MS, &reason);
+        policy_explain(arena, request, engine, compiled, LIMIT_MS, &reason, NULL);
     const char *word = verdict == ANDIRON_MATCH      ? "match"
                        : verdict == ANDIRON_NO_MATCH ? "no match"
                                                      : "fault";
@@ -112,23 +113,6 @@ static int compile_and_ask(struct andiron_arena *arena, const struct andiron_ser
     if (table->release != NULL && compiled != NULL)
         table->release(engine->self, compiled);
     return verdict == ANDIRON_MATCH ? MATCH : NO_MATCH;
-}
-
-/* A module's engine runs with what its table alone gives: plugins with an init() need a configuration. */
-static int with_module(const struct wanted *w, andiron_str engine, struct andiron_service_ref *ret)
-{
-    struct andiron_plugin table;
-    struct andiron_error err;
-    if (loader_open(w->module, &table, &err) != 0)
-        return cli_fail(EXIT_CONFIG, NULL, "%s", err.message);
-    ret->table = engine_of(&table, engine);
-    if (ret->table == NULL)
-        return cli_fail(REJECTED, NULL, "policy rejected: %s has no engine \"%.*s\"", w->module,
-                        (int)engine.len, engine.data);
-    if (table.init != NULL || table.directives != NULL)
-        return cli_fail(EXIT_USAGE, "enable it and leave out --module",
-                        "%s needs its configuration to run", table.name);
-    return 0;
 }
 
 /* What works once init() has run: engines, and the pure part of scopes/1 (andiron/auth.h). */
@@ -162,6 +146,56 @@ static int bring_up(struct andiron_host *plugin, struct andiron_error *err)
         return -1;
     return 0;
 }
+
+/* ---- of a module ------------------------------------------------------------------------- */
+
+/* With its directives as -o and their defaults say. */
+static int bring_up_module(const struct host *host, const char *name,
+                           struct andiron_service_ref *ret)
+{
+    const char *problem;
+    struct andiron_error err = { .where = "" };
+    struct andiron_host *plugin =
+        (struct andiron_host *)(uintptr_t)alone_plugin(host, name, &problem);
+    if (problem != NULL)
+        return cli_fail(EXIT_CONFIG, "give it as -o section.name=value", "%s", problem);
+    if (plugin == NULL || plugin->broken != NULL || !all_offline(plugin->table.needs))
+        return cli_fail(EXIT_CONFIG, "enable it and leave out --module",
+                        "%s needs other plugins to run", name);
+    if (bring_up(plugin, &err) != 0)
+        return cli_fail(EXIT_CONFIG, NULL, "%s: %s", name, err.message);
+    ret->self = plugin->self;
+    return 0;
+}
+
+static int explain_module(struct andiron_arena *arena, const struct wanted *w, andiron_str name,
+                          andiron_json policy, andiron_json request)
+{
+    struct andiron_plugin table;
+    struct andiron_service_ref engine = { NULL, NULL };
+    struct settings settings = { .user = NULL };
+    struct alone alone;
+    struct andiron_error err;
+    if (loader_open(w->module, &table, &err) != 0)
+        return cli_fail(EXIT_CONFIG, NULL, "%s", err.message);
+    engine.table = engine_of(&table, name);
+    if (engine.table == NULL)
+        return cli_fail(REJECTED, NULL, "policy rejected: %s has no engine \"%.*s\"", w->module,
+                        (int)name.len, name.data);
+    if (table.init == NULL && table.directives == NULL)
+        return compile_and_ask(arena, &engine, w, policy, request);
+    if (alone_make(arena, w->module, &alone, &err) != 0)
+        return cli_fail(EXIT_NO_OUTPUT, NULL, "%s", err.message);
+    struct host *host = alone_load(arena, &alone, cli_invocation()->overrides, &settings);
+    int status = bring_up_module(host, table.name, &engine);
+    if (status == 0)
+        status = compile_and_ask(arena, &engine, w, policy, request);
+    host_free(host);
+    alone_remove(&alone);
+    return status;
+}
+
+/* ---- of an enabled plugin -------------------------------------------------------------------- */
 
 static bool provides_offline(const struct andiron_plugin *table)
 {
@@ -233,7 +267,6 @@ static int explain_enabled(struct andiron_arena *arena, const struct wanted *w, 
 static int judge(struct andiron_arena *arena, const struct wanted *w)
 {
     andiron_json policy, request;
-    struct andiron_service_ref engine = { NULL, NULL };
     int status = read_json(arena, "policy", w->policy, &policy);
     if (status == 0)
         status = read_json(arena, "request", w->request, &request);
@@ -242,10 +275,8 @@ static int judge(struct andiron_arena *arena, const struct wanted *w)
     andiron_str name = andiron_json_str(andiron_json_get(policy, "engine"));
     if (name.data == NULL)
         return cli_fail(REJECTED, NULL, "policy rejected: AccessPolicy.engine: is required");
-    if (w->module != NULL) {
-        status = with_module(w, name, &engine);
-        return status != 0 ? status : compile_and_ask(arena, &engine, w, policy, request);
-    }
+    if (w->module != NULL)
+        return explain_module(arena, w, name, policy, request);
     return explain_enabled(arena, w, name, policy, request);
 }
 

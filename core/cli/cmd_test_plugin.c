@@ -7,20 +7,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/exits.h"
+#include "cli/alone.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/probe.h"
@@ -120,49 +118,6 @@ static bool take_lines(struct tested *t, int in)
 
 /* ---- the child --------------------------------------------------------------------------- */
 
-static int write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        return -1;
-    int status = fputs(text, file) < 0 ? -1 : 0;
-    return fclose(file) != 0 ? -1 : status;
-}
-
-/* A configuration that enables the module and nothing else, with a state folder that is not the server's. */
-static int make_folder(struct tested *t, char *dir)
-{
-    const char *leaf = strrchr(t->module, '/') + 1;
-    size_t len = strcspn(leaf, ".");
-    if (mkdtemp(dir) == NULL || mkdir(andiron_printf(t->arena, "%s/plugins.d", dir), 0700) != 0)
-        return -1;
-    return write_text(andiron_printf(t->arena, "%s/andiron.conf", dir),
-                      andiron_printf(t->arena,
-                                     "[http]\nbase-url = http://127.0.0.1:8080\n[core]\n"
-                                     "state-dir = %s\ncache-dir = %s\n",
-                                     dir, dir)) != 0 ||
-                   write_text(andiron_printf(t->arena, "%s/plugins.d/50-module.conf", dir),
-                              andiron_printf(t->arena, "[plugin %.*s]\nmodule = %s\n", (int)len,
-                                             leaf, leaf)) != 0
-               ? -1
-               : 0;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    (void)remove(path); /* a file that stays is in /tmp */
-    return 0;
-}
-
-/* With what the module put there: links are not followed. */
-static void remove_folder(const char *dir)
-{
-    (void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 /* How the child ended: a finding unless it came to its end. Returns the exit status. */
 static int judge_end(struct tested *t, int status, bool in_time)
 {
@@ -239,25 +194,23 @@ static int read_json(struct tested *t, const char *name, const char *value, andi
 static int test_module(struct tested *t)
 {
     struct probe probe = { .overrides = cli_invocation()->overrides };
-    char dir[] = "/tmp/andiron-test-plugin-XXXXXX", resolved[PATH_MAX];
+    struct alone alone;
+    struct andiron_error err;
     int status = read_json(t, "policy", t->policy, &probe.policy);
     if (status == 0)
         status = read_json(t, "request", t->request, &probe.request);
     if (status != 0)
         return status;
-    if (realpath(t->module, resolved) == NULL)
-        return cli_fail(EXIT_CONFIG, NULL, "cannot open %s: %s", t->module, strerror(errno));
-    const char *path = andiron_printf(t->arena, "%s", resolved);
-    t->module = probe.module = path;
-    if (make_folder(t, dir) != 0)
-        return cli_fail(EXIT_NO_OUTPUT, NULL, "cannot write %s: %s", dir, strerror(errno));
-    probe.dir = dir;
+    if (alone_make(t->arena, t->module, &alone, &err) != 0)
+        return cli_fail(err.code == ANDIRON_E_NOT_FOUND ? EXIT_CONFIG : EXIT_NO_OUTPUT, NULL, "%s",
+                        err.message);
+    probe.alone = &alone;
     t->out = andiron_json_write(t->arena, JSON_MAX);
     andiron_json_put_object(t->out, NULL);
-    andiron_json_put_str(t->out, "module", andiron_str_of(path));
+    andiron_json_put_str(t->out, "module", andiron_str_of(alone.module));
     andiron_json_put_array(t->out, "findings");
     status = run_child(t, &probe);
-    remove_folder(dir);
+    alone_remove(&alone);
     andiron_json_put_end(t->out);
     andiron_json_put_bool(t->out, "passed", t->failed == 0);
     andiron_json_put_end(t->out);

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,10 +37,11 @@ struct state {
     const struct probe *probe;
     struct andiron_arena *arena;
     struct andiron_service_ref engine;
-    const char *name;    /* of the engine */
-    andiron_str policy;  /* one that compiles; absent: none is known */
-    andiron_str request; /* what it is asked about */
-    bool is_late;        /* a verdict did not come: no more are asked for */
+    const char *name;           /* of the engine */
+    const atomic_uint *answers; /* to the last request */
+    andiron_str policy;         /* one that compiles; absent: none is known */
+    andiron_str request;        /* what it is asked about */
+    bool is_late;               /* a verdict did not come: no more are asked for */
 };
 
 static const char sample_request[] =
@@ -79,7 +81,7 @@ static void say(const struct state *s, const char *level, const char *check, con
 static void check_file(const struct state *s)
 {
     struct elf_look look;
-    if (elf_look(s->arena, s->probe->module, &look) != 0) {
+    if (elf_look(s->arena, s->probe->alone->module, &look) != 0) {
         say(s, "warn", "file", "its symbols cannot be read");
         return;
     }
@@ -109,7 +111,7 @@ static void check_file(const struct state *s)
 
 static void check_name(const struct state *s, const struct andiron_plugin *t)
 {
-    const char *leaf = strrchr(s->probe->module, '/') + 1;
+    const char *leaf = strrchr(s->probe->alone->module, '/') + 1;
     size_t len = strlen(t->name);
     if (strncmp(leaf, t->name, len) != 0 || strcmp(leaf + len, ".so") != 0)
         say(s, "warn", "table", "the plugin is named \"%s\", so the file should be %s.so, not %s",
@@ -272,13 +274,39 @@ static enum andiron_verdict ask(struct state *s, const struct compiled *c, andir
         return ANDIRON_FAULT;
     int64_t begun = units_monotonic();
     enum andiron_verdict verdict =
-        policy_explain(arena, input, &s->engine, c->compiled, LIMIT_MS, ret_reason);
+        policy_explain(arena, input, &s->engine, c->compiled, LIMIT_MS, ret_reason, &s->answers);
     if (units_monotonic() - begun < (int64_t)LIMIT_MS * 1000)
         return verdict;
     s->is_late = true;
     say(s, "fail", "deadlines", "engine \"%s\" gave no verdict within %d s", s->name,
         LIMIT_MS / 1000);
     return ANDIRON_FAULT;
+}
+
+static void end_wait(void *is_over)
+{
+    atomic_store((atomic_bool *)is_over, true);
+}
+
+/*
+ * Ends the process if the engine has answered the last request more than once, or goes on to, on the
+ * pool, before the request's memory ends: in a server that would be somebody else's by then.
+ */
+static void end_if_answered_twice(const struct state *s)
+{
+    static atomic_bool is_over;
+    const struct timespec moment = { .tv_nsec = 1000000 };
+    atomic_store(&is_over, false);
+    andiron_pool_post(end_wait, &is_over); /* behind what the engine posted: one thread */
+    for (int i = 0; i < LIMIT_MS && !atomic_load(&is_over); i++)
+        (void)nanosleep(&moment, NULL);
+    if (s->answers == NULL || atomic_load(s->answers) <= 1)
+        return;
+    say(s, "fail", "verdicts",
+        "engine \"%s\" answers a request more than once; andiron_policy_finish() is called once, "
+        "and only after ANDIRON_PENDING",
+        s->name);
+    _exit(EXIT_DONE);
 }
 
 /* Of this thread, so that a busy machine makes nobody's compile() slow. */
@@ -316,6 +344,7 @@ static bool try_policy(struct state *s, andiron_str text, andiron_str request)
         say(s, "step", "verdicts", "engine \"%s\" judges %.*s by %.*s", s->name, SHOWN(request),
             SHOWN(text));
         enum andiron_verdict verdict = ask(s, &c, request, arena, &reason);
+        end_if_answered_twice(s);
         if ((unsigned)verdict >= ANDIRON_PENDING) {
             is_good = false;
             say(s, "fail", "verdicts", "evaluate() gives %d, which is no verdict, for %.*s",
@@ -425,6 +454,7 @@ static void judge_given(struct state *s)
     struct compiled c;
     struct andiron_error err;
     andiron_str reason = { NULL, 0 };
+    say(s, "step", "policy", "engine \"%s\" compiles the policy that was given", s->name);
     int status = compile_policy(s, s->probe->policy, &c, &err);
     if (status != 0) {
         say(s, "fail", "policy", "it is rejected: %s%s%s", err.where,
@@ -432,7 +462,10 @@ static void judge_given(struct state *s)
     } else {
         s->policy = s->probe->policy;
         struct andiron_arena *arena = arena_new();
+        say(s, "step", "policy", "engine \"%s\" judges %.*s by the policy that was given", s->name,
+            SHOWN(s->request));
         enum andiron_verdict verdict = ask(s, &c, s->request, arena, &reason);
+        end_if_answered_twice(s);
         if (verdict == ANDIRON_MATCH)
             say(s, "ok", "policy", "match");
         else if (reason.len > 0)
@@ -492,29 +525,15 @@ static void check_engine(struct state *s)
 
 /* ---- all of it --------------------------------------------------------------------------------- */
 
-static const struct andiron_host *enabled(const struct host *host, const char *name)
-{
-    for (size_t i = 1; host_plugin(host, i) != NULL; i++)
-        if (strcmp(host_plugin(host, i)->name, name) == 0)
-            return host_plugin(host, i);
-    return NULL;
-}
-
 /* Runs init() with the plugin's configuration: defaults, and what -o says. False: told. */
 static bool init_plugin(struct state *s, struct host *host, const struct andiron_plugin *t)
 {
-    const struct andiron_host *plugin = enabled(host, t->name);
+    const char *problem;
+    const struct andiron_host *plugin = alone_plugin(host, t->name, &problem);
     struct andiron_error err = { .where = "" };
-    bool is_good = true;
-    for (size_t i = 0; i < host_problems(host)->count; i++) {
-        const struct problem *p = &host_problems(host)->list[i];
-        bool is_missing = strstr(p->text, "needs service") != NULL;
-        if (p->is_warning || is_missing || strncmp(p->text, t->name, strlen(t->name)) != 0)
-            continue;
-        is_good = false;
-        say(s, "fail", "directives", "%s; give it as -o section.name=value", p->text);
-    }
-    if (!is_good || plugin == NULL)
+    if (problem != NULL)
+        say(s, "fail", "directives", "%s; give it as -o section.name=value", problem);
+    if (problem != NULL || plugin == NULL)
         return false;
     s->engine.self = plugin->config;
     say(s, "step", "init", "init() is called");
@@ -533,14 +552,11 @@ _Noreturn void probe_run(const struct probe *probe)
     struct andiron_plugin table;
     struct andiron_error err;
     struct settings settings;
-    struct invocation invocation = { .program = "",
-                                     .dir = probe->dir,
-                                     .overrides = probe->overrides };
 
     if (s.request.data == NULL)
         s.request = andiron_str_of(sample_request);
     say(&s, "step", "table", "the module is loaded");
-    if (loader_open(probe->module, &table, &err) != 0) {
+    if (loader_open(probe->alone->module, &table, &err) != 0) {
         say(&s, "fail", "table", "%s", err.message);
         _exit(EXIT_CONFIG);
     }
@@ -549,11 +565,7 @@ _Noreturn void probe_run(const struct probe *probe)
     check_file(&s);
     check_directives(&s, &table);
     check_services(&s, &table);
-    const char *folder = andiron_copy(
-        s.arena,
-        (andiron_str){ probe->module, (size_t)(strrchr(probe->module, '/') - probe->module) });
-    struct host *host = settings_read(&invocation, SECRETS_SKIP, &settings);
-    host_load(host, cli_core(), NULL, (const char *const[]){ folder, NULL });
+    struct host *host = alone_load(s.arena, probe->alone, probe->overrides, &settings);
     if (pool_start(1, &err) == 0 && init_plugin(&s, host, &table)) {
         for (const struct andiron_service *p = table.provides; p != NULL && p->name != NULL; p++) {
             const struct andiron_policy_engine *engine = p->table;

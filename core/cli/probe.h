@@ -5,12 +5,11 @@
 #ifndef CORE_CLI_PROBE_H
 #define CORE_CLI_PROBE_H
 
-#include "host/settings.h"
+#include "cli/alone.h"
 
 struct probe {
-    const char *module;           /* path, absolute */
     andiron_str policy, request;  /* JSON; absent: only made-up ones */
-    const char *dir;              /* a configuration folder that enables the module */
+    const struct alone *alone;    /* the module, and a configuration that enables it */
     const char *const *overrides; /* of -o */
     int out;                      /* where findings go, see below */
 };

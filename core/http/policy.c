@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,6 +24,7 @@ struct explaining {
     pthread_cond_t done;
     bool finished;
     enum andiron_verdict verdict;
+    atomic_uint answers;
 };
 
 struct andiron_policy_call {
@@ -37,6 +39,7 @@ struct andiron_policy_call {
     andiron_verdict_fn then;
     void *state;
     enum andiron_verdict verdict;
+    atomic_bool is_answered; /* a second answer of a faulty engine is nobody's */
 };
 
 struct andiron_policy_call *andiron_policy_begin(struct andiron_request *req)
@@ -130,6 +133,7 @@ static void finished_explaining(struct andiron_policy_call *call, enum andiron_v
         return;
     }
     struct explaining *e = call->explaining;
+    (void)atomic_fetch_add(&e->answers, 1);
     (void)pthread_mutex_lock(&e->lock);
     e->verdict = verdict;
     e->finished = true;
@@ -139,6 +143,9 @@ static void finished_explaining(struct andiron_policy_call *call, enum andiron_v
 
 void andiron_policy_finish(struct andiron_policy_call *call, enum andiron_verdict verdict)
 {
+    bool is_first = !atomic_exchange(&call->is_answered, true);
+    if (call->explaining == NULL && !is_first)
+        return; /* while the call is there, which it need not be: see ANDIRON_PENDING */
     if (call->explaining != NULL) {
         finished_explaining(call, verdict);
         return;
@@ -166,8 +173,10 @@ enum andiron_verdict andiron_policy_ask(struct andiron_policy_call *call,
                                            .state = state };
     call->reason = (andiron_str){ NULL, 0 };
     enum andiron_verdict verdict = table->evaluate(engine->self, compiled, asked);
-    if (verdict != ANDIRON_PENDING)
+    if (verdict != ANDIRON_PENDING) {
+        atomic_store(&asked->is_answered, true);
         call->spare = asked;
+    }
     return verdict;
 }
 
@@ -195,7 +204,8 @@ static enum andiron_verdict wait_finished(struct explaining *e, int64_t limit_ms
 
 enum andiron_verdict policy_explain(struct andiron_arena *arena, andiron_json request,
                                     const struct andiron_service_ref *engine, const void *compiled,
-                                    int64_t limit_ms, andiron_str *ret_reason)
+                                    int64_t limit_ms, andiron_str *ret_reason,
+                                    const atomic_uint **ret_answers)
 {
     static const struct andiron_principal nobody = { .size = sizeof(nobody) };
     struct andiron_request *req = andiron_new(arena, struct andiron_request);
@@ -214,6 +224,10 @@ enum andiron_verdict policy_explain(struct andiron_arena *arena, andiron_json re
                                           .wants_reasons = true,
                                           .input = policy_input_new(arena, NULL, request) };
     enum andiron_verdict verdict = table->evaluate(engine->self, compiled, call);
+    if (verdict != ANDIRON_PENDING)
+        (void)atomic_fetch_add(&e->answers, 1);
+    if (ret_answers != NULL)
+        *ret_answers = &e->answers;
     if (verdict == ANDIRON_PENDING) {
         verdict = wait_finished(e, limit_ms);
         if (!e->finished)

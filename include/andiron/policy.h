@@ -73,7 +73,11 @@ struct andiron_policy_engine {
     int (*compile)(void *self, struct andiron_arena *arena, andiron_json policy,
                    void **ret_compiled, struct andiron_error *err);
 
-    /* Required. Answers within a millisecond or returns ANDIRON_PENDING. */
+    /*
+     * Required. Answers within a millisecond or returns ANDIRON_PENDING, and then answers once by
+     * andiron_policy_finish(). May be asked several times for one request, for its reason or by
+     * explain, and not at all where another policy decides: so it does not count requests.
+     */
     enum andiron_verdict (*evaluate)(void *self, const void *compiled,
                                      struct andiron_policy_call *call);
 

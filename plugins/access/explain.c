@@ -99,6 +99,27 @@ static bool scopes_cover(const struct explaining *e)
            scopes->covered(e->trial.scopes.self, e->trial.sub);
 }
 
+/* "Client/lab", "User/u", "Operation/FhirRead", or of a role "a User with the role x". */
+static const char *link_named(struct andiron_arena *arena, const struct link *link)
+{
+    static const char *const before[] = { [LINK_CLIENT] = "Client/",
+                                          [LINK_USER] = "User/",
+                                          [LINK_OPERATION] = "Operation/",
+                                          [LINK_ROLE] = "Users with the role " };
+    return andiron_printf(arena, "%s%.*s", before[link->kind], (int)link->id.len, link->id.data);
+}
+
+/* Of a policy that would match, why it does not count. */
+static const char *what_it_lacks(struct andiron_arena *arena, const struct policy *policy)
+{
+    if (!policy->applies)
+        return "it is not active, or not of type rest";
+    if (policy->link_count == 0) /* one of very many, behind those that were asked */
+        return "others come first";
+    return andiron_printf(arena, "it is for %s%s", link_named(arena, &policy->links[0]),
+                          policy->link_count > 1 ? " and others" : "");
+}
+
 /* What would have to change for the request to be let through. */
 static const char *advice(struct andiron_arena *arena, const struct explaining *e)
 {
@@ -111,13 +132,16 @@ static const char *advice(struct andiron_arena *arena, const struct explaining *
         return "the scopes: they do not cover this request, and no policy makes up for that";
     if (e->denied)
         return andiron_printf(arena, "%s: it denies, whatever others grant", e->decided_by);
+    if (e->asked == 1 && e->shown_count == 1 && e->shown[0].reason.len > 0)
+        return andiron_printf(arena, "%s, the only policy that applies: %.*s",
+                              e->shown[0].policy->grant, (int)e->shown[0].reason.len,
+                              e->shown[0].reason.data);
     if (e->asked > 0)
         return "one of the policies that apply: each one's reason says what it asks for";
     if (e->would_count > 0)
         return andiron_printf(arena,
-                              "no policy applies; AccessPolicy/%s would let this through if it "
-                              "were active and linked to the caller",
-                              e->would[0]->id);
+                              "no policy applies; AccessPolicy/%s would let this through, but %s",
+                              e->would[0]->id, what_it_lacks(arena, e->would[0]));
     return "no policy applies: link one to the Client, the User or the operation";
 }
 

@@ -313,9 +313,14 @@ static bool check_count(struct run *r, const struct rule *rule, const struct val
 static bool has_all(struct run *r, andiron_json names, const struct value *v)
 {
     struct andiron_json_iter it = { .of = names };
-    while (andiron_json_next(&it))
-        if (!spend(r, 1) || !has_member(r, v, andiron_json_str(it.value)))
-            return false;
+    while (andiron_json_next(&it)) {
+        andiron_str name = andiron_json_str(it.value);
+        if (spend(r, 1) && has_member(r, v, name))
+            continue;
+        if (r->quiet == 0)
+            r->c->lacking = name;
+        return false;
+    }
     return true;
 }
 
@@ -489,6 +494,11 @@ void check_reason(const struct check *c, char out[CHECK_REASON_MAX])
 {
     if (c->failed == NULL) {
         (void)snprintf(out, CHECK_REASON_MAX, "is not allowed (schema false)");
+        return;
+    }
+    if (c->failed->code == RULE_REQUIRED) {
+        (void)snprintf(out, CHECK_REASON_MAX, "lacks \"%.*s\", which is \"required\"",
+                       (int)(c->lacking.len < 100 ? c->lacking.len : 100), c->lacking.data);
         return;
     }
     andiron_str raw = andiron_json_raw(c->failed->value);

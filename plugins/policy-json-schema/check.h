@@ -26,6 +26,7 @@ struct check {
 
     /* After CHECK_INVALID: the rule that does not hold at place; NULL is the schema false. */
     const struct rule *failed;
+    andiron_str lacking; /* of RULE_REQUIRED: the first name that is not there */
     struct policy_place place;
 };
 

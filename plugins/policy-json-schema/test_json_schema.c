@@ -127,7 +127,7 @@ static void reasons_name_the_place_and_the_keyword(void **state)
         const char *schema, *request, *reason;
     } rows[] = {
         { "{\"required\":[\"user\"]}", "{\"x\":1}",
-          "the request is not valid by \"required\": [\"user\"]" },
+          "the request lacks \"user\", which is \"required\"" },
         { "{\"properties\":{\"a\":{\"items\":{\"type\":\"string\"}}}}", "{\"a\":[\"b\",2]}",
           "a[1] is not valid by \"type\": \"string\"" },
         { "{\"properties\":{\"a\":false}}", "{\"a\":1}", "a is not allowed (schema false)" },
@@ -137,7 +137,7 @@ static void reasons_name_the_place_and_the_keyword(void **state)
           "definitions/n\"}}}",
           "{\"a\":4}", "a is not valid by \"minimum\": 5" },
         { "{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]}}", "{\"a\":4}",
-          "the request is not valid by \"required\": [\"b\"]" },
+          "the request lacks \"b\", which is \"required\"" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

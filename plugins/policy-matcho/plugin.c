@@ -108,8 +108,10 @@ static enum andiron_verdict report(struct andiron_policy_call *call, const struc
         return ANDIRON_NO_MATCH;
     match_expected(m->failed, expected);
     policy_place_text(&m->place, path);
-    return andiron_policy_no_match(call, "%s%s must be %s%s", path[0] == '\0' ? "the request" : "",
-                                   path, expected, m->is_missing ? ", but is missing" : "");
+    bool is_not = m->failed->code == OP_NOT; /* "not x": must not be x */
+    return andiron_policy_no_match(call, "%s%s must %s%s%s", path[0] == '\0' ? "the request" : "",
+                                   path, is_not ? "not be " : "be ", expected + (is_not ? 4 : 0),
+                                   m->is_missing ? ", but is missing" : "");
 }
 
 static enum andiron_verdict give_up(struct andiron_policy_call *call, const struct match *m)

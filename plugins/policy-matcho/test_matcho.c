@@ -348,12 +348,12 @@ static void reasons_name_the_place_and_what_was_expected(void **state)
         { "{\"resource\":{\"status\":{\"$enum\":[\"final\"]}}}",
           "{\"resource\":{\"status\":\"secret\"}}", "resource.status must be one of [\"final\"]" },
         { "{\"a\":[{\"b\":1}]}", "{\"a\":[{}]}", "a[0].b must be 1, but is missing" },
-        { "{\"a\":{\"b\":1}}", "{}", "a must be an object, but is missing" },
+        { "{\"a\":{\"b\":1}}", "{}", "a must be an object that matches {\"b\":1}, but is missing" },
         { "{\"a\":\"nil?\"}", "{\"a\":1}", "a must be nothing" },
         { "{\"a\":{\"$every\":{\"n\":1}}}", "{\"a\":[{\"n\":1},{\"n\":2}]}", "a[1].n must be 1" },
         { "{\"a\":{\"$contains\":{\"n\":1}}}", "{\"a\":[1]}",
           "a must be an element that matches {\"n\":1}" },
-        { "{\"$not\":{\"a\":1}}", "{\"a\":1}", "the request must be not {\"a\":1}" },
+        { "{\"$not\":{\"a\":1}}", "{\"a\":1}", "the request must not be {\"a\":1}" },
         { "{\"a\":\"#^b\"}", "{\"a\":\"c\"}", "a must be a string that matches \"#^b\"" },
     };
     (void)state;
