@@ -88,7 +88,7 @@ static bool is_of_directives(const struct problem *p, const char *name)
            strncmp(p->text, name, strlen(name)) == 0;
 }
 
-const struct andiron_host *alone_plugin(const struct host *host, const char *name,
+const struct andiron_host *alone_plugin(struct host *host, const char *name,
                                         const char **ret_problem)
 {
     const struct problems *problems = host_problems(host);

@@ -27,7 +27,7 @@ struct host *alone_load(struct andiron_arena *arena, const struct alone *alone,
                         const char *const *overrides, struct settings *settings);
 
 /* The plugin of that name, or NULL; what is wrong with its directives is *ret_problem, or NULL. */
-const struct andiron_host *alone_plugin(const struct host *host, const char *name,
+const struct andiron_host *alone_plugin(struct host *host, const char *name,
                                         const char **ret_problem);
 
 #endif

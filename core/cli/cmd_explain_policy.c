@@ -150,8 +150,7 @@ static int bring_up(struct andiron_host *plugin, struct andiron_error *err)
 /* ---- of a module ------------------------------------------------------------------------- */
 
 /* With its directives as -o and their defaults say. */
-static int bring_up_module(const struct host *host, const char *name,
-                           struct andiron_service_ref *ret)
+static int bring_up_module(struct host *host, const char *name, struct andiron_service_ref *ret)
 {
     const char *problem;
     struct andiron_error err = { .where = "" };

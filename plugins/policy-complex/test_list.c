@@ -165,7 +165,7 @@ static enum andiron_verdict ask(const char *text, andiron_str *ret_reason)
     asked[0] = '\0';
     if (list_compile(&engines, arena, parse(policy_of(&at)), &list, &err) != 0)
         fail_msg("%s: %s: %s", text, err.where, err.message);
-    return policy_explain(arena, parse("{}"), &self, list, 5000, ret_reason);
+    return policy_explain(arena, parse("{}"), &self, list, 5000, ret_reason, NULL);
 }
 
 static void lists_stop_at_the_item_that_decides(void **state)

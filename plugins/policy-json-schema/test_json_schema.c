@@ -79,7 +79,7 @@ static enum andiron_verdict ask(const char *schema, const char *request, andiron
     void *compiled = NULL;
     if (compile(schema, &compiled, &err) != 0)
         fail_msg("%s: %s: %s", schema, err.where, err.message);
-    return policy_explain(arena, parse(request), &engine, compiled, 1000, ret_reason);
+    return policy_explain(arena, parse(request), &engine, compiled, 1000, ret_reason, NULL);
 }
 
 static void requests_are_checked_whole_and_by_member(void **state)

@@ -84,7 +84,7 @@ static enum andiron_verdict ask(const char *pattern, const char *request, andiro
     void *compiled = NULL;
     if (table->compile(engine.self, arena, parse(policy), &compiled, &err) != 0)
         fail_msg("%s: %s: %s", pattern, err.where, err.message);
-    return policy_explain(arena, parse(request), &engine, compiled, 1000, ret_reason);
+    return policy_explain(arena, parse(request), &engine, compiled, 1000, ret_reason, NULL);
 }
 
 struct row {
