@@ -44,6 +44,7 @@ struct http_loop {
     void *inputs;                     /* cached input buffers, linked through their first word */
     unsigned input_count;
     struct deflater *deflater;        /* of response bodies; made when first needed */
+    struct shown_cache *shown;        /* what policies see of Clients and Users */
     struct http_field *fields;        /* where heads are parsed that arrive whole */
     struct buffer head;               /* where response heads are written */
     char date[ANDIRON_HTTP_DATE_LEN]; /* Date of this second */

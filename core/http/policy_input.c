@@ -8,18 +8,26 @@
 
 #include <andiron/auth.h>
 
+#include "http/per_loop.h"
 #include "http/request.h"
+#include "http/shown.h"
 #include "json/parse.h"
+#include "json/plain.h"
 
 enum { OBJECT_MAX = 256 * 1024 * 1024 /* the body, once more, and a little */ };
 
 typedef void (*build_fn)(struct policy_input *input, struct andiron_json_writer *w,
                          const char *name);
 
-/* A member of the request object and how it is written; a builder that puts nothing leaves it out. */
+/*
+ * A member of the request object and how it is made, by one of: a builder, which leaves it out by
+ * putting nothing; its text, left out if empty; the resource that it shows, without secrets.
+ */
 struct member {
     const char *name;
     build_fn build;
+    andiron_str (*text)(struct policy_input *input);
+    andiron_json (*resource)(const struct andiron_principal *principal);
 };
 
 enum { MEMBERS = 18 };
@@ -117,8 +125,7 @@ static void put_text(struct andiron_json_writer *w, const char *name, andiron_st
 
 /* ---- the members, in the order of seed-semantics 5.2 --------------------------------- */
 
-static void build_method(struct policy_input *input, struct andiron_json_writer *w,
-                         const char *name)
+static andiron_str text_of_method(struct policy_input *input)
 {
     andiron_str method = andiron_request_method(input->req);
     if (andiron_str_eq(method, ANDIRON_STR("HEAD")))
@@ -126,20 +133,19 @@ static void build_method(struct policy_input *input, struct andiron_json_writer 
     char *lower = andiron_copy(input->arena, method);
     for (char *c = lower; *c != '\0'; c++)
         *c = (char)tolower((unsigned char)*c);
-    put_text(w, name, andiron_str_of(lower));
+    return (andiron_str){ lower, method.len };
 }
 
-static void build_scheme(struct policy_input *input, struct andiron_json_writer *w,
-                         const char *name)
+static andiron_str text_of_scheme(struct policy_input *input)
 {
-    put_text(w, name, andiron_str_of(request_scheme(input->req)));
+    return andiron_str_of(request_scheme(input->req));
 }
 
 /*
  * A platform type has one uri whichever base was used, so that a policy on ^/fhir/ never opens
  * it: its operations are those whose name does not begin with "Fhir".
  */
-static void build_uri(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static andiron_str text_of_uri(struct policy_input *input)
 {
     static const char prefix[] = "/fhir/";
     andiron_str path = andiron_request_path(input->req);
@@ -151,12 +157,12 @@ static void build_uri(struct policy_input *input, struct andiron_json_writer *w,
         path.data += 5;
         path.len -= 5;
     }
-    put_text(w, name, path);
+    return path;
 }
 
-static void build_query(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static andiron_str text_of_query(struct policy_input *input)
 {
-    put_text(w, name, andiron_request_query(input->req));
+    return andiron_request_query(input->req);
 }
 
 /* Route variables under the names that policies use. */
@@ -312,26 +318,24 @@ static void build_headers(struct policy_input *input, struct andiron_json_writer
     andiron_json_put_end(w);
 }
 
-static void build_remote(struct policy_input *input, struct andiron_json_writer *w,
-                         const char *name)
+static andiron_str text_of_remote(struct policy_input *input)
 {
-    put_text(w, name, andiron_request_remote(input->req));
+    return andiron_request_remote(input->req);
 }
 
-static void build_client(struct policy_input *input, struct andiron_json_writer *w,
-                         const char *name)
+static andiron_json client_of(const struct andiron_principal *principal)
 {
-    put_unless_blank(input, w, name, andiron_request_principal(input->req)->client, true);
+    return principal->client;
 }
 
-static void build_user(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static andiron_json user_of(const struct andiron_principal *principal)
 {
-    put_unless_blank(input, w, name, andiron_request_principal(input->req)->user, true);
+    return principal->user;
 }
 
-static void build_role(struct policy_input *input, struct andiron_json_writer *w, const char *name)
+static andiron_json roles_of(const struct andiron_principal *principal)
 {
-    put_unless_blank(input, w, name, andiron_request_principal(input->req)->roles, true);
+    return principal->roles;
 }
 
 /* The Session, without the hash of its token, and with the roles once more. */
@@ -424,37 +428,67 @@ static void build_bundle(struct policy_input *input, struct andiron_json_writer 
 }
 
 static const struct member members[MEMBERS] = {
-    { "request-method", build_method },
-    { "scheme", build_scheme },
-    { "uri", build_uri },
-    { "query-string", build_query },
-    { "params", build_params },
-    { "body", build_body },
-    { "resource", build_resource },
-    { "headers", build_headers },
-    { "remote-addr", build_remote },
-    { "client", build_client },
-    { "user", build_user },
-    { "role", build_role },
-    { "session", build_session },
-    { "jwt", build_jwt },
-    { "operation", build_operation },
-    { "scope", build_scope },
-    { "bundle", build_bundle },
-    { NULL, NULL },
+    { "request-method", .text = text_of_method },
+    { "scheme", .text = text_of_scheme },
+    { "uri", .text = text_of_uri },
+    { "query-string", .text = text_of_query },
+    { "params", .build = build_params },
+    { "body", .build = build_body },
+    { "resource", .build = build_resource },
+    { "headers", .build = build_headers },
+    { "remote-addr", .text = text_of_remote },
+    { "client", .resource = client_of },
+    { "user", .resource = user_of },
+    { "role", .resource = roles_of },
+    { "session", .build = build_session },
+    { "jwt", .build = build_jwt },
+    { "operation", .build = build_operation },
+    { "scope", .build = build_scope },
+    { "bundle", .build = build_bundle },
+    { .name = NULL },
 };
 
 /* ---- access --------------------------------------------------------------------------- */
 
+/* Kept by the loop: its Clients come again and again. */
+static andiron_json resource_shown(struct policy_input *input, andiron_json of)
+{
+    andiron_json ret;
+
+    if (andiron_json_type(of) == ANDIRON_JSON_MISSING)
+        return of;
+    if (shown_find(input->req->home->shown, input->arena, of, &ret))
+        return ret;
+    andiron_str text = { NULL, 0 };
+    if (!is_blank(of)) {
+        struct andiron_json_writer *w = andiron_json_write(input->arena, OBJECT_MAX);
+        put_pruned(input, w, NULL, of, true);
+        text = andiron_json_written(w);
+    }
+    ret = shown_keep(input->req->home->shown, input->arena, of, text);
+    return is_blank(ret) ? (andiron_json){ NULL, 0 } : ret;
+}
+
 /* The value of `name` in the object {"name": value} that the builder writes. */
 static andiron_json build_alone(struct policy_input *input, const struct member *member)
 {
-    struct andiron_json_writer *w = andiron_json_write(input->arena, OBJECT_MAX);
     struct andiron_error err;
     andiron_json object = { NULL, 0 };
+    andiron_str word = { NULL, 0 };
 
+    if (member->resource != NULL)
+        return resource_shown(input, member->resource(andiron_request_principal(input->req)));
+    if (member->text != NULL) {
+        word = member->text(input);
+        if (word.len == 0 || json_plain(input->arena, word, &object))
+            return object;
+    }
+    struct andiron_json_writer *w = andiron_json_write(input->arena, OBJECT_MAX);
     andiron_json_put_object(w, NULL);
-    member->build(input, w, member->name);
+    if (member->text != NULL)
+        put_text(w, member->name, word);
+    else
+        member->build(input, w, member->name);
     andiron_json_put_end(w);
     andiron_str text = andiron_json_written(w);
     if (text.data == NULL || andiron_json_parse(input->arena, text, &object, &err) != 0)

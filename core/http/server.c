@@ -15,6 +15,7 @@
 #include "http/per_loop.h"
 #include "http/phases.h"
 #include "http/shared.h"
+#include "http/shown.h"
 #include "http/tls.h"
 #include "http/watch.h"
 
@@ -87,6 +88,7 @@ static void per_loop_init(struct http_loop *home, struct http_server *server,
     home->id_seed = (uint64_t)units_monotonic() * 0x2545f4914f6cdd1du ^ (uint64_t)andiron_now() ^
                     (uint64_t)(uintptr_t)home << 32;
     buffer_init(&home->head, HTTP_HEAD_MAX);
+    home->shown = shown_cache_new();
     timeouts_init(&home->timeouts, home->base, lengths, conn_timeout_ended);
     loop_set_http(loop, home);
 }
@@ -119,6 +121,7 @@ static void per_loop_free(struct http_loop *home)
     buffer_free(&home->head);
     free(home->fields);
     coding_deflater_free(home->deflater);
+    shown_cache_free(home->shown);
     while (home->inputs != NULL)
         free(input_take(home));
     loop_set_http(home->loop, NULL);
