@@ -12,7 +12,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,17 +23,21 @@
 #    include <systemd/sd-journal.h>
 #endif
 
-#include "base/buffer.h"
 #include "base/units.h"
 
-enum { LINE_MAX_BYTES = 16 * 1024, LINE_BYTES = 512, MESSAGE_MAX = 2048, BATCH = 64 };
+enum { LINE_MAX_BYTES = 16 * 1024, MESSAGE_MAX = 2048, KEPT_BYTES = 256 * 1024 };
 
 enum target { TARGET_STDERR, TARGET_JOURNAL, TARGET_SYSLOG, TARGET_FILE };
 
-struct line {
-    enum andiron_level level;
-    size_t len;
-    char *text; /* malloc'ed, ends with a newline; journal: fields, each ended by NUL */
+/* Lines one behind the other; each ends with a newline, or for the journal is fields that end with NUL. */
+struct lines {
+    char *bytes;
+    size_t len, cap;
+    struct mark {
+        uint32_t len;
+        enum andiron_level level;
+    } * marks; /* one for each */
+    size_t count;
 };
 
 static struct {
@@ -43,8 +46,9 @@ static struct {
     _Atomic enum andiron_level level;
     char *path;
     int fd;
-    size_t capacity, head, count;
-    struct line *lines;
+    size_t capacity;      /* lines that may wait */
+    struct lines filling; /* under lock */
+    struct lines writing; /* of the writing thread */
     pthread_mutex_t lock;
     pthread_cond_t filled;
     pthread_t thread;
@@ -71,62 +75,142 @@ uint64_t log_dropped(void)
 
 /* ---- one line ------------------------------------------------------------- */
 
-/* What a line carries, in the order of the log format. */
-struct pair {
-    const char *key, *journal;
+/* What a line may carry, in the order of the log format. */
+enum {
+    KEY_TS,
+    KEY_LEVEL,
+    KEY_EVENT,
+    KEY_PLUGIN,
+    KEY_REQUEST_ID,
+    KEY_TRACE_ID,
+    KEY_METHOD,
+    KEY_ROUTE,
+    KEY_TYPE,
+    KEY_OPERATION,
+    KEY_STATUS,
+    KEY_DURATION,
+    KEY_BYTES_IN,
+    KEY_BYTES_OUT,
+    KEY_STORE,
+    KEY_CLIENT_ID,
+    KEY_REMOTE,
+    KEY_POLICY,
+    KEY_POLICIES,
+    KEY_POLICY_US,
+    KEY_REASON,
+    KEY_MSG,
+    KEY_ERROR,
+    KEYS
+};
+
+/* json and text are what stands before the value; journal NULL: the journal has it from elsewhere. */
+struct key {
+    andiron_str json, text, journal;
+};
+#define KEY(name, field)                                                                           \
+    {                                                                                              \
+        { ",\"" name "\":", sizeof(name) + 3 }, { " " name "=", sizeof(name) + 1 },                \
+        {                                                                                          \
+            field, sizeof(field) - 1                                                               \
+        }                                                                                          \
+    }
+static const struct key keys[KEYS] = {
+    [KEY_TS] = KEY("ts", ""),
+    [KEY_LEVEL] = KEY("level", ""),
+    [KEY_EVENT] = KEY("event", "ANDIRON_EVENT="),
+    [KEY_PLUGIN] = KEY("plugin", "ANDIRON_PLUGIN="),
+    [KEY_REQUEST_ID] = KEY("request_id", "ANDIRON_REQUEST_ID="),
+    [KEY_TRACE_ID] = KEY("trace_id", "ANDIRON_TRACE_ID="),
+    [KEY_METHOD] = KEY("method", "ANDIRON_METHOD="),
+    [KEY_ROUTE] = KEY("route", "ANDIRON_ROUTE="),
+    [KEY_TYPE] = KEY("type", "ANDIRON_TYPE="),
+    [KEY_OPERATION] = KEY("operation", "ANDIRON_OPERATION="),
+    [KEY_STATUS] = KEY("status", "ANDIRON_STATUS="),
+    [KEY_DURATION] = KEY("duration_us", "ANDIRON_DURATION_US="),
+    [KEY_BYTES_IN] = KEY("bytes_in", "ANDIRON_BYTES_IN="),
+    [KEY_BYTES_OUT] = KEY("bytes_out", "ANDIRON_BYTES_OUT="),
+    [KEY_STORE] = KEY("store_us", "ANDIRON_STORE_US="),
+    [KEY_CLIENT_ID] = KEY("client_id", "ANDIRON_CLIENT_ID="),
+    [KEY_REMOTE] = KEY("remote", "ANDIRON_REMOTE="),
+    [KEY_POLICY] = KEY("policy", "ANDIRON_POLICY="),
+    [KEY_POLICIES] = KEY("policies", "ANDIRON_POLICIES="),
+    [KEY_POLICY_US] = KEY("policy_us", "ANDIRON_POLICY_US="),
+    [KEY_REASON] = KEY("reason", "ANDIRON_REASON="),
+    [KEY_MSG] = KEY("msg", "MESSAGE="),
+    [KEY_ERROR] = KEY("error", "ANDIRON_ERROR="),
+};
+
+struct value {
     andiron_str text; /* absent: use number */
     int64_t number;   /* negative: absent */
 };
 
-enum { PAIRS_MAX = 24 };
-
-static size_t pairs_of(struct pair *pairs, const char *ts, enum andiron_level level,
-                       const char *event, const struct log_fields *f, andiron_str message)
+static void values_of(struct value *values, andiron_str ts, enum andiron_level level,
+                      const char *event, const struct log_fields *f, andiron_str message)
 {
-    static const struct log_fields none = LOG_FIELDS_NONE;
-    if (f == NULL)
-        f = &none;
-    const struct pair all[] = {
-        { "ts", NULL, andiron_str_of(ts), -1 },
-        { "level", NULL, andiron_str_of(level_names[level]), -1 },
-        { "event", "ANDIRON_EVENT", andiron_str_of(event), -1 },
-        { "plugin", "ANDIRON_PLUGIN", andiron_str_of(f->plugin), -1 },
-        { "request_id", "ANDIRON_REQUEST_ID", f->request_id, -1 },
-        { "trace_id", "ANDIRON_TRACE_ID", f->trace_id, -1 },
-        { "method", "ANDIRON_METHOD", f->method, -1 },
-        { "route", "ANDIRON_ROUTE", f->route, -1 },
-        { "type", "ANDIRON_TYPE", f->type, -1 },
-        { "operation", "ANDIRON_OPERATION", f->operation, -1 },
-        { "status", "ANDIRON_STATUS", { NULL, 0 }, f->status > 0 ? f->status : -1 },
-        { "duration_us", "ANDIRON_DURATION_US", { NULL, 0 }, f->duration_us },
-        { "bytes_in", "ANDIRON_BYTES_IN", { NULL, 0 }, f->bytes_in },
-        { "bytes_out", "ANDIRON_BYTES_OUT", { NULL, 0 }, f->bytes_out },
-        { "store_us", "ANDIRON_STORE_US", { NULL, 0 }, f->store_us },
-        { "client_id", "ANDIRON_CLIENT_ID", f->client_id, -1 },
-        { "remote", "ANDIRON_REMOTE", f->remote, -1 },
-        { "policy", "ANDIRON_POLICY", f->policy, -1 },
-        { "policies", "ANDIRON_POLICIES", { NULL, 0 }, f->policies },
-        { "policy_us", "ANDIRON_POLICY_US", { NULL, 0 }, f->policy_us },
-        { "reason", "ANDIRON_REASON", f->reason, -1 },
-        { "msg", "MESSAGE", message, -1 },
-        { "error", "ANDIRON_ERROR", f->error, -1 },
-    };
-    _Static_assert(sizeof(all) / sizeof(all[0]) <= PAIRS_MAX, "room for every pair");
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i].text.len != 0 || all[i].number >= 0)
-            pairs[count++] = all[i];
-    return count;
+#define TEXT(s) ((struct value){ s, -1 })
+#define NUMBER(n) ((struct value){ { NULL, 0 }, n })
+    values[KEY_TS] = TEXT(ts);
+    values[KEY_LEVEL] = TEXT(andiron_str_of(level_names[level]));
+    values[KEY_EVENT] = TEXT(andiron_str_of(event));
+    values[KEY_PLUGIN] = TEXT(andiron_str_of(f->plugin));
+    values[KEY_REQUEST_ID] = TEXT(f->request_id);
+    values[KEY_TRACE_ID] = TEXT(f->trace_id);
+    values[KEY_METHOD] = TEXT(f->method);
+    values[KEY_ROUTE] = TEXT(f->route);
+    values[KEY_TYPE] = TEXT(f->type);
+    values[KEY_OPERATION] = TEXT(f->operation);
+    values[KEY_STATUS] = NUMBER(f->status > 0 ? f->status : -1);
+    values[KEY_DURATION] = NUMBER(f->duration_us);
+    values[KEY_BYTES_IN] = NUMBER(f->bytes_in);
+    values[KEY_BYTES_OUT] = NUMBER(f->bytes_out);
+    values[KEY_STORE] = NUMBER(f->store_us);
+    values[KEY_CLIENT_ID] = TEXT(f->client_id);
+    values[KEY_REMOTE] = TEXT(f->remote);
+    values[KEY_POLICY] = TEXT(f->policy);
+    values[KEY_POLICIES] = NUMBER(f->policies);
+    values[KEY_POLICY_US] = NUMBER(f->policy_us);
+    values[KEY_REASON] = TEXT(f->reason);
+    values[KEY_MSG] = TEXT(message);
+    values[KEY_ERROR] = TEXT(f->error);
+#undef TEXT
+#undef NUMBER
 }
 
-/* Longer lines are cut: the log is for people, and a line must not grow with its input. */
-static void add(struct buffer *b, const char *text, size_t len)
+static bool is_there(const struct value *value)
 {
-    (void)buffer_add(b, text, len);
+    return value->text.len != 0 || value->number >= 0;
+}
+
+/* A line that is being written, on the stack: every request has one, and none needs malloc. */
+struct line {
+    size_t len;
+    char bytes[LINE_MAX_BYTES];
+};
+
+/* Longer lines are cut: the log is for people, and a line must not grow with its input. */
+static void add(struct line *b, const char *text, size_t len)
+{
+    if (len > LINE_MAX_BYTES - b->len)
+        return;
+    memcpy(b->bytes + b->len, text, len);
+    b->len += len;
+}
+
+static void add_str(struct line *b, andiron_str s)
+{
+    add(b, s.data, s.len);
+}
+
+static void add_hex(struct line *b, unsigned byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char pair[2] = { digits[byte >> 4 & 15], digits[byte & 15] };
+    add(b, pair, 2);
 }
 
 /* Escapes what would break the line; quotes as in JSON, so that both formats share it. */
-static void add_escaped(struct buffer *b, andiron_str s)
+static void add_escaped(struct line *b, andiron_str s)
 {
     size_t plain = 0;
     for (size_t i = 0; i < s.len; i++) {
@@ -139,14 +223,16 @@ static void add_escaped(struct buffer *b, andiron_str s)
             char pair[2] = { '\\', (char)c };
             add(b, pair, 2);
         } else {
-            (void)buffer_printf(b, "\\u%04x", c);
+            add(b, "\\u00", 4);
+            add_hex(b, c);
         }
     }
-    add(b, s.data + plain, s.len - plain);
+    if (s.len > plain)
+        add(b, s.data + plain, s.len - plain);
 }
 
-/* Every request writes a line with four numbers: printf would be a good part of its cost. */
-static void add_number(struct buffer *b, int64_t n)
+/* Every request writes a line with several numbers: printf would be a good part of its cost. */
+static void add_number(struct line *b, int64_t n)
 {
     char digits[20];
     size_t at = sizeof(digits);
@@ -157,55 +243,50 @@ static void add_number(struct buffer *b, int64_t n)
     add(b, digits + at, sizeof(digits) - at);
 }
 
-static void format_json(struct buffer *b, const struct pair *pairs, size_t count)
+static void format_json(struct line *b, const struct value *values)
 {
-    for (size_t i = 0; i < count; i++) {
-        add(b, i == 0 ? "{\"" : ",\"", 2);
-        add(b, pairs[i].key, strlen(pairs[i].key));
-        add(b, "\":", 2);
-        if (pairs[i].text.len == 0) {
-            add_number(b, pairs[i].number);
+    for (size_t i = 0; i < KEYS; i++) {
+        if (!is_there(&values[i]))
+            continue;
+        add_str(b, keys[i].json);
+        if (values[i].text.len == 0) {
+            add_number(b, values[i].number);
             continue;
         }
         add(b, "\"", 1);
-        add_escaped(b, pairs[i].text);
+        add_escaped(b, values[i].text);
         add(b, "\"", 1);
     }
+    b->bytes[0] = '{'; /* it was the first key's comma */
     add(b, "}\n", 2);
 }
 
 /* TIME LEVEL event msg key=value ...: the first three and the message have no key. */
-static void format_text(struct buffer *b, const struct pair *pairs, size_t count)
+static void format_text(struct line *b, const struct value *values)
 {
-    andiron_str message = { NULL, 0 };
-    for (size_t i = 0; i < 3 && i < count; i++) {
-        add_escaped(b, pairs[i].text);
+    for (size_t i = 0; i <= KEY_EVENT; i++) {
+        add_escaped(b, values[i].text);
         add(b, " ", 1);
     }
-    for (size_t i = 3; i < count; i++)
-        if (strcmp(pairs[i].key, "msg") == 0)
-            message = pairs[i].text;
-    add_escaped(b, message);
-    for (size_t i = 3; i < count; i++) {
-        if (strcmp(pairs[i].key, "msg") == 0)
+    add_escaped(b, values[KEY_MSG].text);
+    for (size_t i = KEY_EVENT + 1; i < KEYS; i++) {
+        if (i == KEY_MSG || !is_there(&values[i]))
             continue;
-        add(b, " ", 1);
-        add(b, pairs[i].key, strlen(pairs[i].key));
-        add(b, "=", 1);
-        if (pairs[i].text.len == 0) {
-            add_number(b, pairs[i].number);
+        add_str(b, keys[i].text);
+        if (values[i].text.len == 0) {
+            add_number(b, values[i].number);
             continue;
         }
-        bool quoted = memchr(pairs[i].text.data, ' ', pairs[i].text.len) != NULL;
+        bool quoted = memchr(values[i].text.data, ' ', values[i].text.len) != NULL;
         add(b, "\"", quoted);
-        add_escaped(b, pairs[i].text);
+        add_escaped(b, values[i].text);
         add(b, "\"", quoted);
     }
     add(b, "\n", 1);
 }
 
 /* One number for each event, the same on all machines: `journalctl MESSAGE_ID=` finds it. */
-static void put_message_id(struct buffer *b, const char *event)
+static void put_message_id(struct line *b, const char *event)
 {
     char named[128];
     uint8_t digest[32];
@@ -216,26 +297,26 @@ static void put_message_id(struct buffer *b, const char *event)
         return;
     add(b, "MESSAGE_ID=", 11);
     for (size_t i = 0; i < 16; i++)
-        (void)buffer_printf(b, "%02x", digest[i]);
+        add_hex(b, digest[i]);
     add(b, "", 1);
 }
 
 /* KEY=value, each ended by NUL, for sd_journal_sendv(). */
-static void format_journal(struct buffer *b, const char *event, const struct pair *pairs,
-                           size_t count, enum andiron_level level)
+static void format_journal(struct line *b, const char *event, const struct value *values,
+                           enum andiron_level level)
 {
-    (void)buffer_printf(b, "PRIORITY=%d", priorities[level]);
+    add(b, "PRIORITY=", 9);
+    add_number(b, priorities[level]);
     add(b, "", 1);
     put_message_id(b, event);
-    for (size_t i = 0; i < count; i++) {
-        if (pairs[i].journal == NULL)
+    for (size_t i = 0; i < KEYS; i++) {
+        if (keys[i].journal.len == 0 || !is_there(&values[i]))
             continue;
-        add(b, pairs[i].journal, strlen(pairs[i].journal));
-        add(b, "=", 1);
-        if (pairs[i].text.len == 0)
-            add_number(b, pairs[i].number);
+        add_str(b, keys[i].journal);
+        if (values[i].text.len == 0)
+            add_number(b, values[i].number);
         else
-            add_escaped(b, pairs[i].text);
+            add_escaped(b, values[i].text);
         add(b, "", 1);
     }
 }
@@ -256,62 +337,35 @@ static void write_all(int fd, const char *text, size_t len)
 }
 
 #ifdef ANDIRON_HAVE_SYSTEMD
-static void send_journal(const struct line *line)
+static void send_journal(char *line, size_t line_len)
 {
-    struct iovec fields[PAIRS_MAX + 2]; /* and PRIORITY, MESSAGE_ID */
+    struct iovec fields[KEYS + 2]; /* and PRIORITY, MESSAGE_ID */
     int count = 0;
-    for (size_t at = 0; at < line->len && count < PAIRS_MAX + 2;) {
-        size_t len = strlen(line->text + at);
-        fields[count++] = (struct iovec){ line->text + at, len };
+    for (size_t at = 0; at < line_len && count < KEYS + 2;) {
+        size_t len = strnlen(line + at, line_len - at);
+        fields[count++] = (struct iovec){ line + at, len };
         at += len + 1;
     }
     (void)sd_journal_sendv(fields, count); /* nowhere to complain to */
 }
 #endif
 
-/* Many lines with one call; what it leaves is written one by one. */
-static void write_batch(int fd, const struct line *lines, size_t count)
+static void emit(const struct lines *lines)
 {
-    struct iovec pieces[BATCH];
-    for (size_t i = 0; i < count; i++)
-        pieces[i] = (struct iovec){ lines[i].text, lines[i].len };
-    ssize_t written = writev(fd, pieces, (int)count);
-    size_t done = written > 0 ? (size_t)written : 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t part = done < lines[i].len ? done : lines[i].len;
-        done -= part;
-        write_all(fd, lines[i].text + part, lines[i].len - part);
-    }
-}
+    char *at = lines->bytes;
 
-static void emit(const struct line *lines, size_t count)
-{
-    switch (sink.target) {
-    case TARGET_SYSLOG:
-        for (size_t i = 0; i < count; i++)
-            syslog(priorities[lines[i].level], "%.*s", (int)lines[i].len, lines[i].text);
-        break;
-    case TARGET_JOURNAL:
+    if (sink.target == TARGET_STDERR || sink.target == TARGET_FILE) {
+        write_all(sink.fd, lines->bytes, lines->len);
+        return;
+    }
+    for (size_t i = 0; i < lines->count; at += lines->marks[i++].len) {
 #ifdef ANDIRON_HAVE_SYSTEMD
-        for (size_t i = 0; i < count; i++)
-            send_journal(&lines[i]);
-        break;
+        if (sink.target == TARGET_JOURNAL)
+            send_journal(at, lines->marks[i].len);
+        else
 #endif
-    case TARGET_STDERR:
-    case TARGET_FILE:
-    default:
-        write_batch(sink.fd, lines, count);
+            syslog(priorities[lines->marks[i].level], "%.*s", (int)lines->marks[i].len, at);
     }
-}
-
-static size_t take_batch(struct line batch[BATCH])
-{
-    size_t count = 0;
-    for (; count < BATCH && sink.count > 0; count++, sink.count--) {
-        batch[count] = sink.lines[sink.head];
-        sink.head = (sink.head + 1) % sink.capacity;
-    }
-    return count;
 }
 
 /* As root a link is not followed: the folder may belong to a user who would like us to. */
@@ -332,28 +386,45 @@ static void reopen_file(void)
     sink.fd = fd;
 }
 
+/* What waits becomes what is written, and the other way round. */
+static void swap_lines(void)
+{
+    struct lines filled = sink.filling;
+    sink.filling = sink.writing;
+    sink.writing = filled;
+}
+
+/* Written: room for the next ones. After a rush it does not stay. */
+static void clear_lines(struct lines *lines)
+{
+    lines->len = lines->count = 0;
+    if (lines->cap <= KEPT_BYTES)
+        return;
+    free(lines->bytes);
+    lines->bytes = NULL;
+    lines->cap = 0;
+}
+
 static void *write_lines(void *arg)
 {
-    static const struct timespec pause = { .tv_nsec = 1000000 };
+    static const struct timespec pause = { .tv_nsec = 2000000 };
     (void)arg;
     (void)pthread_mutex_lock(&sink.lock);
-    while (!sink.ending || sink.count > 0) {
+    while (!sink.ending || sink.filling.count > 0) {
         if (sink.reopen) {
             sink.reopen = false;
             reopen_file();
         }
-        if (sink.count == 0) {
+        if (sink.filling.count == 0) {
             sink.told_dropped = false;
             (void)pthread_cond_wait(&sink.filled, &sink.lock);
             continue;
         }
-        struct line batch[BATCH];
-        size_t count = take_batch(batch);
-        bool busy = sink.ending || sink.count > sink.capacity / 4;
+        bool busy = sink.ending || sink.filling.count > sink.capacity / 4;
+        swap_lines();
         (void)pthread_mutex_unlock(&sink.lock);
-        emit(batch, count);
-        for (size_t i = 0; i < count; i++)
-            free(batch[i].text);
+        emit(&sink.writing);
+        clear_lines(&sink.writing);
         if (!busy) /* lines gather meanwhile, and need not wake this thread one by one */
             (void)nanosleep(&pause, NULL);
         (void)pthread_mutex_lock(&sink.lock);
@@ -362,24 +433,42 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* Takes over line->text. */
-static void enqueue(struct line *line)
+/* Under the lock. false: there is no room. */
+static bool append(struct lines *lines, const struct line *line, enum andiron_level level)
 {
-    bool dropped = false, tell = false;
+    if (lines->count == sink.capacity)
+        return false;
+    if (line->len > lines->cap - lines->len) {
+        size_t cap = lines->cap > 0 ? lines->cap : 2 * LINE_MAX_BYTES;
+        while (cap - lines->len < line->len)
+            cap *= 2;
+        char *bytes = realloc(lines->bytes, cap);
+        if (bytes == NULL)
+            return false;
+        lines->bytes = bytes;
+        lines->cap = cap;
+    }
+    memcpy(lines->bytes + lines->len, line->bytes, line->len);
+    lines->len += line->len;
+    lines->marks[lines->count++] = (struct mark){ (uint32_t)line->len, level };
+    return true;
+}
+
+static void enqueue(const struct line *line, enum andiron_level level)
+{
+    bool tell = false;
     (void)pthread_mutex_lock(&sink.lock);
-    if (sink.count == sink.capacity) {
-        dropped = true;
+    bool dropped = !append(&sink.filling, line, level);
+    if (dropped) {
         tell = !sink.told_dropped;
         sink.told_dropped = true;
-    } else {
-        sink.lines[(sink.head + sink.count++) % sink.capacity] = *line;
-        if (sink.count == 1)
-            (void)pthread_cond_signal(&sink.filled);
     }
+    bool is_first = sink.filling.count == 1;
     (void)pthread_mutex_unlock(&sink.lock);
+    if (is_first)
+        (void)pthread_cond_signal(&sink.filled);
     if (!dropped)
         return;
-    free(line->text);
     uint64_t total = atomic_fetch_add_explicit(&sink.dropped, 1, memory_order_relaxed) + 1;
     if (tell)
         dprintf(STDERR_FILENO, "andiron: log queue full, dropping lines (%llu so far)\n",
@@ -388,36 +477,46 @@ static void enqueue(struct line *line)
 
 /* ---- public ------------------------------------------------------------------- */
 
+static void put_line(enum andiron_level level, const char *event, const struct log_fields *fields,
+                     andiron_str message)
+{
+    static const struct log_fields none = LOG_FIELDS_NONE;
+    char ts[UNITS_INSTANT_MAX];
+    struct value values[KEYS];
+    struct line line;
+
+    size_t ts_len = units_instant(andiron_now(), ts);
+    values_of(values, (andiron_str){ ts, ts_len }, level, event, fields != NULL ? fields : &none,
+              message);
+    line.len = 0;
+    if (sink.open && sink.target == TARGET_JOURNAL)
+        format_journal(&line, event, values, level);
+    else if (sink.open && sink.json)
+        format_json(&line, values);
+    else
+        format_text(&line, values);
+    if (sink.open)
+        enqueue(&line, level);
+    else
+        write_all(STDERR_FILENO, line.bytes, line.len);
+}
+
 void log_vevent(enum andiron_level level, const char *event, const struct log_fields *fields,
                 const char *fmt, va_list args)
 {
+    char message[MESSAGE_MAX];
+
     if (!log_enabled(level))
         return;
-    char message[MESSAGE_MAX], ts[UNITS_INSTANT_MAX];
-    struct pair pairs[PAIRS_MAX];
-    struct buffer b;
-
     if (vsnprintf(message, sizeof(message), fmt, args) < 0)
         message[0] = '\0';
-    (void)units_instant(andiron_now(), ts);
-    size_t count = pairs_of(pairs, ts, level, event, fields, andiron_str_of(message));
-    buffer_init(&b, LINE_MAX_BYTES);
-    if (buffer_reserve(&b, LINE_BYTES) != 0) /* most lines then grow no more */
-        return;
-    if (sink.open && sink.target == TARGET_JOURNAL)
-        format_journal(&b, event, pairs, count, level);
-    else if (sink.open && sink.json)
-        format_json(&b, pairs, count);
-    else
-        format_text(&b, pairs, count);
+    put_line(level, event, fields, andiron_str_of(message));
+}
 
-    struct line line = { .level = level, .len = b.len, .text = b.data };
-    if (sink.open) {
-        enqueue(&line);
-        return;
-    }
-    write_all(STDERR_FILENO, line.text, line.len);
-    free(line.text);
+void log_record(enum andiron_level level, const char *event, const struct log_fields *fields)
+{
+    if (log_enabled(level))
+        put_line(level, event, fields, (andiron_str){ NULL, 0 });
 }
 
 void log_event(enum andiron_level level, const char *event, const struct log_fields *fields,
@@ -443,6 +542,13 @@ static enum target target_of(const char *name)
     return TARGET_STDERR;
 }
 
+static void free_lines(struct lines *lines)
+{
+    free(lines->bytes);
+    free(lines->marks);
+    *lines = (struct lines){ .bytes = NULL };
+}
+
 int log_open(const struct log_settings *settings, struct andiron_error *err)
 {
     sink.target = target_of(settings->target);
@@ -465,12 +571,14 @@ int log_open(const struct log_settings *settings, struct andiron_error *err)
                 (settings->format == LOG_FORMAT_AUTO && !isatty(sink.fd));
     atomic_store(&sink.level, settings->level);
     sink.capacity = settings->queue > 0 ? (size_t)settings->queue : 1;
-    sink.lines = calloc(sink.capacity, sizeof(*sink.lines));
-    sink.head = sink.count = 0;
+    sink.filling = sink.writing = (struct lines){ .bytes = NULL };
+    sink.filling.marks = calloc(sink.capacity, sizeof(struct mark));
+    sink.writing.marks = calloc(sink.capacity, sizeof(struct mark));
     sink.ending = sink.reopen = sink.told_dropped = false;
-    if (sink.lines == NULL || pthread_create(&sink.thread, NULL, write_lines, NULL) != 0) {
-        free(sink.lines);
-        sink.lines = NULL;
+    if (sink.filling.marks == NULL || sink.writing.marks == NULL ||
+        pthread_create(&sink.thread, NULL, write_lines, NULL) != 0) {
+        free_lines(&sink.filling);
+        free_lines(&sink.writing);
         return andiron_error_set(err, ANDIRON_E_INTERNAL, "log.queue",
                                  "cannot start the logging thread");
     }
@@ -494,9 +602,9 @@ void log_close(void)
         closelog();
     sink.fd = STDERR_FILENO;
     free(sink.path);
-    free(sink.lines);
     sink.path = NULL;
-    sink.lines = NULL;
+    free_lines(&sink.filling);
+    free_lines(&sink.writing);
 }
 
 void log_reopen(void)

@@ -53,6 +53,8 @@ void log_event(enum andiron_level level, const char *event, const struct log_fie
                const char *fmt, ...) ANDIRON_PRINTF(4, 5);
 void log_vevent(enum andiron_level level, const char *event, const struct log_fields *fields,
                 const char *fmt, va_list args);
+/* The same without a text. */
+void log_record(enum andiron_level level, const char *event, const struct log_fields *fields);
 /* Lines dropped because the queue was full. */
 uint64_t log_dropped(void);
 

@@ -75,11 +75,9 @@ static void access_line(const struct andiron_request *req, int64_t duration_us)
     fields.reason = andiron_request_noted(req, "reason");
     fields.error = andiron_request_noted(req, "oauth-error");
     /* Health probes come every second; who watches the server is no news. */
-    log_event(req->match.route != NULL && fields.route.len >= 7 &&
-                      memcmp(fields.route.data, "/health", 7) == 0
-                  ? ANDIRON_LOG_DEBUG
-                  : ANDIRON_LOG_INFO,
-              "http.request", &fields, "%s", "");
+    bool is_probe = req->match.route != NULL && fields.route.len >= 7 &&
+                    memcmp(fields.route.data, "/health", 7) == 0;
+    log_record(is_probe ? ANDIRON_LOG_DEBUG : ANDIRON_LOG_INFO, "http.request", &fields);
 }
 
 void record_request(struct andiron_request *req)
@@ -119,5 +117,5 @@ void record_refusal(struct conn *conn, int status, const char *reason)
     fields.status = status;
     fields.remote = andiron_str_of(conn->remote);
     fields.reason = andiron_str_of(reason);
-    log_event(ANDIRON_LOG_INFO, "http.request", &fields, "%s", "");
+    log_record(ANDIRON_LOG_INFO, "http.request", &fields);
 }
