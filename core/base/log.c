@@ -209,13 +209,20 @@ static void add_hex(struct line *b, unsigned byte)
     add(b, pair, 2);
 }
 
+/* What would break a line. */
+static const bool is_special[256] = {
+    true, true, true, true, true, true, true, true, true,         true,          true,         true,
+    true, true, true, true, true, true, true, true, true,         true,          true,         true,
+    true, true, true, true, true, true, true, true, ['"'] = true, ['\\'] = true, [0x7F] = true
+};
+
 /* Escapes what would break the line; quotes as in JSON, so that both formats share it. */
 static void add_escaped(struct line *b, andiron_str s)
 {
     size_t plain = 0;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F)
+        if (!is_special[c])
             continue;
         add(b, s.data + plain, i - plain);
         plain = i + 1;
@@ -254,7 +261,10 @@ static void format_json(struct line *b, const struct value *values)
             continue;
         }
         add(b, "\"", 1);
-        add_escaped(b, values[i].text);
+        if (i == KEY_TS || i == KEY_REQUEST_ID || i == KEY_TRACE_ID) /* of letters and digits */
+            add_str(b, values[i].text);
+        else
+            add_escaped(b, values[i].text);
         add(b, "\"", 1);
     }
     b->bytes[0] = '{'; /* it was the first key's comma */
