@@ -68,7 +68,7 @@ void groups_pump(struct pool *p, bool is_late)
     static const struct timeval wait = { .tv_usec = GROUP_MS * 1000 };
     struct seat *s;
 
-    while (may_go(p, is_late) && (s = pool_free_seat(p)) != NULL) {
+    while (may_go(p, is_late) && (s = pool_free_seat(p, true)) != NULL) {
         send_group(p, s->connection);
         is_late = false;
     }

@@ -201,8 +201,7 @@ static const struct andiron_service provides[] = {
 static double ready(void *self)
 {
     struct wire_figures f = wire_figures(((struct store *)self)->wire);
-    return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE] + f.ready[WIRE_LISTEN] +
-                    f.ready[WIRE_REPLICA]);
+    return (double)(f.ready[WIRE_READ] + f.ready[WIRE_WRITE] + f.ready[WIRE_REPLICA]);
 }
 
 /* Those that are wanted and not up. */

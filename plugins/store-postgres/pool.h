@@ -23,7 +23,7 @@ struct wire_work {
 
     /* Of a lease. */
     struct wire_lease *lease;
-    struct connection *connection; /* NULL: waits, or is over */
+    struct seat *seat; /* NULL: waits, or is over */
     enum wire_isolation isolation;
     bool is_begun, is_finishing;
 };
@@ -33,6 +33,13 @@ struct group {
     struct group *next; /* spare */
     struct together together;
     struct wire_work work, *members[TOGETHER_MAX];
+};
+
+struct seat {
+    struct connection *connection;
+    struct wire_work *lease; /* that has it for itself */
+    bool is_up;
+    bool listens; /* and takes nothing that may take long, if there are others */
 };
 
 /* Works that wait. */
@@ -45,14 +52,10 @@ struct pool {
     struct wire_loop *loop;
     enum wire_pool kind;
     struct connection_settings settings;
-    struct seat {
-        struct connection *connection;
-        struct wire_work *lease; /* that has it for itself */
-        bool is_up;
-    } * seats;
+    struct seat *seats;
     size_t seat_count;
-    struct queue queue, reads; /* reads: that may go together */
-    size_t groups;             /* under way */
+    struct queue queue, reads, leases; /* reads: that may go together */
+    size_t groups;                     /* under way */
 };
 
 struct wire_loop {
@@ -60,6 +63,7 @@ struct wire_loop {
     struct andiron_loop *loop;
     struct pool pools[WIRE_POOLS];
     struct wire_listener listener;
+    struct seat *listening; /* of the read pool; NULL: none does */
     struct event *later, *look, *turn, *nudge;
     struct group *spare;
     bool is_turning;
@@ -74,8 +78,8 @@ struct wire_loop {
 /* Lets it wait; takes the one at *at out of a queue. */
 void pool_push(struct wire_work *w, bool in_front);
 struct wire_work *pool_take(struct pool *p, struct queue *q, struct wire_work **at);
-/* The connection with the least to do; NULL: none has room. */
-struct seat *pool_free_seat(struct pool *p);
+/* The connection with the least to do; NULL: none has room. is_short: for what is over soon. */
+struct seat *pool_free_seat(struct pool *p, bool is_short);
 void pool_send(struct wire_work *w, struct connection *c, struct around around);
 /* Sends what may be sent. */
 void pool_pump(struct pool *p);

@@ -108,6 +108,12 @@ static void told(struct wired *w, struct watches *node, const char *id, int64_t 
     w->over = before;
 }
 
+static void lease_over(void *arg, struct wire_lease *lease)
+{
+    assert_int_equal(lease->error.code, ANDIRON_OK);
+    ((struct wired *)arg)->over++;
+}
+
 static void other_nodes_tell_at_once(void **state)
 {
     struct seen seen;
@@ -145,6 +151,31 @@ static void nothing_is_lost_while_the_connection_is_away(void **state)
     watching_end(w);
 }
 
+/* No connection of its own, and the loop's transactions leave it alone. */
+static void one_of_the_read_connections_listens(void **state)
+{
+    struct seen seen;
+    struct wired *w = watching(&seen, 60000);
+    struct watches *other = watches_new(&(struct store){ .config = &w->kit.config });
+    struct wire_lease *leases[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        leases[i] = wire_lease(w->wire, WIRE_READ, WIRE_REPEATABLE, w->arena, lease_over, w);
+    run_until(w, 1); /* the second one waits for the connection of the first */
+    told(w, other, "x", 7);
+    run_until(w, 2);
+    assert_string_equal(seen.text, "Client/x ");
+    assert_string_equal(kit_sql(&w->kit, "SELECT count(*) FROM pg_stat_activity WHERE"
+                                         " datname=current_database() AND pid<>pg_backend_pid()"),
+                        "3"); /* two for reading, one for writing */
+    wire_abandon(leases[0]);
+    run_until(w, 3);
+    wire_abandon(leases[1]);
+    watches_free(other);
+    watching_end(w);
+}
+
 static void horizon_waits_for_what_was_open_when_it_looked(void **state)
 {
     struct horizon *h = horizon_new();
@@ -175,6 +206,7 @@ int main(void)
         cmocka_unit_test(change_of_a_slow_transaction_is_not_passed_over),
         cmocka_unit_test(other_nodes_tell_at_once),
         cmocka_unit_test(nothing_is_lost_while_the_connection_is_away),
+        cmocka_unit_test(one_of_the_read_connections_listens),
         cmocka_unit_test(horizon_waits_for_what_was_open_when_it_looked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

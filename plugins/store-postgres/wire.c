@@ -81,9 +81,9 @@ static const char away[] = "the database is away; try again later";
 
 static struct queue *queue_of(const struct wire_work *w)
 {
-    bool together = w->batch != NULL && w->batch->many != NULL && !w->is_alone;
-
-    return together ? &w->pool->reads : &w->pool->queue;
+    if (w->batch == NULL)
+        return &w->pool->leases;
+    return w->batch->many != NULL && !w->is_alone ? &w->pool->reads : &w->pool->queue;
 }
 
 void pool_push(struct wire_work *w, bool in_front)
@@ -116,17 +116,41 @@ struct wire_work *pool_take(struct pool *p, struct queue *q, struct wire_work **
     return w;
 }
 
+/*
+ * One of those for writing, if writes leave two: what they take next is there, and a loop has few. The read pool
+ * is one short where one of its connections listens.
+ */
+static struct seat *borrow(struct pool *writes)
+{
+    struct seat *ret = NULL;
+    size_t idle = 0;
+
+    if (writes->queue.count != 0 || writes->leases.count != 0)
+        return NULL;
+    for (struct seat *s = writes->seats; s < writes->seats + writes->seat_count; s++) {
+        if (s->lease != NULL || !connection_is_ready(s->connection) ||
+            connection_load(s->connection) != 0)
+            continue;
+        idle++;
+        ret = s;
+    }
+    return idle > 1 ? ret : NULL;
+}
+
 /* The connection with the least to do; NULL: none has room. */
-struct seat *pool_free_seat(struct pool *p)
+struct seat *pool_free_seat(struct pool *p, bool is_short)
 {
     struct seat *best = NULL;
 
     for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
-        if (s->lease != NULL || !connection_has_room(s->connection))
+        if (s->lease != NULL || !connection_has_room(s->connection) ||
+            (s->listens && !is_short && p->seat_count > 1))
             continue;
         if (best == NULL || connection_load(s->connection) < connection_load(best->connection))
             best = s;
     }
+    if (best == NULL && p->kind == WIRE_READ && !is_short)
+        best = borrow(&p->loop->pools[WIRE_WRITE]);
     return best;
 }
 
@@ -151,16 +175,22 @@ void pool_pump(struct pool *p)
     struct seat *s;
 
     groups_pump(p, false);
-    while (p->queue.first != NULL && (s = pool_free_seat(p)) != NULL) {
-        struct wire_work *w = pool_take(p, &p->queue, &p->queue.first);
-        if (w->batch != NULL) {
-            send_alone(w, s->connection);
-            continue;
-        }
+    while (p->queue.first != NULL && (s = pool_free_seat(p, false)) != NULL)
+        send_alone(pool_take(p, &p->queue, &p->queue.first), s->connection);
+    while (p->leases.first != NULL && (s = pool_free_seat(p, false)) != NULL) {
+        struct wire_work *w = pool_take(p, &p->leases, &p->leases.first);
         s->lease = w;
-        w->connection = s->connection;
+        w->seat = s;
         tell_later(w);
     }
+}
+
+/* A connection is free: writes first, whose it may be. */
+static void pump_all(struct wire_loop *loop)
+{
+    pool_pump(&loop->pools[WIRE_WRITE]);
+    pool_pump(&loop->pools[WIRE_READ]);
+    pool_pump(&loop->pools[WIRE_REPLICA]);
 }
 
 /* How long the pool has had no connection; 0: it has one. */
@@ -189,27 +219,44 @@ static void keep_looking(struct wire_loop *loop)
         abort(); /* out of memory */
 }
 
+/* By the connection that listens, whatever else is under way on it. */
+static void submit_to_listener(struct wire_work *w)
+{
+    struct seat *s = w->pool->loop->listening;
+
+    if (s != NULL && s->lease == NULL && connection_is_ready(s->connection)) {
+        send_alone(w, s->connection);
+        keep_looking(w->pool->loop);
+        return;
+    }
+    set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE, away);
+    tell_later(w);
+}
+
 static void submit(struct wire_work *w)
 {
     struct pool *p = w->pool;
     const struct config *config = p->loop->wire->store->config;
 
     w->since_ms = connection_clock();
-    if (p->kind == WIRE_REPLICA && pool_free_seat(p) == NULL)
+    if (p->kind == WIRE_LISTEN) {
+        submit_to_listener(w);
+        return;
+    }
+    if (p->kind == WIRE_REPLICA && pool_free_seat(p, true) == NULL)
         p = w->pool = &p->loop->pools[WIRE_READ];
     if (p->loop->is_ending || away_ms(p, w->since_ms) > config->connect_wait) {
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE, away);
-    } else if (p->queue.count + p->reads.count >= (size_t)config->queue_max) {
+    } else if (p->queue.count + p->reads.count + p->leases.count >= (size_t)config->queue_max) {
         set_error(w, WIRE_UNSENT, ANDIRON_E_UNAVAILABLE,
                   "too much waits for the database; try again later");
     } else {
         pool_push(w, false);
         keep_looking(p->loop);
-        if (queue_of(w) == &p->queue) {
-            pool_pump(p);
-        } else {
+        if (queue_of(w) == &p->reads)
             groups_pump_soon(p->loop);
-        }
+        else
+            pool_pump(p);
         return;
     }
     store_count(p->loop->wire->store->metrics.refused, 1);
@@ -241,7 +288,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     for (struct pool *p = loop->pools; p < loop->pools + WIRE_POOLS; p++) {
         expire(p, &p->queue, now);
         expire(p, &p->reads, now);
-        is_busy = is_busy || p->queue.first != NULL || p->reads.first != NULL;
+        expire(p, &p->leases, now);
+        is_busy =
+            is_busy || p->queue.first != NULL || p->reads.first != NULL || p->leases.first != NULL;
         for (struct seat *s = p->seats; s < p->seats + p->seat_count; s++) {
             connection_look(s->connection, now);
             is_busy = is_busy || connection_load(s->connection) > 0;
@@ -273,22 +322,21 @@ static void count_up(struct pool *p, struct seat *s, bool is_up)
 static void on_free(void *arg, struct connection *c)
 {
     count_up(arg, seat_of(arg, c), true);
-    pool_pump(arg);
+    pump_all(((struct pool *)arg)->loop);
 }
 
 /* The transaction is over: the connection is for others again. */
 static void end_lease(struct wire_work *w, bool roll_back)
 {
-    struct connection *c = w->connection;
-    struct seat *s = c != NULL ? seat_of(w->pool, c) : NULL;
+    struct seat *s = w->seat;
 
-    w->connection = NULL;
+    w->seat = NULL;
     if (s == NULL)
         return;
     s->lease = NULL;
     if (roll_back && w->is_begun)
-        connection_rollback(c);
-    pool_pump(w->pool);
+        connection_rollback(s->connection);
+    pump_all(w->pool->loop);
 }
 
 static void on_done(void *arg, struct wire_work *w)
@@ -306,26 +354,28 @@ static void on_done(void *arg, struct wire_work *w)
     pool_tell(w);
 }
 
-static void lose(struct pool *p, struct wire_work *w, bool is_unknown)
+static void lose(struct wire_work *w, bool is_unknown)
 {
-    bool writes_alone = w->lease == NULL && p->kind == WIRE_WRITE;
+    struct wire_loop *loop = w->pool->loop;
+    enum wire_pool kind = w->pool->kind;
+    bool writes_alone = w->lease == NULL && kind == WIRE_WRITE;
 
-    if (w->lease == NULL && (p->kind == WIRE_READ || p->kind == WIRE_REPLICA) && !w->is_retried &&
-        !p->loop->is_ending) {
+    if (w->lease == NULL && (kind == WIRE_READ || kind == WIRE_REPLICA) && !w->is_retried &&
+        !loop->is_ending) {
         w->is_retried = true;
         w->since_ms = connection_clock();
-        w->pool = &p->loop->pools[WIRE_READ];
+        w->pool = &loop->pools[WIRE_READ];
         batch_reset(w->batch);
         pool_push(w, true);
-        keep_looking(p->loop);
+        keep_looking(loop);
         return;
     }
-    is_unknown = p->kind == WIRE_WRITE && (is_unknown || writes_alone);
+    is_unknown = kind == WIRE_WRITE && (is_unknown || writes_alone);
     set_error(w, is_unknown ? WIRE_UNKNOWN : WIRE_LOST, ANDIRON_E_UNAVAILABLE,
               is_unknown
                   ? "the database went away while it was writing; whether it has is not known"
                   : away);
-    w->connection = NULL;
+    w->seat = NULL;
     tell_later(w);
 }
 
@@ -335,13 +385,13 @@ static void on_lost(void *arg, struct wire_work *w, bool is_unknown)
 
     p->loop->wire->under_way--;
     if (w->group == NULL) {
-        lose(p, w, is_unknown);
+        lose(w, is_unknown);
         return;
     }
     struct wire_work *members[TOGETHER_MAX];
     size_t count = group_lost(p, w->group, members);
     for (size_t i = 0; i < count; i++)
-        lose(p, members[i], false);
+        lose(members[i], false);
 }
 
 static void on_down(void *arg, struct connection *c)
@@ -353,26 +403,25 @@ static void on_down(void *arg, struct connection *c)
     if (s == NULL)
         return;
     if (s->lease != NULL)
-        s->lease->connection = NULL; /* its next batch is told so */
+        s->lease->seat = NULL; /* its next batch is told so */
     s->lease = NULL;
-    pool_pump(p);
+    pump_all(p->loop);
 }
 
 static void on_up(void *arg, struct connection *c)
 {
-    const struct wire_listener *listener = &((struct pool *)arg)->loop->listener;
+    struct wire_loop *loop = ((struct pool *)arg)->loop;
 
-    (void)c;
-    if (((struct pool *)arg)->kind == WIRE_LISTEN)
-        listener->up(listener->arg);
+    if (loop->listening != NULL && loop->listening->connection == c)
+        loop->listener.up(loop->listener.arg);
 }
 
 static void on_notified(void *arg, const char *payload)
 {
-    const struct wire_listener *listener = &((struct pool *)arg)->loop->listener;
+    struct wire_loop *loop = ((struct pool *)arg)->loop;
 
-    if (((struct pool *)arg)->kind == WIRE_LISTEN)
-        listener->notified(listener->arg, payload);
+    if (loop->listening != NULL)
+        loop->listener.notified(loop->listener.arg, payload);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------ */
@@ -465,7 +514,7 @@ static void lease_send(struct wire_lease *lease, struct wire_batch *b, bool fini
     w->done = done;
     w->arg = arg;
     w->is_finishing = finish;
-    if (w->connection == NULL) {
+    if (w->seat == NULL) {
         set_error(w, WIRE_LOST, ANDIRON_E_UNAVAILABLE, away);
         tell_later(w);
         return;
@@ -478,7 +527,7 @@ static void lease_send(struct wire_lease *lease, struct wire_batch *b, bool fini
                            w->pool->loop->wire->store->config->replica_dsn[0] != '\0';
     }
     w->is_begun = true;
-    pool_send(w, w->connection, around);
+    pool_send(w, w->seat->connection, around);
     keep_looking(w->pool->loop);
 }
 
@@ -514,13 +563,21 @@ enum andiron_step wire_finish_go(struct wire_lease *lease, struct andiron_reques
 
 void wire_abandon(struct wire_lease *lease)
 {
-    if (lease == NULL || lease->work->connection == NULL)
+    if (lease == NULL || lease->work->seat == NULL)
         return;
     assert(lease->work->batch == NULL);
     end_lease(lease->work, true);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
+
+static void pool_init(struct pool *p, struct wire_loop *loop, enum wire_pool kind)
+{
+    *p = (struct pool){ .loop = loop, .kind = kind };
+    p->queue.last = &p->queue.first;
+    p->reads.last = &p->reads.first;
+    p->leases.last = &p->leases.first;
+}
 
 static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind, int64_t count)
 {
@@ -537,9 +594,6 @@ static int pool_open(struct pool *p, struct wire_loop *loop, enum wire_pool kind
         .arg = p,
     };
 
-    *p = (struct pool){ .loop = loop, .kind = kind };
-    p->queue.last = &p->queue.first;
-    p->reads.last = &p->reads.first;
     p->settings = (struct connection_settings){
         .store = wire->store,
         .dsn = is_replica ? &wire->replica_dsn : &wire->dsn,
@@ -601,7 +655,7 @@ static void on_measure(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Of the replica itself: not where submit() would go without one. */
-    if (pool_free_seat(p) == NULL) {
+    if (pool_free_seat(p, false) == NULL) {
         measure_later(loop);
         return;
     }
@@ -645,6 +699,8 @@ struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
     ret->later = event_new(andiron_loop_base(loop), -1, 0, on_later, ret);
     ret->look = event_new(andiron_loop_base(loop), -1, 0, on_look, ret);
     groups_open(ret);
+    for (int kind = 0; kind < WIRE_POOLS; kind++)
+        pool_init(&ret->pools[kind], ret, (enum wire_pool)kind);
     if (ret->later != NULL && ret->look != NULL &&
         pool_open(&ret->pools[WIRE_READ], ret, WIRE_READ, config->read_connections) == 0 &&
         pool_open(&ret->pools[WIRE_WRITE], ret, WIRE_WRITE, config->write_connections) == 0 &&
@@ -665,7 +721,7 @@ static void pool_close(struct pool *p)
         struct connection *c = s->connection;
         count_up(p, s, false);
         if (s->lease != NULL)
-            s->lease->connection = NULL;
+            s->lease->seat = NULL;
         s->lease = NULL;
         connection_free(c); /* tells what is lost */
         p->loop->wire->wanted[p->kind]--;
@@ -673,6 +729,7 @@ static void pool_close(struct pool *p)
     p->seat_count = 0;
     expire(p, &p->queue, now);
     expire(p, &p->reads, now);
+    expire(p, &p->leases, now);
     free(p->seats);
 }
 
@@ -697,11 +754,13 @@ void wire_loop_free(struct wire_loop *loop)
     free(loop);
 }
 
-int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
-                struct andiron_error *err)
+void wire_listen(struct wire_loop *loop, const struct wire_listener *listener)
 {
+    struct seat *s = &loop->pools[WIRE_READ].seats[0];
+
     loop->listener = *listener;
-    if (pool_open(&loop->pools[WIRE_LISTEN], loop, WIRE_LISTEN, 1) == 0)
-        return 0;
-    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "out of memory");
+    loop->listening = s;
+    s->listens = true;
+    if (connection_is_ready(s->connection))
+        listener->up(listener->arg);
 }

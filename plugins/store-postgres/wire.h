@@ -156,7 +156,7 @@ void wire_release(struct wire_batch *b);
 enum wire_pool {
     WIRE_READ,   /* what fails with its connection is tried once more on another one */
     WIRE_WRITE,  /* each batch is a transaction, committed with its last statement */
-    WIRE_LISTEN, /* after wire_listen() */
+    WIRE_LISTEN, /* the connection that listens, at once or not at all */
     WIRE_REPLICA /* reads that may lag behind (replica.h); by the primary if there is none */
 };
 enum { WIRE_POOLS = WIRE_REPLICA + 1 };
@@ -245,14 +245,16 @@ struct wire_loop *wire_loop_new(struct wire *wire, struct andiron_loop *loop,
                                 struct andiron_error *err);
 void wire_loop_free(struct wire_loop *loop); /* NULL is allowed */
 
-/* One more connection, which hears of NOTIFY if it is told to LISTEN each time it comes up. */
+/*
+ * One of the read connections hears of NOTIFY, if it is told to LISTEN each time it comes up. From then on it
+ * takes no transactions and nothing that may take long, unless it is the only one.
+ */
 struct wire_listener {
     void (*up)(void *arg);
     void (*notified)(void *arg, const char *payload);
     void *arg;
 };
-ANDIRON_MUST_CHECK int wire_listen(struct wire_loop *loop, const struct wire_listener *listener,
-                                   struct andiron_error *err);
+void wire_listen(struct wire_loop *loop, const struct wire_listener *listener);
 
 /* What the replica has surely replayed (LSN); 0: there is none, or it does not answer. */
 uint64_t wire_replayed(const struct wire_loop *loop);
