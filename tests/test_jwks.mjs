@@ -333,11 +333,15 @@ describe('key sets of clients', () => {
       'no answer': (q, s) => s.destroy(),
     };
     answer.set('/other', set([key.jwk]));
-    await Promise.all(Object.entries(rows).map(async ([name, respond]) => {
+    const plain = await fresh((q, s) => s.end(body));
+    assert.equal((await ask(server, plain.id, key)).status, 200, 'the set itself is good');
+    /* One after the other: beyond `max-fetches` they would be refused without being asked for. */
+    for (const [name, respond] of Object.entries(rows)) {
       const c = await fresh(respond);
       const r = await ask(server, c.id, key);
       assert.equal(r.json.error_description, 'client key set unavailable', `${name}: ${r.text}`);
-    }));
+      assert.ok(hits.get(`/${c.id}`) > 0, `${name} was asked for`);
+    }
     assert.equal(hits.get('/other'), undefined);
   });
   test('with keys that cannot be used lend the others', async () => {
