@@ -145,8 +145,12 @@ test('the control socket is not open to others, and a stale one is replaced', as
   const at = await prepare({}, { admin: { 'control-socket': server.control } });
   t.after(() => fs.rmSync(at.dir, { recursive: true }));
   assert.match(run(at).stderr, /another andiron serves the control socket/);
-  for (const pid of [server.child.pid, ...workers(server)]) process.kill(pid, 'SIGKILL');
+  const killed = [server.child.pid, ...workers(server)];
+  for (const pid of killed) process.kill(pid, 'SIGKILL');
   await server.exit;
+  // The worker is nobody's child any more: it holds the socket until it is gone, or a zombie.
+  const runs = (pid) => { try { return !/^State:\s+[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return false; } };
+  for (const end = Date.now() + 20000; killed.some(runs) && Date.now() < end;) await sleep(10);
   assert.equal(fs.existsSync(server.control), true, 'it was left behind');
   const next = await start({ at });
   await next.stop();

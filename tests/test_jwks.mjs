@@ -304,7 +304,7 @@ describe('key sets of clients', () => {
   test('JK-7: that fail are counted and logged, one by one, without the path of the URL', async () => {
     const key = await keyPair('a'), before = await failures(), answers = [(q, s) => { s.writeHead(500); s.end(); }, (q, s) => s.end('no JSON'), (q, s) => s.socket.destroy()];
     for (const [n, answer] of answers.entries()) {
-      const c = await fresh(answer), lines = () => server.log().split('\n').filter((l) => l.includes('jwks.fetch.failed')), logged = lines().length;
+      const c = await fresh(answer), lines = () => server.log().split('\n').filter((l) => l.includes('"event":"jwks.fetch.failed"')), logged = lines().length;
       unavailable(await ask(server, c.id, key));
       assert.equal(await failures(), before + n + 1);
       const [line, ...more] = lines().slice(logged);
