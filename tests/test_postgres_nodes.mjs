@@ -125,6 +125,8 @@ for (const [how, settings] of ways) describe(`changes between nodes ${how}`, () 
     const mine = { authorization: basic('deaf', secret) };
     assert.equal((await get(b, 'Patient', mine)).status, 401);
     // One of the connections listens, and does other things, too: all are ended. What is asked next waits for new ones.
+    const connections = () => Number(pg.sql(`SELECT count(*) FROM pg_stat_activity WHERE datname = '${database}' AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)[0]);
+    for (const end = Date.now() + 20000; connections() < 8 && Date.now() < end;) await sleep(50);
     const ended = pg.sql(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${database}' AND pid <> pg_backend_pid() AND backend_type = 'client backend'`);
     assert.ok(ended.length >= 2, String(ended));
     for (const n of [a, b]) await until(401, () => get(n, 'Patient', mine));

@@ -114,6 +114,8 @@ test('of two daemons over one store one forgets at a time, and the other takes o
   const second = await start({ quick: true, plugins: { ...quick.plugins, ...storeOf(first) }, core: { http: { 'base-url': first.base } }, port: await freePort() });
   second.base = `http://127.0.0.1:${second.port}`;
   t.after(async () => { await second.stop(); await first.stop(); second.remove(); first.remove(); });
+  // Both have just made keys of their own in one empty store: until one of them is everybody's, tokens may be refused (503).
+  for (const s of [first, second]) assert.ok(await until(async () => (await call('GET', `${s.base}/health/ready`)).status === 200));
   await put(first, 'brief', 1);
   await many(first, 'brief', 120);
   const forgotten = async () => (await metric(first, 'andiron_auth_sessions_forgotten_total')) + (await metric(second, 'andiron_auth_sessions_forgotten_total'));
