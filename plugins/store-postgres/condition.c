@@ -145,6 +145,11 @@ static bool fits(const struct run *run, size_t used, const struct node *n)
     return condition_is_whole(run, n) && used + params_of(n) <= CONDITION_PARAMS;
 }
 
+bool condition_is_put(const struct run *run, const struct node *n)
+{
+    return fits(run, 0, n);
+}
+
 bool condition_put(struct run *run, struct compose *c, struct node *n, const struct node *by,
                    const char *vid, const char *rid, const char *before)
 {

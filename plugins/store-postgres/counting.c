@@ -106,7 +106,7 @@ static bool counts_at_once(const struct run *run)
         if (s->kind == SOURCE_LISTS && s->list_count > 1 &&
             (!s->exact || s->list_count > LISTS_MAX || limit_of(run) > TOGETHER_MAX))
             return false; /* each in full, to have each resource once */
-        if (!(s->exact || condition_is_whole(run, run->plans[i].filter)))
+        if (!(s->exact || condition_is_put(run, run->plans[i].filter)))
             return false;
     }
     return true;

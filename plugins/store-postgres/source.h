@@ -56,5 +56,7 @@ bool condition_put(struct run *run, struct compose *c, struct node *n, const str
                    const char *vid, const char *rid, const char *before);
 /* Whether it could be all of n, and puts something at all. */
 bool condition_is_whole(const struct run *run, const struct node *n);
+/* Whether condition_put() puts all of n: a condition of many parameters is left to judging. */
+bool condition_is_put(const struct run *run, const struct node *n);
 
 #endif

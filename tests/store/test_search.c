@@ -141,6 +141,36 @@ static void any_filter_gives_what_it_says_by_indexes(void **state)
     any_filter_gives_what_it_says(state);
 }
 
+/* More than one statement takes as conditions: what is left out of it must not be counted. */
+static void what_none_of_many_codes_has_is_counted(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_filter leaves[24], any = { .op = ANDIRON_FILTER_OR, .arg_count = 24 };
+    const struct andiron_filter *args[24], *inner[] = { &any };
+    struct andiron_filter none = { .op = ANDIRON_FILTER_NOT, .args = inner, .arg_count = 1 };
+
+    for (size_t i = 0; i < 24; i++) {
+        char code[8];
+        snprintf(code, sizeof(code), "n%zu", i);
+        leaves[i] =
+            kit_filter(ANDIRON_CMP_EQ,
+                       kit_token("code", NULL,
+                                 i < 2 ? codes[i] : andiron_copy(k->arena, andiron_str_of(code))));
+        args[i] = &leaves[i];
+    }
+    any.args = args;
+    fill(k);
+    for (size_t count = 1; count <= 24; count++) {
+        struct andiron_query query = { .type = "Observation",
+                                       .filter = &none,
+                                       .limit = 20,
+                                       .total = ANDIRON_TOTAL_ACCURATE,
+                                       .fingerprint = count };
+        any.arg_count = count;
+        expect_same(k, &query, false);
+    }
+}
+
 static void several_types_come_in_one_order_by_indexes(void **state)
 {
     follow(*state);
@@ -174,6 +204,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         KIT_TEST(any_filter_gives_what_it_says),
         KIT_TEST(any_filter_gives_what_it_says_by_indexes),
+        KIT_TEST(what_none_of_many_codes_has_is_counted),
         KIT_TEST(spent_budget_is_resumed),
         KIT_TEST(spent_budget_is_resumed_by_indexes),
         KIT_TEST(second_value_counts_where_one_was_the_rule),
