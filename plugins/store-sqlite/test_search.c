@@ -189,8 +189,9 @@ static void a_search_of_many_conditions_leaves_the_loop_at_once(void **state)
         assert_int_equal(reader_enter(k->reader), 0);
         assert_int_equal(search_run(&place, &query, &rows), 0);
         reader_leave(k->reader);
-        assert_int_equal(place.stopped, any.arg_count == MANY);
+        /* The short one begins; on a slow machine its time may be over before it ends. */
         assert_int_equal(place.probed == 0, any.arg_count == MANY);
+        assert_true(place.stopped || any.arg_count < MANY);
     }
 }
 
