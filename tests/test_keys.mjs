@@ -6,7 +6,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { bin, start, configure, call, control, sleep, storeOf } from './lib/server.mjs';
+import { bin, start, configure, call, control, rootBundle, sleep, storeOf } from './lib/server.mjs';
 import { allow, bearer, claimsOf, getToken, headerOf, keyPair, putClient, seedClient } from './lib/smart.mjs';
 
 const run = (server, ...args) => new Promise((ok) => {
@@ -209,6 +209,30 @@ describe('two processes over one store', () => {
       await until('its row and file are gone', async () => (await keys(one, 'list')).length === 1 && !fs.readdirSync(path.join(one.dir, 'state/keys')).some((f) => f.includes(first)));
       if (way.startsWith('keys')) for (const s of [one, two]) assert.deepEqual(fs.readdirSync(path.join(s.dir, 'state/keys')), []);
       await end(two, one);
+    });
+  }
+
+  // Both make a first key and one of them gets it into the store; whoever is asked for a token before that waits.
+  for (const way of ['one folder of key files', 'keys sealed in the store']) {
+    test(`started at once over an empty store give tokens from the first request on: ${way}`, async () => {
+      const sealed = way.startsWith('keys'), jwks = { 'token-alg': 'ES256', ...(sealed ? { 'seal-key': '0123456789abcdef0123456789abcdef' } : {}) };
+      const init = rootBundle();
+      for (const [type, resource] of [['Client', seedClient({ id: 'c', resourceType: 'Client', jwks: [key.jwk] })], ['AccessPolicy', { resourceType: 'AccessPolicy', id: 'c', engine: 'allow', link: [{ resourceType: 'Client', id: 'c' }] }]])
+        init.entry.push({ resource, request: { method: 'PUT', url: `${type}/c` } });
+      for (let round = 0; round < 3; round++) {
+        const at = await configure({ quick: true, init, plugins: { jwks } });
+        const other = await configure({ quick: true, init, plugins: { ...storeOf(at), jwks }, core: { http: { 'base-url': at.base }, ...(sealed ? {} : { core: { 'state-dir': path.join(at.dir, 'state') } }) } });
+        const both = await Promise.all([at, other].map((one) => launch({ at: one })));
+        const tokens = await Promise.all([...both, ...both].map((s) => tokenAt(s, at.base)));
+        const kids = await Promise.all(both.map(published));
+        assert.equal(kids[0].length, 1);
+        assert.deepEqual(kids[1], kids[0]);
+        for (const s of both) await until('it knows the policy that the other has put there', async () => (await read(s, tokens[0])) !== 403); // CL-6: a second
+        for (const s of both) for (const token of tokens) assert.equal(await read(s, token), 200);
+        for (const s of both) await until('it is ready', async () => (await ready(s)).status === 200);
+        for (const one of sealed ? [at, other] : [at]) assert.deepEqual(fs.readdirSync(path.join(one.dir, 'state/keys')), sealed ? [] : [`ES256-${kids[0][0]}.pem`]);
+        await end(...both);
+      }
     });
   }
 

@@ -19,7 +19,7 @@ struct tending {
     struct jwks *jwks;
     struct andiron_arena *arena;
     struct ring *ring;
-    struct andiron_error error;
+    struct andiron_error error, reread; /* reread: of reading the store behind a commit */
 
     /* files of the start, which the store may have heard of */
     struct andiron_ref refs[KEYFILE_MAX];
@@ -182,13 +182,22 @@ static void remove_files(struct tending *t)
     }
 }
 
+/*
+ * The file of a key that did not get into the store is of no use. Another node over one folder may
+ * have found it there and put it into the store, though; and of a commit that failed nobody knows
+ * what it did. So what counts is what the store was seen to have behind it.
+ */
 static void clean_up(void *state)
 {
     struct tending *t = state;
+    struct ring *ring = keyring_hold(&t->jwks->ring);
 
     for (size_t i = 0; i < t->key_count; i++)
-        new_key_drop(t->jwks, &t->keys[i], t->is_stored);
+        new_key_drop(t->jwks, &t->keys[i],
+                     t->is_stored || t->reread.code != ANDIRON_OK ||
+                         (ring != NULL && ring_key_of(ring, t->keys[i].kid) != NULL));
     t->key_count = 0;
+    ring_drop(ring);
     remove_files(t);
 }
 
@@ -228,10 +237,14 @@ static enum andiron_step end(struct andiron_request *req, void *state)
 static enum andiron_step cleaned(struct andiron_request *req, void *state)
 {
     struct tending *t = state;
-    /* Whatever the commit did or met, what the store has now is right. */
-    if (t->commit.count != 0 && t->error.code == ANDIRON_OK)
-        return jwks_reload(t->jwks, req, &t->error, end, t);
+    if (t->error.code == ANDIRON_OK)
+        t->error = t->reread;
     return end(req, t);
+}
+
+static enum andiron_step reread(struct andiron_request *req, void *state)
+{
+    return andiron_offload(req, clean_up, cleaned, state);
 }
 
 static enum andiron_step stored(struct andiron_request *req, void *state)
@@ -243,7 +256,8 @@ static enum andiron_step stored(struct andiron_request *req, void *state)
     /* A conflict means that another node was there first. */
     if (code != ANDIRON_OK && code != ANDIRON_E_CONFLICT && code != ANDIRON_E_PRECONDITION)
         t->error = t->commit.error;
-    return andiron_offload(req, clean_up, cleaned, t);
+    /* Whatever the commit did or met, what the store has now is right. */
+    return jwks_reload(t->jwks, req, &t->reread, reread, t);
 }
 
 static enum andiron_step planned(struct andiron_request *req, void *state)
