@@ -44,6 +44,10 @@ test('store-postgres: the same; what a newer program allows is used as it is', a
     assert.equal(pg.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'andiron'", 'migrated')[0], '0');
     assert.deepEqual(migrate(at), [0, `store-postgres: no data yet; made schema version ${version}`]);
     assert.deepEqual(migrate(at, '--check'), [0, `store-postgres: schema version ${version}, nothing to do`]);
+    meta('schema', 1);
+    assert.deepEqual(migrate(at, '--check'), [75, `store-postgres: schema version 1, needs ${version}`]);
+    assert.deepEqual(migrate(at), [0, `store-postgres: schema version 1, now ${version}`]);
+    assert.deepEqual(migrate(at, '--check'), [0, `store-postgres: schema version ${version}, nothing to do`]);
     meta('schema', 99);
     assert.deepEqual(migrate(at), [0, 'store-postgres: schema version 99, nothing to do']);
     meta('schema-least', 99);

@@ -105,8 +105,13 @@ void horizon_look(struct wire_batch *b)
 
 void horizon_seen(struct horizon *h, const struct wire_batch *b, size_t at)
 {
-    horizon_take(h, wire_get_int(b, at, 0, 0), wire_get_int(b, at + 1, 0, 0),
+    horizon_take(h, horizon_drawn(b, at), wire_get_int(b, at + 1, 0, 0),
                  wire_get_int(b, at + 1, 0, 1));
+}
+
+int64_t horizon_drawn(const struct wire_batch *b, size_t at)
+{
+    return wire_get_int(b, at, 0, 0);
 }
 
 /* ---- for a request ----------------------------------------------------------------------- */
@@ -163,7 +168,7 @@ static enum andiron_step looked(struct andiron_request *req, void *arg)
         return f->then(req, f->state);
     }
     if (f->rounds == 0)
-        f->wanted = wire_get_int(f->batch, 0, 0, 0);
+        f->wanted = horizon_drawn(f->batch, 0);
     horizon_seen(f->store->horizon, f->batch, 0);
     *f->ret_vid = horizon_vid(f->store->horizon);
     if (*f->ret_vid >= f->wanted || ++f->rounds == ROUNDS)

@@ -31,6 +31,8 @@ int64_t horizon_lag_ms(struct horizon *h);
 /* Adds a look at the primary to a batch outside any snapshot; and takes it, from statement at on. */
 void horizon_look(struct wire_batch *b);
 void horizon_seen(struct horizon *h, const struct wire_batch *b, size_t at);
+/* The last vid that was drawn when the look was taken. */
+int64_t horizon_drawn(const struct wire_batch *b, size_t at);
 
 /*
  * Finds the horizon as of now; if transactions stay open, after some tens of milliseconds that of

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "commit.h"
+
 /* ---- tables ------------------------------------------------------------------------ */
 
 static const char tables[] =
@@ -65,17 +67,39 @@ static const char tables[] =
     "DO $$ BEGIN ALTER TABLE version ALTER body SET COMPRESSION lz4;"
     " EXCEPTION WHEN feature_not_supported THEN NULL; END $$;";
 
-/* What makes version n + 1 of version n: row n. All of a start are one transaction. */
-static const char *const steps[SCHEMA_VERSION] = {
-    tables,
+/*
+ * Version 2: names of resources that are referred to, for sorting by them, of which version 1 left some
+ * out. From one target to the next, however many refer to it; $1 and $2 are the last one.
+ */
+static const char list_names[] =
+    "WITH RECURSIVE x(p,tgt,n) AS ("
+    "(SELECT p,tgt,1 FROM ix_ref WHERE (p,tgt)>($1,$2) ORDER BY p,tgt LIMIT 1)"
+    " UNION ALL SELECT i.p,i.tgt,x.n+1 FROM x CROSS JOIN LATERAL (SELECT p,tgt FROM ix_ref"
+    " WHERE (p,tgt)>(x.p,x.tgt) ORDER BY p,tgt LIMIT 1) i WHERE x.n<$3),"
+    " listed AS (INSERT INTO ix_value(p,k,s,h)"
+    " SELECT x.p,3,convert_to(t.name||'/'||r.id,'UTF8'),r.rid"
+    " FROM x JOIN resource r ON r.rid=x.tgt JOIN restype t ON t.id=r.type"
+    " ORDER BY 1,2,3 ON CONFLICT DO NOTHING)"
+    " SELECT p||' '||tgt FROM x WHERE n=$3";
+
+/*
+ * What makes version n + 1 of version n: row n. What `tables` and the like are is one transaction; what goes over
+ * that which is stored takes slices, each a transaction, so that nodes of the release before need not wait.
+ */
+static const struct {
+    const char *sql;
+    const char *slice; /* or NULL: $1 and $2 are where the last one ended, $3 is how many; 0 rows: over */
+} steps[SCHEMA_VERSION] = {
+    { .sql = tables },
+    { .slice = list_names },
 #ifdef SCHEMA_OF_NEXT_RELEASE
     /* All that a step may do while programs of the release before are at work. */
-    "ALTER TABLE resource ADD COLUMN later integer NOT NULL DEFAULT 7;"
+    { .sql = "ALTER TABLE resource ADD COLUMN later integer NOT NULL DEFAULT 7;"
     "ALTER TABLE version ADD COLUMN later text;"
     "ALTER TABLE ix_token ADD COLUMN later smallint;"
     "ALTER TABLE claim ADD COLUMN later boolean NOT NULL DEFAULT false;"
     "CREATE TABLE later(a bigint PRIMARY KEY);"
-    "CREATE INDEX resource_later ON resource(later);",
+    "CREATE INDEX resource_later ON resource(later);" },
 #endif
 };
 
@@ -196,10 +220,73 @@ static int hash_key(PGconn *connection, struct store *store, struct andiron_erro
     return ret;
 }
 
-/* In a transaction that has the lock. */
-static int upgrade(PGconn *connection, struct store *store, struct andiron_error *err)
+enum { SLICE = 2000 };
+
+static const char progress[] = "schema-progress"; /* of a step in slices: where the last one ended */
+
+static int meta_drop(PGconn *connection, const char *name, struct andiron_error *err)
 {
-    int64_t version, least;
+    const char *values[1] = { name };
+    PGresult *r =
+        PQexecParams(connection, "DELETE FROM meta WHERE k=$1", 1, NULL, values, NULL, NULL, 1);
+    bool is_done = PQresultStatus(r) == PGRES_COMMAND_OK;
+
+    PQclear(r);
+    return is_done ? 0 : refused(connection, err);
+}
+
+/* Where the last slice ended: "p tgt". */
+static int read_progress(PGconn *connection, long long at[2], struct andiron_error *err)
+{
+    PGresult *r;
+    char text[48] = "";
+
+    at[0] = at[1] = 0;
+    if (meta(connection, progress, &r, err) != 0)
+        return -1;
+    if (r != NULL && (size_t)PQgetlength(r, 0, 0) < sizeof(text))
+        (void)snprintf(text, sizeof(text), "%.*s", PQgetlength(r, 0, 0), PQgetvalue(r, 0, 0));
+    PQclear(r);
+    if (text[0] != '\0' && sscanf(text, "%lld %lld", &at[0], &at[1]) != 2)
+        at[0] = at[1] = 0;
+    return 0;
+}
+
+/* One slice. The shared lock is that of writes: numbers of params stay what they are (forget.c). */
+static int run_slice(PGconn *connection, const char *sql, bool *ret_is_over,
+                     struct andiron_error *err)
+{
+    static const Oid types[3] = { 23, 20, 20 };
+    char texts[3][24], locks[160];
+    const char *values[3] = { texts[0], texts[1], texts[2] };
+    long long at[2];
+
+    (void)snprintf(locks, sizeof(locks),
+                   "SET LOCAL enable_seqscan=off; SELECT pg_advisory_xact_lock_shared(%d,%d)",
+                   LOCK_SPACE, LOCK_NAMES);
+    if (run(connection, locks, err) != 0 || read_progress(connection, at, err) != 0)
+        return -1;
+    (void)snprintf(texts[0], sizeof(texts[0]), "%lld", at[0]);
+    (void)snprintf(texts[1], sizeof(texts[1]), "%lld", at[1]);
+    (void)snprintf(texts[2], sizeof(texts[2]), "%d", SLICE);
+    PGresult *r = PQexecParams(connection, sql, 3, types, values, NULL, NULL, 0);
+    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
+        PQclear(r);
+        return refused(connection, err);
+    }
+    *ret_is_over = PQntuples(r) == 0;
+    int ret = *ret_is_over
+                  ? meta_drop(connection, progress, err)
+                  : meta_set(connection, progress, andiron_str_of(PQgetvalue(r, 0, 0)), err);
+    PQclear(r);
+    return ret;
+}
+
+/* In a transaction that has the lock. *ret_is_over: nothing is left for another one. */
+static int upgrade(PGconn *connection, struct store *store, bool *ret_is_over,
+                   struct andiron_error *err)
+{
+    int64_t version, least, reached;
     char make[256];
 
     /* Its name is checked where the store is opened. */
@@ -213,27 +300,37 @@ static int upgrade(PGconn *connection, struct store *store, struct andiron_error
         meta_number(connection, "schema-least", &least, err) != 0 ||
         check(version, least, err) != 0)
         return -1;
-    for (int64_t v = version; v < SCHEMA_VERSION; v++) {
-        if (run(connection, steps[v], err) != 0)
+    *ret_is_over = true;
+    for (reached = version; reached < SCHEMA_VERSION; reached++) {
+        if (steps[reached].sql != NULL && run(connection, steps[reached].sql, err) != 0)
             return -1;
+        if (steps[reached].slice != NULL &&
+            run_slice(connection, steps[reached].slice, ret_is_over, err) != 0)
+            return -1;
+        if (!*ret_is_over)
+            break;
     }
-    if (version < SCHEMA_VERSION &&
-        (meta_set_number(connection, "schema", SCHEMA_VERSION, err) != 0 ||
-         meta_set_number(connection, "schema-least", SCHEMA_LEAST, err) != 0))
+    if (version < reached && (meta_set_number(connection, "schema", reached, err) != 0 ||
+                              meta_set_number(connection, "schema-least", SCHEMA_LEAST, err) != 0))
         return -1;
     return hash_key(connection, store, err);
 }
 
 int schema_open(PGconn *connection, struct store *store, struct andiron_error *err)
 {
-    /* One node at a time: the others wait, and then find it done. */
-    if (run(connection,
-            "SET client_min_messages=warning; BEGIN; SELECT pg_advisory_xact_lock(1097753714, 1)",
-            err) != 0)
-        return -1;
-    if (upgrade(connection, store, err) != 0 || run(connection, "COMMIT", err) != 0) {
-        (void)run(connection, "ROLLBACK", NULL); /* the failure above is the one to tell */
-        return -1;
+    bool is_over = false;
+
+    while (!is_over) {
+        /* One node at a time: the others wait, and then find it done, or do the next slice. */
+        if (run(connection,
+                "SET client_min_messages=warning; BEGIN; "
+                "SELECT pg_advisory_xact_lock(1097753714, 1)",
+                err) != 0)
+            return -1;
+        if (upgrade(connection, store, &is_over, err) != 0 || run(connection, "COMMIT", err) != 0) {
+            (void)run(connection, "ROLLBACK", NULL); /* the failure above is the one to tell */
+            return -1;
+        }
     }
     return 0;
 }

@@ -18,7 +18,7 @@
 #include "store.h"
 
 /* SCHEMA_LEAST: code that knows versions from here on may run on a database of SCHEMA_VERSION. */
-enum { SCHEMA_RELEASED = 1, SCHEMA_LEAST = 1 };
+enum { SCHEMA_RELEASED = 2, SCHEMA_LEAST = 1 };
 
 /* Tests of upgrades build the release after this one, with a step more. */
 #ifdef SCHEMA_OF_NEXT_RELEASE
@@ -29,7 +29,8 @@ enum { SCHEMA_VERSION = SCHEMA_RELEASED };
 
 /*
  * Makes the tables, or brings older ones up to date, under an advisory lock; refuses a database that is
- * too new for this program. Blocks. Leaves the connection with the store's schema as its search_path.
+ * too new for this program. What is to be done to all that is stored is done in slices, by all nodes that
+ * start, and gone on with by the next start. Blocks. Leaves the connection with the store's schema as its search_path.
  */
 ANDIRON_MUST_CHECK int schema_open(PGconn *connection, struct store *store,
                                    struct andiron_error *err);

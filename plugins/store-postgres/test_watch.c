@@ -4,6 +4,7 @@
 #include "test_loop.h"
 
 #include "horizon.h"
+#include "pool.h"
 #include "watch.h"
 
 /* What was told; counted apart from batches, since either may come first, or both in one turn. */
@@ -161,6 +162,54 @@ static void nothing_is_lost_while_the_connection_is_away(void **state)
     watching_end(w);
 }
 
+/* A look that is under way when the connection comes up may have been before what is to be found. */
+static void nothing_is_lost_behind_a_look_that_is_under_way(void **state)
+{
+    struct seen seen;
+    struct wired *w = watching(&seen, 60000);
+    const struct wire_listener *listener = &w->wire->listener;
+
+    (void)state;
+    listener->up(listener->arg);
+    for (int i = 0; i < 4; i++)
+        event_base_loop(andiron_loop_base(w->loop), EVLOOP_NONBLOCK);
+    usleep(200000); /* its answer waits in the socket */
+    (void)kit_sql(&w->kit, version("behind", 1));
+    listener->up(listener->arg);
+    run_until_told(&seen, 1);
+    assert_string_equal(seen.text, "Client/behind ");
+    watching_end(w);
+}
+
+/* An open transaction hides what was committed while nobody listened: it is looked for until it is seen. */
+static void nothing_is_lost_behind_an_open_transaction(void **state)
+{
+    struct seen seen;
+    struct wired *w = watching(&seen, 60000);
+    PGconn *slow = PQconnectdb(w->kit.dsn);
+    char sql[256];
+
+    (void)state;
+    (void)kit_sql_on(slow, "BEGIN");
+    (void)kit_sql_on(slow, "SELECT pg_current_xact_id()");
+    snprintf(sql, sizeof(sql),
+             "SELECT count(pg_terminate_backend(pid,5000)) FROM pg_stat_activity WHERE"
+             " datname=current_database() AND pid NOT IN (pg_backend_pid(),%d)",
+             PQbackendPID(slow));
+    (void)kit_sql(&w->kit, sql);
+    (void)kit_sql(&w->kit, version("hidden", 1));
+    int64_t end = connection_clock() + 15000;
+    do
+        run_for(w, 20);
+    while (horizon_lag_ms(w->kit.store.horizon) == 0 && connection_clock() < end);
+    assert_int_equal(seen.count, 0);
+    (void)kit_sql_on(slow, "COMMIT");
+    run_until_told(&seen, 1);
+    assert_string_equal(seen.text, "Client/hidden ");
+    PQfinish(slow);
+    watching_end(w);
+}
+
 /* No connection of its own, and the loop's transactions leave it alone. */
 static void one_of_the_read_connections_listens(void **state)
 {
@@ -216,6 +265,8 @@ int main(void)
         cmocka_unit_test(change_of_a_slow_transaction_is_not_passed_over),
         cmocka_unit_test(other_nodes_tell_at_once),
         cmocka_unit_test(nothing_is_lost_while_the_connection_is_away),
+        cmocka_unit_test(nothing_is_lost_behind_a_look_that_is_under_way),
+        cmocka_unit_test(nothing_is_lost_behind_an_open_transaction),
         cmocka_unit_test(one_of_the_read_connections_listens),
         cmocka_unit_test(horizon_waits_for_what_was_open_when_it_looked),
     };

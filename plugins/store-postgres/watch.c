@@ -14,7 +14,7 @@
 #include "connection.h"
 #include "horizon.h"
 
-enum { TELL_MAX = 1000, TOLD = 256, PAYLOAD_MAX = 7000 };
+enum { TELL_MAX = 1000, TOLD = 256, PAYLOAD_MAX = 7000, SOON_MS = 50 };
 
 struct watches {
     struct store *store;
@@ -31,6 +31,9 @@ struct watches {
     struct event *poll;
     struct andiron_arena *arena, *listen_arena; /* of batches under way */
     bool is_looking;
+    bool is_new;       /* the connection: no look has begun since it listens */
+    bool is_first;     /* the look under way is the first since then */
+    int64_t missed_to; /* what was committed before it listened is up to here */
     andiron_usec looked_at;
     int64_t seen;      /* versions up to here were told; -1: not known yet */
     int64_t looked_to; /* to become `seen` when they are */
@@ -153,8 +156,13 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 static void look_later(struct watches *watches)
 {
     int64_t ms = watches->store->config->poll_interval;
-    struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
 
+    /* Nobody tells of what was committed before we listened, and open transactions may hide it. */
+    if (watches->is_new)
+        ms = 0;
+    else if (watches->looked_to < watches->missed_to && ms > SOON_MS)
+        ms = SOON_MS;
+    struct timeval wait = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
     watches->is_looking = false;
     if (event_add(watches->poll, &wait) != 0)
         abort(); /* out of memory */
@@ -210,6 +218,8 @@ static void on_looked(void *arg, struct wire_batch *b)
     watches->took_us = andiron_now() - watches->looked_at;
     horizon_seen(watches->store->horizon, b, b->count - 2);
     watches->looked_to = horizon_vid(watches->store->horizon);
+    if (watches->is_first)
+        watches->missed_to = horizon_drawn(b, b->count - 2);
     if (watches->seen < 0 && watches->store->vid_at_open >= 0) {
         watches->seen = watches->store->vid_at_open;
     } else if (watches->seen < 0 && watches->looked_to > 0) {
@@ -228,6 +238,8 @@ static void look(struct watches *watches)
     if (watches->is_looking)
         return;
     watches->is_looking = true;
+    watches->is_first = watches->is_new;
+    watches->is_new = false;
     watches->looked_at = andiron_now();
     struct wire_batch *b = new_batch(watches);
     horizon_look(b);
@@ -245,7 +257,10 @@ static void on_listening(void *arg, struct wire_batch *b)
     watches->listen_arena = NULL;
 }
 
-/* The connection is new: whatever was told meanwhile is found by looking, at once. */
+/*
+ * The connection is new: whatever was told meanwhile is found by looking, at once; behind a look that is
+ * under way, since that may have been before.
+ */
 static void on_up(void *arg)
 {
     struct watches *watches = arg;
@@ -256,6 +271,7 @@ static void on_up(void *arg)
         wire_add(b, &watches->listen);
         wire_send(watches->wire, WIRE_LISTEN, b, on_listening, watches);
     }
+    watches->is_new = true;
     look(watches);
 }
 
