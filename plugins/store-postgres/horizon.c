@@ -14,6 +14,7 @@ enum { LOOKS = 64, ROUNDS = 6, PAUSE_MS = 8 };
 
 struct look {
     int64_t vid, next_xid, at_ms;
+    andiron_usec time;
 };
 
 struct horizon {
@@ -21,12 +22,16 @@ struct horizon {
     struct look looks[LOOKS]; /* not decided, oldest first */
     size_t count;
     int64_t vid;
+    andiron_usec time;
 };
 
-/* An empty sequence has last_value 1, which nobody has drawn. */
+/*
+ * An empty sequence has last_value 1, which nobody has drawn. The moment is before the sequence is read: when
+ * the statement came.
+ */
 static const struct wire_sql last_vid = {
     .name = "horizon_vid",
-    .text = "SELECT last_value-CASE WHEN is_called THEN 0 ELSE 1 END FROM vid"
+    .text = "SELECT last_value-CASE WHEN is_called THEN 0 ELSE 1 END,statement_timestamp() FROM vid"
 };
 /* A statement of its own, so that its snapshot is taken behind that. */
 static const struct wire_sql transactions = {
@@ -59,15 +64,18 @@ static void decide(struct horizon *h, int64_t oldest_xid)
     for (size_t i = 0; i < h->count; i++) {
         if (h->looks[i].next_xid > oldest_xid)
             h->looks[kept++] = h->looks[i];
-        else if (h->looks[i].vid > h->vid)
+        else if (h->looks[i].vid >= h->vid) {
             h->vid = h->looks[i].vid;
+            h->time = h->looks[i].time > h->time ? h->looks[i].time : h->time;
+        }
     }
     h->count = kept;
 }
 
-void horizon_take(struct horizon *h, int64_t last, int64_t next_xid, int64_t oldest_xid)
+void horizon_take(struct horizon *h, andiron_usec time, int64_t last, int64_t next_xid,
+                  int64_t oldest_xid)
 {
-    struct look look = { last, next_xid, connection_clock() };
+    struct look look = { last, next_xid, connection_clock(), time };
 
     pthread_mutex_lock(&h->lock);
     /* Full: every other one is enough, the oldest above all. */
@@ -81,10 +89,12 @@ void horizon_take(struct horizon *h, int64_t last, int64_t next_xid, int64_t old
     pthread_mutex_unlock(&h->lock);
 }
 
-int64_t horizon_vid(struct horizon *h)
+int64_t horizon_vid(struct horizon *h, andiron_usec *ret_time)
 {
     pthread_mutex_lock(&h->lock);
     int64_t vid = h->vid;
+    if (ret_time != NULL)
+        *ret_time = h->time;
     pthread_mutex_unlock(&h->lock);
     return vid;
 }
@@ -105,8 +115,8 @@ void horizon_look(struct wire_batch *b)
 
 void horizon_seen(struct horizon *h, const struct wire_batch *b, size_t at)
 {
-    horizon_take(h, horizon_drawn(b, at), wire_get_int(b, at + 1, 0, 0),
-                 wire_get_int(b, at + 1, 0, 1));
+    horizon_take(h, wire_get_int(b, at, 0, 1), horizon_drawn(b, at),
+                 wire_get_int(b, at + 1, 0, 0), wire_get_int(b, at + 1, 0, 1));
 }
 
 int64_t horizon_drawn(const struct wire_batch *b, size_t at)
@@ -124,6 +134,7 @@ struct finding {
     int64_t wanted; /* the vid of the first look */
     int rounds;
     int64_t *ret_vid;
+    andiron_usec *ret_time;
     struct andiron_error *ret_error;
     andiron_step_fn then;
     void *state;
@@ -170,9 +181,15 @@ static enum andiron_step looked(struct andiron_request *req, void *arg)
     if (f->rounds == 0)
         f->wanted = horizon_drawn(f->batch, 0);
     horizon_seen(f->store->horizon, f->batch, 0);
-    *f->ret_vid = horizon_vid(f->store->horizon);
-    if (*f->ret_vid >= f->wanted || ++f->rounds == ROUNDS)
+    *f->ret_vid = horizon_vid(f->store->horizon, f->ret_time);
+    if (*f->ret_time != 0 && (*f->ret_vid >= f->wanted || f->rounds + 1 == ROUNDS))
         return f->then(req, f->state);
+    if (++f->rounds == ROUNDS) {
+        andiron_error_set(f->ret_error, ANDIRON_E_UNAVAILABLE, "",
+                          "a transaction of the database has been open since this node started, so what "
+                          "is there cannot be told; try again later");
+        return f->then(req, f->state);
+    }
     enum andiron_step step = andiron_wait(req, look_again, f);
     if (event_add(f->pause, &wait) != 0)
         abort(); /* out of memory */
@@ -180,13 +197,15 @@ static enum andiron_step looked(struct andiron_request *req, void *arg)
 }
 
 enum andiron_step horizon_find(struct store *store, struct andiron_request *req, int64_t *ret_vid,
-                               struct andiron_error *ret_error, andiron_step_fn then, void *state)
+                               andiron_usec *ret_time, struct andiron_error *ret_error,
+                               andiron_step_fn then, void *state)
 {
     struct finding *f = andiron_new(andiron_request_arena(req), struct finding);
 
     *f = (struct finding){ .store = store,
                            .req = req,
                            .ret_vid = ret_vid,
+                           .ret_time = ret_time,
                            .ret_error = ret_error,
                            .then = then,
                            .state = state };

@@ -21,10 +21,17 @@ struct horizon;
 struct horizon *horizon_new(void);
 void horizon_free(struct horizon *h); /* NULL is allowed */
 
-/* A look: the last vid drawn, then the next transaction id and the oldest that was open. */
-void horizon_take(struct horizon *h, int64_t last_vid, int64_t next_xid, int64_t oldest_xid);
-/* Versions up to here are decided; 0: not known yet. */
-int64_t horizon_vid(struct horizon *h);
+/*
+ * A look: a moment, then the last vid drawn, then the next transaction id and the oldest that was
+ * open.
+ */
+void horizon_take(struct horizon *h, andiron_usec time, int64_t last_vid, int64_t next_xid,
+                  int64_t oldest_xid);
+/*
+ * Versions up to here are decided; 0: not known yet, or none were drawn. *ret_time (or NULL): the moment of that
+ * look: whatever is behind was drawn, and then got its instant, later; 0: not known yet.
+ */
+int64_t horizon_vid(struct horizon *h, andiron_usec *ret_time);
 /* How long the oldest look that is not decided has been so, milliseconds. */
 int64_t horizon_lag_ms(struct horizon *h);
 
@@ -36,9 +43,11 @@ int64_t horizon_drawn(const struct wire_batch *b, size_t at);
 
 /*
  * Finds the horizon as of now; if transactions stay open, after some tens of milliseconds that of
- * some time ago. *ret_vid: versions up to here are decided. *ret_error if the database cannot be asked.
+ * some time ago. *ret_vid and *ret_time are as of horizon_vid(). *ret_error if the database cannot be asked, or
+ * nothing is known yet.
  */
 enum andiron_step horizon_find(struct store *store, struct andiron_request *req, int64_t *ret_vid,
-                               struct andiron_error *ret_error, andiron_step_fn then, void *state);
+                               andiron_usec *ret_time, struct andiron_error *ret_error,
+                               andiron_step_fn then, void *state);
 
 #endif

@@ -110,8 +110,10 @@ static PGconn *connect_first(struct store *store, struct andiron_error *err)
 /* A look as of horizon.h. */
 static int first_look(struct store *store, PGconn *connection, struct andiron_error *err)
 {
-    PGresult *vid =
-        ask(connection, "SELECT last_value-CASE WHEN is_called THEN 0 ELSE 1 END FROM vid", err);
+    PGresult *vid = ask(connection,
+                        "SELECT last_value-CASE WHEN is_called THEN 0 ELSE 1 END,"
+                        "(extract(epoch FROM statement_timestamp())*1000000)::bigint FROM vid",
+                        err);
     PGresult *open = vid != NULL ? ask(connection,
                                        "SELECT pg_snapshot_xmax(s),pg_snapshot_xmin(s) FROM "
                                        "pg_current_snapshot() s",
@@ -120,7 +122,7 @@ static int first_look(struct store *store, PGconn *connection, struct andiron_er
 
     if (open != NULL) {
         int64_t next = number_at(open, 0, 0), oldest = number_at(open, 0, 1);
-        horizon_take(store->horizon, number_at(vid, 0, 0), next, oldest);
+        horizon_take(store->horizon, number_at(vid, 0, 1), number_at(vid, 0, 0), next, oldest);
         store->vid_at_open = oldest >= next ? number_at(vid, 0, 0) : -1;
     }
     PQclear(vid);

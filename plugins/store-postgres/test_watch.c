@@ -238,23 +238,27 @@ static void one_of_the_read_connections_listens(void **state)
 static void horizon_waits_for_what_was_open_when_it_looked(void **state)
 {
     struct horizon *h = horizon_new();
+    andiron_usec time;
 
     (void)state;
-    assert_int_equal(horizon_vid(h), 0);
-    horizon_take(h, 10, 100, 95);
-    assert_int_equal(horizon_vid(h), 0);
-    horizon_take(h, 12, 103, 99); /* one of the first look is open still */
-    assert_int_equal(horizon_vid(h), 0);
-    horizon_take(h, 15, 110, 101);
-    assert_int_equal(horizon_vid(h), 10);
-    horizon_take(h, 20, 120, 120);
-    assert_int_equal(horizon_vid(h), 20);
+    assert_int_equal(horizon_vid(h, NULL), 0);
+    horizon_take(h, 1000, 10, 100, 95);
+    assert_int_equal(horizon_vid(h, NULL), 0);
+    horizon_take(h, 2000, 12, 103, 99); /* one of the first look is open still */
+    assert_int_equal(horizon_vid(h, NULL), 0);
+    assert_int_equal(horizon_vid(h, &time), 0);
+    assert_int_equal(time, 0);
+    horizon_take(h, 3000, 15, 110, 101);
+    assert_int_equal(horizon_vid(h, &time), 10);
+    assert_int_equal(time, 1000); /* what was drawn behind 10 may be of later than that */
+    horizon_take(h, 4000, 20, 120, 120);
+    assert_int_equal(horizon_vid(h, NULL), 20);
     assert_int_equal(horizon_lag_ms(h), 0);
     for (int64_t i = 0; i < 1000; i++)
-        horizon_take(h, 21 + i, 200 + i, 150);
-    assert_int_equal(horizon_vid(h), 20);
-    horizon_take(h, 2000, 2000, 1199);
-    assert_int_equal(horizon_vid(h), 1020);
+        horizon_take(h, 5000 + i, 21 + i, 200 + i, 150);
+    assert_int_equal(horizon_vid(h, NULL), 20);
+    horizon_take(h, 9000, 2000, 2000, 1199);
+    assert_int_equal(horizon_vid(h, NULL), 1020);
     horizon_free(h);
 }
 

@@ -14,7 +14,6 @@
 static const struct wire_sql top = { "walk_top",
                                      "SELECT max(vid),clock_timestamp() FROM version",
                                      { 0 } };
-static const struct wire_sql now = { "walk_clock", "SELECT clock_timestamp()", { 0 } };
 
 /*
  * $1 types (NULL: all) $2 since $3 until $4 horizon $5 $6 behind this place $7 how many $8 latest only.
@@ -69,6 +68,7 @@ struct walking {
     bool more;     /* behind them */
     int64_t horizon;
     andiron_usec horizon_time;
+    andiron_usec settled_time; /* nothing is later; 0: the horizon is not a settled one */
     andiron_usec at_time; /* behind this place */
     int64_t at_vid;
     struct andiron_error error;
@@ -110,7 +110,7 @@ static int make_row(struct walking *w, size_t i, struct andiron_row *row)
 
 static void set_horizon(struct walking *w)
 {
-    struct cursor c = { .mode = CURSOR_HORIZON, .key = w->horizon, .high = w->horizon_time };
+    struct cursor c = { .mode = CURSOR_HORIZON, .key = w->horizon, .high = w->settled_time };
 
     w->ret->horizon = cursor_write(&w->store->seal, w->arena, &c);
     w->ret->horizon_time = w->horizon_time;
@@ -130,7 +130,7 @@ static enum andiron_step end_page(struct andiron_request *req, void *state)
                             .high = w->horizon };
         c.values[0] = (struct cursor_value){ .kind = VALUE_NUMBER,
                                              .number = wire_get_int(w->batch, 0, last, AT_TS) };
-        c.values[1] = (struct cursor_value){ .kind = VALUE_NUMBER, .number = w->horizon_time };
+        c.values[1] = (struct cursor_value){ .kind = VALUE_NUMBER, .number = w->settled_time };
         w->ret->cursor = cursor_write(&w->store->seal, w->arena, &c);
     }
     return w->then(req, w->state);
@@ -230,12 +230,16 @@ static enum andiron_step send_page(struct andiron_request *req, struct walking *
 {
     const struct andiron_walk *walk = w->walk;
     bool up = walk->oldest_first, is_one = walk->types != NULL && walk->id.data != NULL;
+    andiron_usec until = walk->until > 0 ? walk->until : END_OF_TIME;
+
+    if (w->settled_time != 0 && w->settled_time < until)
+        until = w->settled_time;
 
     w->batch = wire_batch(w->arena);
     wire_add(w->batch, is_one ? &ones[up] : &pages[up]);
     bind_types(w);
     wire_instant(w->batch, walk->since > 0 ? walk->since : 0);
-    wire_instant(w->batch, walk->until > 0 ? walk->until : END_OF_TIME);
+    wire_instant(w->batch, until);
     wire_int8(w->batch, w->horizon);
     wire_instant(w->batch, w->at_time);
     wire_int8(w->batch, w->at_vid);
@@ -257,25 +261,16 @@ static enum andiron_step at_horizon(struct andiron_request *req, struct walking 
     return send_page(req, w);
 }
 
+/*
+ * Every version behind the horizon is drawn, and then given its instant, after its moment; what is up to it and
+ * later than that moment belongs to the next: who asks since then misses none, and nothing shown is later.
+ */
 static enum andiron_step horizon_found(struct andiron_request *req, void *state)
 {
     struct walking *w = state;
 
+    w->settled_time = w->horizon_time;
     return w->error.code != ANDIRON_OK ? fail(req, w, &w->error) : at_horizon(req, w);
-}
-
-/*
- * Every version behind the horizon is drawn, and then given its instant, after this moment: who asks
- * since then misses none.
- */
-static enum andiron_step clock_came(struct andiron_request *req, void *state)
-{
-    struct walking *w = state;
-
-    if (w->batch->reply.outcome != WIRE_OK)
-        return fail(req, w, &w->batch->reply.error);
-    w->horizon_time = wire_get_int(w->batch, 0, 0, 0);
-    return horizon_find(w->store, req, &w->horizon, &w->error, horizon_found, w);
 }
 
 static enum andiron_step top_came(struct andiron_request *req, void *state)
@@ -291,12 +286,12 @@ static enum andiron_step top_came(struct andiron_request *req, void *state)
 
 static enum andiron_step find_horizon(struct andiron_request *req, struct walking *w)
 {
-    bool settled = w->walk->settled;
-
+    if (w->walk->settled)
+        return horizon_find(w->store, req, &w->horizon, &w->horizon_time, &w->error, horizon_found,
+                            w);
     w->batch = wire_batch(w->arena);
-    wire_add(w->batch, settled ? &now : &top);
-    return wire_ask(w->local->wire, settled ? WIRE_WRITE : WIRE_READ, req, w->batch,
-                    settled ? clock_came : top_came, w);
+    wire_add(w->batch, &top);
+    return wire_ask(w->local->wire, WIRE_READ, req, w->batch, top_came, w);
 }
 
 /* What earlier results say. 1: the horizon is known; 0: it is not; -1: error. */
@@ -313,7 +308,7 @@ static int take_cursors(struct walking *w)
                         &w->error) != 0)
             return -1;
         w->horizon = c.key;
-        w->horizon_time = c.high;
+        w->horizon_time = w->settled_time = c.high;
         known = 1;
     }
     if (walk->cursor.data != NULL) {
@@ -322,7 +317,7 @@ static int take_cursors(struct walking *w)
             return -1;
         if (known == 0 || c.high < w->horizon) {
             w->horizon = c.high;
-            w->horizon_time = c.values[1].number;
+            w->horizon_time = w->settled_time = c.values[1].number;
         }
         w->at_vid = c.key;
         w->at_time = c.values[0].number;

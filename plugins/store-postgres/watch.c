@@ -217,7 +217,7 @@ static void on_looked(void *arg, struct wire_batch *b)
     watches->heard_ms = connection_clock();
     watches->took_us = andiron_now() - watches->looked_at;
     horizon_seen(watches->store->horizon, b, b->count - 2);
-    watches->looked_to = horizon_vid(watches->store->horizon);
+    watches->looked_to = horizon_vid(watches->store->horizon, NULL);
     if (watches->is_first)
         watches->missed_to = horizon_drawn(b, b->count - 2);
     if (watches->seen < 0 && watches->store->vid_at_open >= 0) {
