@@ -56,7 +56,8 @@ export const balancer = async (ports) => {
   const example = fs.readFileSync(path.join(source, 'etc/examples/haproxy.cfg'), 'utf8');
   const [head, rest] = [example.slice(0, example.indexOf('defaults')), example.slice(example.indexOf('defaults'))];
   const servers = ports.map((p, i) => `    server n${i} 127.0.0.1:${p} check\n`).join('');
-  fs.writeFileSync(path.join(dir, 'cfg'), `${head}global\n    stats socket ${admin} level admin\n${rest
+  fs.writeFileSync(path.join(dir, 'cfg'), `${head}global\n    stats socket ${admin} level admin\n    log stdout format raw daemon\n${rest
+    .replace('mode http', 'mode http\n    log global\n    option httplog\n    option dontlog-normal')
     .replace(/^ {4}bind .*$/m, `    bind 127.0.0.1:${port}`).replace(/^ {4}server .*\n/gm, '')}${servers}`);
   const child = spawn(haproxy, ['-db', '-f', path.join(dir, 'cfg')], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '', ended = false;
