@@ -171,15 +171,15 @@ static void start_job(void *arg)
     phases_run(req);
 }
 
-void andiron_job_start(struct andiron_loop *loop, const char *name, int64_t deadline_ms,
-                       andiron_step_fn first, void *state)
+static struct andiron_request *new_job(struct http_loop *home, const char *name,
+                                       andiron_step_fn first, void *state)
 {
     static const struct http_owner nobody = { .name = "job" };
     struct andiron_arena *arena = arena_new();
     struct andiron_request *req = andiron_new(arena, struct andiron_request);
 
     req->arena = arena;
-    req->home = loop_http(loop);
+    req->home = home;
     req->stage = STAGE_JOB;
     req->name = andiron_copy(arena, andiron_str_of(name));
     req->principal = &request_system;
@@ -187,11 +187,37 @@ void andiron_job_start(struct andiron_loop *loop, const char *name, int64_t dead
                                                                      : "http://localhost");
     req->id = andiron_str_of(req->name);
     req->remote = ANDIRON_STR("");
-    req->deadline_ms = deadline_ms > 0 ? timeouts_now() + deadline_ms : INT64_MAX;
+    req->deadline_ms = INT64_MAX;
     req->reply.fd = -1;
     req->then = first;
     req->then_state = state;
     req->then_owner = &nobody;
     req->post = (struct loop_post){ .fn = start_job, .arg = req };
+    return req;
+}
+
+void andiron_job_start(struct andiron_loop *loop, const char *name, int64_t deadline_ms,
+                       andiron_step_fn first, void *state)
+{
+    struct andiron_request *req = new_job(loop_http(loop), name, first, state);
+
+    if (deadline_ms > 0)
+        req->deadline_ms = timeouts_now() + deadline_ms;
     loop_post_own(loop, &req->post);
+}
+
+void andiron_request_beside(struct andiron_request *req, const char *name, andiron_step_fn first,
+                            void *state)
+{
+    struct andiron_request *host = request_root(req);
+    struct andiron_request *job = new_job(req->home, name, first, state);
+
+    job->host = host;
+    host->guests++;
+    job->principal = req->principal;
+    job->base = req->base;
+    job->remote = req->remote;
+    job->id = req->id;
+    job->trace_id = req->trace_id;
+    loop_post_own(req->home->loop, &job->post);
 }

@@ -533,7 +533,22 @@ static void check_memory(struct andiron_request *req)
     decide(req);
 }
 
-/* Ends a request; returns the one to go on with, or &gone. */
+/* Others want their turn on this loop, too: goes on from its next round. */
+static void yield(struct andiron_request *req)
+{
+    req->waiting = true;
+    req->post = (struct loop_post){ .fn = phases_resume, .arg = req };
+    loop_post_own(req->home->loop, &req->post);
+}
+
+/* A job beside host has ended. Where host was over before, it ends now, from the loop. */
+static void take_leave(struct andiron_request *host)
+{
+    if (--host->guests == 0 && host->stage == STAGE_OVER && !host->waiting)
+        yield(host);
+}
+
+/* Ends a request; returns the one to go on with, or NULL, or &gone. */
 static struct andiron_request *over(struct andiron_request *req)
 {
     struct andiron_request *parent = req->parent;
@@ -546,10 +561,16 @@ static struct andiron_request *over(struct andiron_request *req)
         parent->inner = NULL;
         return parent;
     }
+    req->stage = STAGE_OVER;
+    if (req->guests > 0)
+        return NULL; /* the last of them goes on with it */
+    struct andiron_request *host = req->host;
     record_request(req);
     if (req->conn != NULL)
         conn_request_over(req->conn, req);
     request_free(req);
+    if (host != NULL)
+        take_leave(host);
     return &gone;
 }
 
@@ -617,14 +638,6 @@ static struct andiron_request *turn(struct andiron_request *req)
         break;
     }
     return answered(req, call_step(req, &call));
-}
-
-/* Others want their turn on this loop, too: goes on from its next round. */
-static void yield(struct andiron_request *req)
-{
-    req->waiting = true;
-    req->post = (struct loop_post){ .fn = phases_resume, .arg = req };
-    loop_post_own(req->home->loop, &req->post);
 }
 
 void phases_run(struct andiron_request *req)

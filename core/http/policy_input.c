@@ -308,7 +308,7 @@ static void put_headers(struct policy_input *input, struct andiron_json_writer *
 static void build_headers(struct policy_input *input, struct andiron_json_writer *w,
                           const char *name)
 {
-    const struct andiron_request *outer = request_root(input->req);
+    const struct andiron_request *outer = request_origin(input->req);
     bool has_own = input->req->presented != NULL && input->req->presented->headers != NULL;
 
     andiron_json_put_object(w, name);

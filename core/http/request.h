@@ -135,6 +135,8 @@ struct andiron_request {
     struct http_loop *home;
     struct conn *conn;                   /* NULL: internal, or its client has left */
     struct andiron_request *parent;      /* of an inner request, else NULL */
+    struct andiron_request *host;        /* of a job beside a request, else NULL */
+    unsigned guests;                     /* jobs beside it that have not ended */
     struct andiron_request *next, *prev; /* all of this loop, without inner ones */
 
     /* the phase engine */
@@ -202,6 +204,13 @@ static inline struct andiron_request *request_root(struct andiron_request *req)
 {
     while (req->parent != NULL)
         req = req->parent;
+    return req;
+}
+/* The one that came in over the wire, whose headers it is about; itself if there is none. */
+static inline const struct andiron_request *request_origin(const struct andiron_request *req)
+{
+    while (req->parent != NULL || req->host != NULL)
+        req = req->parent != NULL ? req->parent : req->host;
     return req;
 }
 /* Unlinks it and gives back its memory, body and buffers. Not for inner requests. */

@@ -111,6 +111,68 @@ static void thousands_of_inner_requests_cost_no_stack(void **state)
     stop();
 }
 
+/* ---- beside ------------------------------------------------------------------------------------ */
+
+static void await_trail(const char *end)
+{
+    bool is_there = false;
+
+    for (int i = 0; i < 2000 && !is_there; i++) {
+        client_pause(5);
+        pthread_mutex_lock(&lock);
+        is_there = strstr(trail, end) != NULL;
+        pthread_mutex_unlock(&lock);
+    }
+    assert_true(is_there);
+}
+
+static void what_runs_beside_a_request_has_its_principal_and_its_connection_goes_on(void **state)
+{
+    struct client c;
+    struct answer a;
+    (void)state;
+    serve(test_settings());
+    c = client_open(server.port);
+    client_send(&c,
+                "GET /beside HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nX-Grant: yes\r\n\r\n"
+                "GET /public HTTP/1.1\r\nHost: a\r\n\r\n");
+    a = client_read(&c, true);
+    assert_string_equal(a.body, "begun");
+    answer_free(&a);
+    a = client_read(&c, true);
+    assert_string_equal(a.body, "done");
+    answer_free(&a);
+    client_close(&c);
+    await_trail("receive authenticate authorize respond log:200 receive authorize handle "
+                "beside:somebody:200 released receive handle respond log:200 ");
+    stop();
+}
+
+static void memory_of_a_request_stays_for_what_runs_beside_it(void **state)
+{
+    struct client c;
+    struct answer a;
+    (void)state;
+    serve(test_settings());
+    atomic_store(&beside_parked, NULL);
+    c = client_open(server.port);
+    client_send(&c, "GET /beside HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nX-Grant: yes\r\n"
+                    "X-Beside: parks\r\n\r\n");
+    a = client_read(&c, true);
+    assert_string_equal(a.body, "begun");
+    answer_free(&a);
+    client_close(&c);
+    for (int i = 0; i < 2000 && atomic_load(&beside_parked) == NULL; i++)
+        client_pause(5);
+    client_pause(30);
+    pthread_mutex_lock(&lock);
+    assert_null(strstr(trail, "released"));
+    pthread_mutex_unlock(&lock);
+    andiron_resume(atomic_load(&beside_parked));
+    await_trail("beside:somebody:0 released ");
+    stop();
+}
+
 /* ---- jobs ------------------------------------------------------------------------------------------- */
 
 static struct andiron_request *_Atomic job_parked;
@@ -214,6 +276,8 @@ int main(void)
         cmocka_unit_test(a_refused_inner_request_fails_alone),
         cmocka_unit_test(check_only_asks_without_handling),
         cmocka_unit_test(thousands_of_inner_requests_cost_no_stack),
+        cmocka_unit_test(what_runs_beside_a_request_has_its_principal_and_its_connection_goes_on),
+        cmocka_unit_test(memory_of_a_request_stays_for_what_runs_beside_it),
         cmocka_unit_test(jobs_run_as_the_server_itself),
         cmocka_unit_test(a_job_past_its_deadline_goes_no_further),
         cmocka_unit_test(the_server_itself_needs_no_grant),

@@ -272,6 +272,51 @@ static enum andiron_step runs_inner(struct andiron_request *req, void *self)
     return run_inner(req, s);
 }
 
+static void mark_release(void *arg)
+{
+    mark(arg);
+}
+
+static struct andiron_request *_Atomic beside_parked;
+
+static enum andiron_step beside_over(struct andiron_request *req, void *state)
+{
+    struct andiron_request **sub = state;
+    char line[64];
+
+    snprintf(line, sizeof(line), "beside:%s:%d", andiron_request_principal(req)->id,
+             sub != NULL ? andiron_reply_status(*sub) : 0);
+    mark(line);
+    return ANDIRON_DONE;
+}
+
+static enum andiron_step beside_first(struct andiron_request *req, void *state)
+{
+    struct andiron_request **sub =
+        andiron_new(andiron_request_arena(req), struct andiron_request *);
+    struct andiron_inner inner = { .size = sizeof(inner),
+                                   .method = ANDIRON_STR("GET"),
+                                   .target = ANDIRON_STR("/inner/yes") };
+
+    if (state == NULL)
+        return andiron_request_run(req, &inner, sub, beside_over, sub);
+    enum andiron_step step = andiron_wait(req, beside_over, NULL);
+    atomic_store(&beside_parked, req);
+    return step;
+}
+
+/* Answers before what runs beside it has begun. */
+static enum andiron_step begins_beside(struct andiron_request *req, void *self)
+{
+    static char released[] = "released", parks[] = "parks";
+
+    (void)self;
+    andiron_at_release(andiron_request_arena(req), mark_release, released);
+    andiron_request_beside(req, "beside", beside_first,
+                           header_is(req, "x-beside", "parks") ? parks : NULL);
+    return andiron_reply(req, 200, "text/plain", ANDIRON_STR("begun"));
+}
+
 static enum andiron_step grows(struct andiron_request *req, void *state)
 {
     memset(andiron_alloc(andiron_request_arena(req), 1 << 20), 1, 1 << 20);
@@ -366,6 +411,7 @@ static const struct andiron_route table[] = {
     { "GET", "/ready", ready_often, NULL, PUBLIC, NULL },
     { "GET", "/offload", offloads, NULL, PUBLIC, NULL },
     { "GET", "/batch", runs_inner, NULL, PUBLIC, NULL },
+    { "GET", "/beside", begins_beside, NULL, 0, NULL },
     { "GET", "/grows", grows, NULL, PUBLIC, NULL },
     { "POST", "/json", json, NULL, 0, NULL },
     { "GET", "/validates", validates, NULL, PUBLIC, NULL },

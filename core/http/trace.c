@@ -116,8 +116,7 @@ andiron_str trace_state(andiron_str sent)
 
 struct andiron_trace andiron_request_trace(const struct andiron_request *req)
 {
-    while (req->parent != NULL)
-        req = req->parent;
+    req = request_origin(req);
     struct andiron_trace trace = { .parent = req->trace_parent };
     if (trace.parent.data != NULL) /* without it the state says nothing */
         trace.state = trace_state(andiron_request_header(req, "tracestate"));
