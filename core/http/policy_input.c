@@ -287,6 +287,16 @@ static bool is_entrys(andiron_str header)
     return false;
 }
 
+static bool has_header(const struct andiron_request *req, andiron_str name)
+{
+    andiron_str header, value;
+
+    for (size_t pos = 0; request_header_next(req, &pos, &header, &value);)
+        if (andiron_str_eq(header, name))
+            return true;
+    return false;
+}
+
 static void put_headers(struct policy_input *input, struct andiron_json_writer *w,
                         const struct andiron_request *of)
 {
@@ -298,7 +308,9 @@ static void put_headers(struct policy_input *input, struct andiron_json_writer *
         size_t before = 0;
         for (size_t j = 0; j < i && request_header_next(of, &before, &earlier, &value); j++)
             repeated |= andiron_str_eq(earlier, header);
-        if (repeated || is_credential(header) || (of != input->req && is_entrys(header)))
+        if (repeated || is_credential(header))
+            continue;
+        if (of != input->req && (is_entrys(header) || has_header(input->req, header)))
             continue;
         const char *key = andiron_copy(input->arena, header);
         put_text(w, key, andiron_request_header(of, key));
@@ -309,7 +321,10 @@ static void build_headers(struct policy_input *input, struct andiron_json_writer
                           const char *name)
 {
     const struct andiron_request *outer = request_origin(input->req);
-    bool has_own = input->req->presented != NULL && input->req->presented->headers != NULL;
+    const struct andiron_inner *presented = input->req->presented;
+    /* What an entry is run with beside what its Bundle came with does not stand for that. */
+    bool has_own =
+        presented != NULL && presented->headers != NULL && presented->bundle_type == NULL;
 
     andiron_json_put_object(w, name);
     put_headers(input, w, input->req);
