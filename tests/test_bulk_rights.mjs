@@ -1,9 +1,9 @@
-// Exports and who may: scopes, their queries, policies, other clients.
+// Exports and imports, and who may: scopes, their queries, compartments, policies, other clients.
 import test, { before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { call, start } from './lib/server.mjs';
 import { begin, bytes, client, download, kickoff, lines, load, manifest, observation, patient } from './lib/bulk.mjs';
-import { scopedToken } from './lib/smart.mjs';
+import { bearer, jws, keyPair, now, scopedToken } from './lib/smart.mjs';
 
 const patients = 6, observations = 60;
 let server;
@@ -83,4 +83,40 @@ test('the operations need a policy of their own', async () => {
   assert.equal((await kickoff(server, '$export', { who })).status, 403);
   const url = await begin(server, '$export?_type=Patient');
   assert.equal(await status(url, who), 403);
+});
+
+// ---- imports: each line needs what its own request would need
+const upload = (who, list) => call('POST', `${server.fhir}/$import`, list.map((r) => JSON.stringify(r) + '\n').join(''), { 'content-type': 'application/fhir+ndjson', ...who });
+const outcome = (r) => { assert.equal(r.status, 200, r.text); return [r.json.stored, r.json.error.map((e) => [e.resource, e.status])]; };
+const lab = (id, more = {}) => ({ ...observation(1, patients), id, ...more }), vital = (id) => ({ ...observation(2, patients), id });
+const version = async (path) => (await call('GET', `${server.fhir}/${path}`, undefined, server.admin)).json.meta?.versionId;
+
+test('scopes narrow an import by type, and by query what is stored and what is replaced', async () => {
+  const { headers: who } = await scopedToken(server, 'importing', ['system/Observation.cud?category=laboratory', 'system/Patient.c']);
+  assert.equal(outcome(await upload(server.admin, [vital('i-vital'), lab('i-lab')]))[0], 2);
+  assert.deepEqual(outcome(await upload(who, [lab('i-new'), vital('i-none'), lab('i-lab'), lab('i-vital'), { ...patient(1), id: 'i-p' }, { ...patient(1), id: 'p1' }, { resourceType: 'Device', id: 'i-d' }])),
+    [2, [['Observation/i-none', 403], ['Observation/i-vital', 403], ['Patient/i-p', 403], ['Patient/p1', 403], ['Device/i-d', 403]]]);
+  assert.deepEqual([await version('Observation/i-lab'), await version('Observation/i-vital'), await version('Patient/p1'), await version('Observation/i-new')], ['2', '1', '1', '1']);
+});
+test('a token for one patient imports into that patient\'s compartment', async () => {
+  const key = keyPair('RS256', 'k1'), iss = 'https://issuer.example';
+  const put = async (path, body) => { const r = await call('PUT', `${server.base}/${path}`, body, server.admin); assert.ok(r.status < 300, r.text); };
+  await put('AccessPolicy/foreign', { engine: 'matcho', matcho: { jwt: { iss } } });
+  await put('TokenIntrospector/main', { type: 'jwt', jwt: { iss, keys: [key.jwk] } });
+  const who = bearer(jws({ alg: key.alg, kid: key.kid, typ: 'JWT' }, { iss, sub: 'alice', iat: now(), exp: now() + 300, scope: 'patient/*.cruds', patient: 'p1' }, key.privateKey));
+  const of = (id, p) => lab(id, { subject: { reference: `Patient/${p}` } });
+  assert.deepEqual(outcome(await upload(who, [of('j-own', 'p1'), of('j-other', 'p2'), of('o2', 'p1'), { ...patient(2), id: 'p2' }])),
+    [1, [['Observation/j-other', 403], ['Observation/o2', 403], ['Patient/p2', 403]]]);
+  assert.deepEqual([await version('Observation/j-own'), await version('Observation/o2'), await version('Patient/p2')], ['1', '1', '1']);
+});
+test('policies judge each line of an import, by its content and by the headers that came with it', async () => {
+  const who = await client(server, 'judged', ['FhirImport', 'FhirTransaction']);
+  const r = await call('PUT', `${server.base}/AccessPolicy/lines`, { resourceType: 'AccessPolicy', id: 'lines', engine: 'matcho', link: [{ reference: 'Client/judged' }],
+    matcho: { 'request-method': 'put', resource: { resourceType: 'Observation', status: 'final' }, headers: { 'x-purpose': 'load' } } }, server.admin);
+  assert.ok(r.status < 300, r.text);
+  const list = [lab('k1', { status: 'final' }), lab('k2', { status: 'amended' }), { ...patient(1), id: 'k3' }];
+  assert.deepEqual(outcome(await upload({ ...who, 'x-purpose': 'load' }, list)), [1, [['Observation/k2', 403], ['Patient/k3', 403]]]);
+  assert.deepEqual(outcome(await upload(who, list)), [0, [['Observation/k1', 403], ['Observation/k2', 403], ['Patient/k3', 403]]]);
+  const entry = [{ resource: list[0], request: { method: 'PUT', url: 'Observation/k1' } }], batch = async (more) => (await call('POST', server.fhir, { resourceType: 'Bundle', type: 'batch', entry }, { ...who, ...more })).json.entry[0].response.status;
+  assert.deepEqual([await batch({ 'x-purpose': 'load' }), await batch({})], ['200', '403'], 'entries of Bundles likewise');
 });

@@ -26,7 +26,8 @@ enum {
     BULK_ID_LEN = 32,   /* of a job: 128 random bits in hex */
     BULK_NODE_LEN = 16, /* of a process */
     BULK_RECORD_MAX = 16 << 20,
-    BULK_RECORDS_MAX = 1000 /* jobs that are looked at */
+    BULK_RECORDS_MAX = 1000, /* jobs that are looked at */
+    IMPORT_PARALLEL_MAX = 16
 };
 
 struct bulk_config {
@@ -37,7 +38,7 @@ struct bulk_config {
     int64_t slice_rows, slice_bytes, concurrency, max_streams;
     int64_t max_patients, max_filters;
     int64_t max_imports, import_rows, import_bytes, import_line, import_size, import_errors;
-    int64_t import_timeout;
+    int64_t import_parallel, import_timeout;
 };
 
 struct runner;

@@ -1,12 +1,13 @@
 /*
  * FHIR/$import: an NDJSON body, as it comes, into the store.
  *
- *   bulk_import -> pieces read -> a batch cut (upload.c, on the pool) -> run as POST /fhir -> its answer
- *       read (import_report.c, on the pool) -> pieces read ... -> summary
+ *   bulk_import -> pieces read -> a batch cut (upload.c, on the pool) -> begun (import_batch.c)
+ *       -> pieces read ... -> batches that are done reported, in their order -> ... -> summary
  *
- * Each batch is a Bundle of type batch, an inner request of the client's own: every line passes policies,
- * scopes and validation as a request of its own, and those that pass are one commit. Nothing is read
- * while a batch is at work, so a client that is faster than the store waits.
+ * Several batches are at work at a time: one is checked while another is written. No two of them name the
+ * same resource, so that of lines with one id the last counts; and what is refused beside an earlier batch
+ * is tried again behind it, since it may refer to what that stores. Nothing is read while all places are
+ * taken, so a client that is faster than the store waits.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <andiron/auth.h>
 
 #include "headers.h"
+#include "import_batch.h"
 #include "import_report.h"
 #include "rights.h"
 #include "upload.h"
@@ -28,15 +30,20 @@ struct importing {
     andiron_str piece;
     size_t since_yield;
     struct upload upload;
-    struct upload_batch batch;
-    struct bytes bundle;
-    struct andiron_arena *arena; /* of the batch */
-    struct andiron_request *sub;
+    struct import_batch batches[IMPORT_PARALLEL_MAX]; /* a ring: `at_work` from `first` on */
+    size_t first, at_work, parallel;
+    bool is_waiting; /* for a batch */
+    bool is_kept;    /* the next line names what is at work */
     struct import_report report;
-    struct andiron_error error; /* of the report */
+    const char *stop_why; /* set: nothing more is begun */
+    enum andiron_code stop_code;
+    bool is_refused, has_gap; /* the first batch; a batch before those that follow */
     char committed[HEADER_ROOM];
     bool has_slot, has_ended;
 };
+
+static void stop(struct importing *s, enum andiron_code code, const char *why);
+static void report_done(struct importing *s);
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 
@@ -47,6 +54,8 @@ static void end(void *arg)
 
     if (s->has_slot)
         atomic_fetch_sub(&s->bulk->imports, 1);
+    stop(s, ANDIRON_E_UNAVAILABLE, "the client has left");
+    report_done(s); /* where it left, batches went on to their end */
     andiron_count(s->has_ended ? s->bulk->imported_ok : s->bulk->imported_failed, 1);
     if (!s->has_ended && s->has_slot)
         andiron_log(s->bulk->host, ANDIRON_LOG_WARN, "bulk.import-broken",
@@ -55,9 +64,9 @@ static void end(void *arg)
                     s->who, (unsigned long long)r->lines, (unsigned long long)r->stored,
                     (unsigned long long)r->refused);
     upload_free(&s->upload);
-    bytes_free(&s->bundle);
+    for (size_t i = 0; i < IMPORT_PARALLEL_MAX; i++)
+        import_batch_free(&s->batches[i]);
     import_report_free(&s->report);
-    andiron_arena_free(s->arena);
 }
 
 /* Also of answers that core makes, where the body breaks off. */
@@ -97,32 +106,30 @@ static enum andiron_step break_off(struct andiron_request *req, const struct imp
                         (unsigned long long)r->refused);
 }
 
-/* ---- a batch ---------------------------------------------------------------------------------------- */
+/* ---- batches that are at work ----------------------------------------------------------------------- */
 
 static enum andiron_step go_on(struct andiron_request *req, void *arg);
 
-static void read_answer(void *arg)
+/* The i-th of those at work, the earliest first. */
+static struct import_batch *at_work(struct importing *s, size_t i)
 {
-    struct importing *s = arg;
-    andiron_str answer = { NULL, 0 };
-
-    if (s->batch.sent > 0)
-        answer = andiron_reply_body(s->sub);
-    (void)import_report_add(&s->report, &s->batch, answer, &s->error); /* s->error says it */
+    return &s->batches[(s->first + i) % IMPORT_PARALLEL_MAX];
 }
 
-static enum andiron_step answer_read(struct andiron_request *req, void *arg)
+static void batch_done(void *arg)
 {
     struct importing *s = arg;
 
-    if (s->error.code != ANDIRON_OK)
-        return andiron_fail_with(req, &s->error);
-    s->report.lines = s->upload.line;
-    andiron_count(s->bulk->imported, s->batch.sent);
-    tell_committed(s);
-    andiron_arena_free(s->arena);
-    s->arena = NULL;
-    return go_on(req, s);
+    if (!s->is_waiting)
+        return;
+    s->is_waiting = false;
+    andiron_resume(s->req);
+}
+
+static enum andiron_step await_batch(struct andiron_request *req, struct importing *s)
+{
+    s->is_waiting = true;
+    return andiron_wait(req, go_on, s);
 }
 
 static enum andiron_code code_of(int status)
@@ -147,38 +154,64 @@ static enum andiron_code code_of(int status)
     }
 }
 
-static enum andiron_step ran(struct andiron_request *req, void *arg)
+/* Nothing more is begun. */
+static void stop(struct importing *s, enum andiron_code code, const char *why)
 {
-    struct importing *s = arg;
-    int status = andiron_reply_status(s->sub);
-    struct rights none = { .count = 0 };
-
-    if (status == 200)
-        return andiron_offload(req, read_answer, answer_read, s);
-    if (status == 403 && s->report.lines == 0)
-        return rights_refuse(req, &none);
-    return break_off(req, s, code_of(status), "a batch was refused as a whole");
+    if (s->stop_why != NULL)
+        return;
+    s->stop_code = code;
+    s->stop_why = why;
 }
+
+/* What is done goes into the report in the order of the lines. */
+static void report_done(struct importing *s)
+{
+    while (s->at_work > 0 && at_work(s, 0)->is_done) {
+        struct import_batch *b = at_work(s, 0);
+        if (s->stop_why == NULL && import_batch_is_early(b)) {
+            import_batch_start(s->req, b);
+            return;
+        }
+        if (b->status == 403 && s->report.lines == 0)
+            s->is_refused = true;
+        if (b->status != 200)
+            stop(s, code_of(b->status), "a batch was refused as a whole");
+        if (b->status == 200 && !s->has_gap) {
+            import_report_add(&s->report, &b->lines);
+            andiron_count(s->bulk->imported, b->lines.sent);
+        }
+        s->has_gap |= b->status != 200;
+        import_batch_clear(b);
+        s->first = (s->first + 1) % IMPORT_PARALLEL_MAX;
+        s->at_work--;
+        s->is_kept = false;
+    }
+}
+
+/* ---- a batch ---------------------------------------------------------------------------------------- */
 
 static void cut(void *arg)
 {
     struct importing *s = arg;
-    upload_take(&s->upload, s->arena, &s->bundle, &s->batch);
+    const struct upload_batch *others[IMPORT_PARALLEL_MAX];
+
+    for (size_t i = 0; i < s->at_work; i++)
+        others[i] = &at_work(s, i)->lines;
+    s->is_kept = !import_batch_cut(at_work(s, s->at_work), &s->upload, others, s->at_work);
 }
 
 static enum andiron_step cut_done(struct andiron_request *req, void *arg)
 {
     struct importing *s = arg;
-    struct andiron_inner inner = { .size = sizeof(inner),
-                                   .method = ANDIRON_STR("POST"),
-                                   .target = ANDIRON_STR("/fhir"),
-                                   .body = s->batch.bundle,
-                                   .content_type = ANDIRON_STR("application/fhir+json"),
-                                   .arena = s->arena };
+    struct import_batch *b = at_work(s, s->at_work);
 
-    if (s->batch.sent == 0)
-        return andiron_offload(req, read_answer, answer_read, s);
-    return andiron_request_run(req, &inner, &s->sub, ran, s);
+    if (!s->is_kept) {
+        b->done = batch_done;
+        b->done_arg = s;
+        s->at_work++;
+        import_batch_start(req, b);
+    }
+    return go_on(req, s);
 }
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
@@ -195,8 +228,7 @@ static enum andiron_step take_piece(struct andiron_request *req, void *arg)
     upload_add(&s->upload, s->piece);
     s->since_yield += s->piece.len;
     if (most > 0 && s->upload.received > (uint64_t)most)
-        return break_off(req, s, ANDIRON_E_TOO_LARGE,
-                         "the body is larger than [plugin bulk] import-size");
+        stop(s, ANDIRON_E_TOO_LARGE, "the body is larger than [plugin bulk] import-size");
     return go_on(req, s);
 }
 
@@ -206,23 +238,46 @@ static enum andiron_step read_piece(struct andiron_request *req, void *arg)
     return andiron_request_read(req, &s->piece, take_piece, s);
 }
 
-/* A batch if there is one, else more of the body. */
+/* Whether it may go on at all. */
+static void check_time(struct importing *s)
+{
+    andiron_usec expires = andiron_request_principal(s->req)->expires, now = andiron_now();
+
+    if (expires != 0 && expires < now)
+        stop(s, ANDIRON_E_EXPIRED, "the access token has expired meanwhile");
+    if (s->ends != 0 && s->ends < now)
+        stop(s, ANDIRON_E_TIMEOUT, "the import took longer than [plugin bulk] import-timeout");
+}
+
+static enum andiron_step stopped(struct andiron_request *req, struct importing *s)
+{
+    struct rights none = { .count = 0 };
+
+    if (s->at_work > 0)
+        return await_batch(req, s);
+    return s->is_refused ? rights_refuse(req, &none) : break_off(req, s, s->stop_code, s->stop_why);
+}
+
+/* Another batch if there is one and room for it, else more of the body. */
 static enum andiron_step go_on(struct andiron_request *req, void *arg)
 {
     struct importing *s = arg;
-    andiron_usec expires = andiron_request_principal(req)->expires, now = andiron_now();
 
-    if (expires != 0 && expires < now)
-        return break_off(req, s, ANDIRON_E_EXPIRED, "the access token has expired meanwhile");
-    if (s->ends != 0 && s->ends < now)
-        return break_off(req, s, ANDIRON_E_TIMEOUT,
-                         "the import took longer than [plugin bulk] import-timeout");
+    report_done(s);
+    tell_committed(s);
+    check_time(s);
+    if (s->stop_why != NULL)
+        return stopped(req, s);
     if (upload_has_batch(&s->upload)) {
-        s->arena = andiron_arena_new(0);
+        if (s->at_work == s->parallel || s->is_kept)
+            return await_batch(req, s);
         return andiron_offload(req, cut, cut_done, s);
     }
+    /* What breaks off must not leave behind what is not told: a repeat would make it once more. */
+    if (s->upload.limits.makes_ids && s->at_work > 0)
+        return await_batch(req, s);
     if (s->upload.has_ended)
-        return finish(req, s);
+        return s->at_work > 0 ? await_batch(req, s) : finish(req, s);
     if (s->since_yield < YIELD_BYTES)
         return read_piece(req, s);
     /* A fast sender must not keep the loop from others. */
@@ -314,12 +369,14 @@ enum andiron_step bulk_import(struct andiron_request *req, void *self)
     s->req = req;
     s->upload.limits = (struct upload_limits){ .rows = (size_t)config->import_rows,
                                                .bytes = (size_t)config->import_bytes,
-                                               .line = (size_t)config->import_line };
+                                               .line = (size_t)config->import_line,
+                                               .depth = upload_depth() };
     s->report.most = (size_t)config->import_errors;
     if (check_headers(req) != 0 || read_parameters(s) != 0)
         return ANDIRON_DONE;
     andiron_str who = rights_principal(req);
     s->who = andiron_copy(andiron_request_arena(req), who);
+    s->parallel = s->upload.limits.makes_ids ? 1 : (size_t)config->import_parallel;
     s->ends = config->import_timeout > 0 ? andiron_now() + config->import_timeout * 1000 : 0;
     if (atomic_fetch_add(&bulk->imports, 1) >= config->max_imports) {
         atomic_fetch_sub(&bulk->imports, 1);

@@ -134,42 +134,55 @@ static int number_of(andiron_str status)
     return number;
 }
 
-static void take(struct import_report *r, struct andiron_arena *arena,
-                 const struct upload_line *line, andiron_json response)
+int import_answer_read(struct andiron_arena *arena, struct upload_batch *batch, andiron_str answer,
+                       struct andiron_error *err)
 {
-    int status = number_of(andiron_json_str(andiron_json_get(response, "status")));
+    andiron_json root = { NULL, 0 };
+    size_t open = 0;
 
-    if (status < 200 || status >= 300) {
-        refuse(r, line, status,
-               issues_of(arena, andiron_json_get(response, "outcome"), line->type));
+    for (size_t i = 0; i < batch->count; i++)
+        open += upload_is_open(&batch->lines[i]);
+    if (andiron_json_parse(arena, answer, &root, err) != 0)
+        return -1;
+    struct andiron_json_iter it = { .of = andiron_json_get(root, "entry") };
+    if (andiron_json_count(it.of) != open)
+        return andiron_error_set(err, ANDIRON_E_INTERNAL, "",
+                                 "the answer to a batch of the import has other entries");
+    for (size_t i = 0; i < batch->count; i++) {
+        struct upload_line *line = &batch->lines[i];
+        if (!upload_is_open(line) || !andiron_json_next(&it))
+            continue;
+        andiron_json response = andiron_json_get(it.value, "response");
+        line->status = number_of(andiron_json_str(andiron_json_get(response, "status")));
+        line->outcome = andiron_json_get(response, "outcome");
+    }
+    return 0;
+}
+
+static void add_line(struct import_report *r, const struct upload_line *line)
+{
+    if (!line->is_sent) {
+        refuse_wrong(r, line);
+        return;
+    }
+    if (upload_is_open(line)) {
+        struct andiron_arena *arena = andiron_arena_new(0);
+        refuse(r, line, line->status, issues_of(arena, line->outcome, line->type));
+        andiron_arena_free(arena);
         return;
     }
     r->stored++;
-    if (status == 201)
+    if (line->status == 201)
         r->types[line->type].created++;
     else
         r->types[line->type].updated++;
 }
 
-int import_report_add(struct import_report *r, const struct upload_batch *batch, andiron_str answer,
-                      struct andiron_error *err)
+void import_report_add(struct import_report *r, const struct upload_batch *batch)
 {
-    struct andiron_arena *arena = andiron_arena_new(0);
-    andiron_json root = { NULL, 0 };
-    int rc = batch->sent > 0 ? andiron_json_parse(arena, answer, &root, err) : 0;
-    struct andiron_json_iter it = { .of = andiron_json_get(root, "entry") };
-
-    if (rc == 0 && andiron_json_count(it.of) != batch->sent)
-        rc = andiron_error_set(err, ANDIRON_E_INTERNAL, "",
-                               "the answer to a batch of the import has other entries");
-    for (size_t i = 0; i < batch->count && rc == 0; i++) {
-        if (!batch->lines[i].is_sent)
-            refuse_wrong(r, &batch->lines[i]);
-        else if (andiron_json_next(&it))
-            take(r, arena, &batch->lines[i], andiron_json_get(it.value, "response"));
-    }
-    andiron_arena_free(arena);
-    return rc;
+    for (size_t i = 0; i < batch->count; i++)
+        add_line(r, &batch->lines[i]);
+    r->lines = batch->last;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------- */

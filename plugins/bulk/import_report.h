@@ -24,11 +24,14 @@ struct import_report {
 void import_report_free(struct import_report *r);
 
 /*
- * Adds a batch and the answer to its Bundle, which is not needed where nothing was sent. -1 and
- * err: that is no such answer.
+ * Reads what was answered to the lines that are open: their status and outcome, in arena. -1 and err:
+ * that is no such answer.
  */
-int import_report_add(struct import_report *r, const struct upload_batch *batch, andiron_str answer,
-                      struct andiron_error *err);
+int import_answer_read(struct andiron_arena *arena, struct upload_batch *batch, andiron_str answer,
+                       struct andiron_error *err);
+
+/* Adds a batch whose answers were read. Batches come in their order. */
+void import_report_add(struct import_report *r, const struct upload_batch *batch);
 
 const char *import_report_type(const struct import_report *r);
 andiron_str import_report_text(const struct import_report *r, struct andiron_arena *arena);
