@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { bin, start, call, sleep, notOn, source, store } from './lib/server.mjs';
+import { bin, start, call, rootBundle, sleep, notOn, source, store } from './lib/server.mjs';
 import { allow, bearer, getToken, headerOf, keyPair, putClient, seedClient } from './lib/smart.mjs';
 
 const launched = new Set();
@@ -150,6 +151,7 @@ describe('backup and restore', { skip: notOn('postgres', 'it has its own means')
     const files = [
       make('a.backup', '--transform=s,^x$,config/../../x,', 'x'), make('b.backup', '--transform=s,^x$,/etc/x,', 'x'), make('c.backup', '--transform=s,^x$,keys/.,', 'x'),
       make('d.backup', '--transform=s,^x$,config/out/x,', 'config/out', 'x'),
+      make('e.backup', '--transform=s,^x$,files/../x,', 'x'), make('f.backup', '--transform=s,^config/out$,files/tmp/out,', 'config/out'),
     ];
     for (const f of files) await refused(65, /a file that is none of a backup/, server, 'restore', f);
   });
@@ -261,6 +263,46 @@ test('--keep-config restores to where the present configuration says; --without-
   assert.equal(JSON.parse(r.stdout).store, false);
   assert.equal((await (await launch({ at: other })).stop()).code, 0);
   assert.ok(server);
+});
+
+test('files elsewhere that the configuration names are in the backup; restore --files puts back those that are missing', { skip: notOn('postgres', 'it is the same there') }, async (t) => {
+  const outside = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-outside-')), at = (name) => path.join(outside, name);
+  t.after(() => fs.rmSync(outside, { recursive: true, force: true }));
+  const texts = { 'seal.key': 's'.repeat(44), 'chain.key': 'c'.repeat(44), 'root.secret': 'secret' };
+  for (const [name, text] of Object.entries(texts)) fs.writeFileSync(at(name), text, { mode: 0o600 });
+  const bundle = rootBundle();
+  bundle.entry[0].resource.secret = `\${file:${at('root.secret')}}`;
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-')), etc = path.join(dir, 'etc');
+  fs.mkdirSync(etc);
+  fs.symlinkSync(at('seal.key'), path.join(etc, 'seal.key')); // one that lies elsewhere, by a link of the configuration
+  const server = await launch({ ...quick, dir, init: bundle, plugins: { jwks: { 'token-alg': 'ES256', 'seal-key': '@seal.key' }, audit: { 'chain-key': `@${at('chain.key')}` } } });
+  const file = path.join(server.dir, 'outside.backup');
+  await good(server, 'backup', file);
+  await server.stop();
+  const names = execFileSync('tar', ['-tf', file], { encoding: 'utf8' }).trim().split('\n');
+  assert.deepEqual(names.filter((n) => n.startsWith('files/')).sort(), Object.keys(texts).map((n) => `files${at(n)}`).sort());
+  assert.ok(!names.some((n) => n.startsWith('files/') && n.includes(server.dir)), 'nothing twice');
+
+  // As they are: nothing to say.
+  assert.equal((await good(server, 'restore', file)).stderr, '');
+  // One is gone and another has changed since: neither is touched unless that is asked for.
+  fs.rmSync(at('seal.key'));
+  fs.writeFileSync(at('root.secret'), 'renewed');
+  const told = (await good(server, 'restore', file)).stderr;
+  assert.match(told, /seal\.key is missing, .*\nhint: restore --files/);
+  assert.match(told, /root\.secret is not as in the backup .*left as it is\nhint: /);
+  assert.ok(!fs.existsSync(at('seal.key')));
+  await good(server, 'restore', '--files', file);
+  assert.equal(fs.readFileSync(at('seal.key'), 'utf8'), texts['seal.key']);
+  assert.equal(fs.statSync(at('seal.key')).mode & 0o777, 0o600);
+  assert.equal(fs.readFileSync(at('root.secret'), 'utf8'), 'renewed');
+  fs.rmSync(outside, { recursive: true });
+  await good(server, 'restore', '--files', file);
+  for (const [name, text] of Object.entries(texts)) assert.equal(fs.readFileSync(at(name), 'utf8'), text);
+  assert.deepEqual(fs.readdirSync(outside).sort(), Object.keys(texts).sort());
+  const again = await launch({ at: server });
+  assert.equal((await call('GET', `${again.fhir}/Patient`, undefined, again.admin)).status, 200);
+  await again.stop();
 });
 
 test('with store-postgres a backup says to use pg_dump, and still saves keys and configuration', { skip: store === 'postgres' ? false : 'needs PostgreSQL' }, async () => {

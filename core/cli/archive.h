@@ -1,5 +1,5 @@
 /*
- * A backup file: a tar of store.db, keys/ and config/, and behind them manifest.json with what
+ * A backup file: a tar of store.db, keys/, config/ and files/, and behind them manifest.json with what
  * each of them must be. Written beside its name and renamed when it is complete and on disk;
  * read only as a whole, every checksum before anything of it is used.
  */
@@ -46,6 +46,8 @@ ANDIRON_MUST_CHECK int archive_member_end(struct archive_writer *w);
 /* Everything below folder (or nothing if there is no such folder) as prefix/...; regular files, folders and links. */
 ANDIRON_MUST_CHECK int archive_tree(struct archive_writer *w, const char *folder,
                                     const char *prefix);
+/* The file that path leads to, also through links, as name. */
+ANDIRON_MUST_CHECK int archive_file(struct archive_writer *w, const char *path, const char *name);
 /* Writes the manifest, syncs, and gives the file its name. */
 ANDIRON_MUST_CHECK int archive_publish(struct archive_writer *w);
 /* Ends it however far it is; removes what has no name yet. */
@@ -78,6 +80,12 @@ ANDIRON_MUST_CHECK int archive_open(struct archive *ret, struct andiron_arena *a
  */
 ANDIRON_MUST_CHECK int archive_extract(const struct archive *archive, const char *prefix,
                                        const char *folder);
+
+/* Writes one member, a file, to a path that is not there yet. 0, or an exit status, told on stderr. */
+ANDIRON_MUST_CHECK int archive_write_file(const struct archive *archive,
+                                          const struct archive_member *member, const char *path);
+/* Whether the file at path has the member's bytes. */
+bool archive_is_same(const struct archive_member *member, const char *path);
 
 /* Removes a folder with all that is in it, or a file; nothing there is fine. -1: errno. */
 int archive_remove_tree(const char *path);

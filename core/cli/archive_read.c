@@ -16,17 +16,24 @@
 
 #include "base/exits.h"
 #include "cli/cli.h"
+#include "cli/whole.h"
 
 enum { MEMBERS_MAX = 10000, MANIFEST_MAX = 16 << 20, CHUNK = 64 * 1024, TREE_FDS = 16 };
 
 /* ---- names --------------------------------------------------------------------------- */
 
-/* "store.db", "keys/NAME", "config/A/B": no empty, "." or ".." segment. */
+/* "files/A/B": a file of an absolute path, without the folders above it. */
+static bool is_outside(const char *name)
+{
+    return strncmp(name, "files/", 6) == 0;
+}
+
+/* "store.db", "keys/NAME", "config/A/B", "files/A/B": no empty, "." or ".." segment. */
 static bool is_name(const char *name)
 {
     if (strcmp(name, "store.db") == 0)
         return true;
-    if (strncmp(name, "keys/", 5) != 0 && strncmp(name, "config/", 7) != 0)
+    if (strncmp(name, "keys/", 5) != 0 && strncmp(name, "config/", 7) != 0 && !is_outside(name))
         return false;
     for (const char *at = strchr(name, '/'); at != NULL; at = strchr(at + 1, '/')) {
         size_t len = strcspn(at + 1, "/");
@@ -37,11 +44,13 @@ static bool is_name(const char *name)
 }
 
 /* Whether what it lies in is a folder of this archive: not a link, through which it would lead out. */
-static bool is_placed(const struct archive *a, const char *name)
+static bool is_placed(const struct archive *a, const struct tar_entry *entry)
 {
-    const char *slash = strrchr(name, '/');
+    const char *name = entry->name, *slash = strrchr(name, '/');
     size_t len = slash != NULL ? (size_t)(slash - name) : 0;
 
+    if (is_outside(name))
+        return entry->type == TAR_FILE;
     if (len == 0 || strchr(name, '/') == slash)
         return true;
     for (size_t i = a->count; i-- > 0;) {
@@ -71,7 +80,7 @@ static int pass(FILE *file, uint64_t size, struct sha256_ctx *hash, int fd)
         if (fread(chunk, 1, want, file) != want)
             return -1;
         sha256_update(hash, want, chunk);
-        if (fd >= 0 && write(fd, chunk, want) != (ssize_t)want)
+        if (fd >= 0 && whole_write(fd, (andiron_str){ (const char *)chunk, want }) != 0)
             return -1;
         size -= want;
     }
@@ -127,7 +136,7 @@ static int read_members(struct archive *a, struct andiron_arena *arena)
                            got == 0 ? "it has no manifest" : "a header is not as it was written");
         if (strcmp(entry.name, "manifest.json") == 0)
             return read_manifest(a, arena, entry.size);
-        if (!is_name(entry.name) || !is_placed(a, entry.name))
+        if (!is_name(entry.name) || !is_placed(a, &entry))
             return damaged(a, "it holds a file that is none of a backup");
         struct archive_member *m = add_member(a, &entry);
         if (m == NULL)
@@ -245,7 +254,7 @@ static int give(int fd, const struct tar_entry *e)
     return fchown(fd, user != NULL ? user->pw_uid : 0, group != NULL ? group->gr_gid : 0);
 }
 
-static int write_file(const struct archive *a, const struct archive_member *m, const char *path)
+int archive_write_file(const struct archive *a, const struct archive_member *m, const char *path)
 {
     uint8_t digest[SHA256_DIGEST_SIZE];
     struct sha256_ctx hash;
@@ -268,13 +277,30 @@ static int write_file(const struct archive *a, const struct archive_member *m, c
     return memcmp(digest, m->sha256, sizeof(digest)) == 0 ? 0 : damaged(a, m->entry.name);
 }
 
+bool archive_is_same(const struct archive_member *m, const char *path)
+{
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    struct sha256_ctx hash;
+    struct stat st;
+    FILE *file = fopen(path, "re");
+    bool same = file != NULL && fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) &&
+                (uint64_t)st.st_size == m->entry.size;
+
+    sha256_init(&hash);
+    same = same && pass(file, m->entry.size, &hash, -1) == 0;
+    sha256_digest(&hash, sizeof(digest), digest);
+    if (file != NULL)
+        (void)fclose(file); /* only read */
+    return same && memcmp(digest, m->sha256, sizeof(digest)) == 0;
+}
+
 static int write_member(const struct archive *a, const struct archive_member *m, const char *path)
 {
     int rc = 0;
 
     switch (m->entry.type) {
     case TAR_FILE:
-        return write_file(a, m, path);
+        return archive_write_file(a, m, path);
     case TAR_LINK:
         rc = symlink(m->entry.link, path);
         break;

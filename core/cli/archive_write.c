@@ -170,11 +170,11 @@ static void fill_entry(struct tar_entry *e, const struct stat *st)
         (void)snprintf(e->group, sizeof(e->group), "%.32s", group->gr_name);
 }
 
-static int add_file(struct archive_writer *w, const char *path, struct tar_entry *e)
+static int add_file(struct archive_writer *w, const char *path, struct tar_entry *e, int follow)
 {
     char chunk[CHUNK];
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | follow);
     ssize_t got = 0;
 
     if (fd < 0)
@@ -223,7 +223,7 @@ static int add_any(struct archive_writer *w, const char *path, const char *name,
         return cli_fail(EXIT_BAD_DATA, NULL, "%s lies too deep for a backup", path);
     (void)snprintf(e.name, sizeof(e.name), "%.255s", name);
     if (S_ISREG(st.st_mode))
-        return add_file(w, path, &e);
+        return add_file(w, path, &e, O_NOFOLLOW);
     if (S_ISLNK(st.st_mode))
         return add_link(w, path, &st, &e);
     if (!S_ISDIR(st.st_mode))
@@ -264,6 +264,16 @@ static int add_folder(struct archive_writer *w, const char *folder, const char *
 int archive_tree(struct archive_writer *w, const char *folder, const char *prefix)
 {
     return add_folder(w, folder, prefix, DEPTH_MAX);
+}
+
+int archive_file(struct archive_writer *w, const char *path, const char *name)
+{
+    struct tar_entry e = { .size = 0 };
+
+    if (strlen(name) >= sizeof(e.name))
+        return cli_fail(EXIT_BAD_DATA, NULL, "%s lies too deep for a backup", path);
+    (void)snprintf(e.name, sizeof(e.name), "%.255s", name);
+    return add_file(w, path, &e, 0);
 }
 
 /* ---- the end ----------------------------------------------------------------------- */

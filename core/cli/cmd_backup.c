@@ -15,13 +15,15 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/loaded.h"
+#include "cli/outside.h"
 #include "cli/progress.h"
 
 static const char usage[] =
     "usage: andiron backup [--without-store] [--json] FILE\n"
     "\n"
     "Writes one file while the server serves: a consistent copy of the store, the keys, and the\n"
-    "configuration with its secrets. Only its owner can read it; keep it as safe as the server.\n"
+    "configuration with its secrets and with the files that it names, such as certificates. Only\n"
+    "its owner can read it; keep it as safe as the server.\n"
     "FILE is there only when it is complete and on disk. It is a tar archive; andiron restore puts "
     "it back.\n"
     "\n"
@@ -94,7 +96,8 @@ static int add_store(struct backup *b)
     return status != 0 ? status : archive_member_end(&b->writer);
 }
 
-static int add_all(struct backup *b, const struct settings *settings, bool with_store)
+static int add_all(struct backup *b, const struct host *host, const struct settings *settings,
+                   bool with_store)
 {
     struct andiron_arena *arena = b->writer.arena;
     int status = 0;
@@ -107,6 +110,8 @@ static int add_all(struct backup *b, const struct settings *settings, bool with_
             archive_tree(&b->writer, andiron_printf(arena, "%s/keys", settings->state_dir), "keys");
     if (status == 0)
         status = archive_tree(&b->writer, cli_invocation()->dir, "config");
+    if (status == 0)
+        status = outside_save(&b->writer, host, settings, cli_invocation()->dir);
     return status != 0 ? status : archive_publish(&b->writer);
 }
 
@@ -121,7 +126,7 @@ static int back_up(struct andiron_arena *arena, const char *path, bool with_stor
     if (status == 0)
         status = archive_create(&b.writer, arena, path, &store);
     if (status == 0)
-        status = add_all(&b, &settings, with_store);
+        status = add_all(&b, host, &settings, with_store);
     archive_close(&b.writer);
     host_free(host);
     if (status == 0 && json)

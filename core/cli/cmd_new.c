@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/template.h"
+#include "cli/whole.h"
 #include "host/ini.h"
 
 static const char usage[] =
@@ -53,26 +54,12 @@ static void replace_names(struct buffer *out, andiron_str text, const char *name
     (void)buffer_add(out, text.data + from, text.len - from);
 }
 
-static int write_whole(int fd, andiron_str text)
-{
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.data, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        text.data += n;
-        text.len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* O_EXCL: what somebody has written already stays. */
 static int write_file(const char *path, andiron_str text, bool is_script)
 {
     int fd =
         open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, is_script ? 0755 : 0644);
-    int status = fd < 0 ? -1 : write_whole(fd, text);
+    int status = fd < 0 ? -1 : whole_write(fd, text);
     if (fd >= 0 && close(fd) != 0)
         status = -1;
     if (status == 0)

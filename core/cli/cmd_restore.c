@@ -30,6 +30,7 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/loaded.h"
+#include "cli/outside.h"
 #include "host/privileges.h"
 #include "host/unfinished.h"
 
@@ -37,7 +38,7 @@
 enum { HALF_WAY = 128 };
 
 static const char usage[] =
-    "usage: andiron restore [--keep-config] [--json] FILE\n"
+    "usage: andiron restore [--keep-config] [--files] [--json] FILE\n"
     "\n"
     "Puts back what andiron backup wrote: store, keys and configuration, in place of what is "
     "there.\n"
@@ -45,7 +46,10 @@ static const char usage[] =
     "is\n"
     "interrupted later, nothing is served until it was run again to its end.\n"
     "\n"
-    "  --keep-config  leave the configuration as it is, and restore to where it says\n";
+    "  --keep-config  leave the configuration as it is, and restore to where it says\n"
+    "  --files        also put back what is missing of the files that the configuration names and\n"
+    "                 that lie elsewhere, such as certificates; those that are there stay as they "
+    "are\n";
 
 struct restore {
     struct andiron_arena *arena;
@@ -364,7 +368,7 @@ static int replace_all(struct restore *r)
     return status;
 }
 
-static int restore(struct restore *r, bool keep_config)
+static int restore(struct restore *r, bool keep_config, bool put_files)
 {
     int status = stage_config(r, keep_config);
 
@@ -372,6 +376,8 @@ static int restore(struct restore *r, bool keep_config)
         status = find_places(r);
     if (status == 0) {
         status = as_server(r, write_beside);
+        if (status == 0)
+            status = outside_restore(&r->archive, r->arena, put_files);
         if (status == 0)
             status = replace_all(r);
         else
@@ -398,8 +404,9 @@ static void report(const struct restore *r, bool json)
 int cmd_restore(int argc, char **argv)
 {
     struct restore r = { .dir = cli_invocation()->dir };
-    bool keep_config = false, json = false;
+    bool keep_config = false, put_files = false, json = false;
     const struct cli_option options[] = { { .name = "keep-config", .is_given = &keep_config },
+                                          { .name = "files", .is_given = &put_files },
                                           { .name = "json", .is_given = &json },
                                           { .name = NULL } };
     int status = cli_read_options(argc, argv, options, usage);
@@ -411,7 +418,7 @@ int cmd_restore(int argc, char **argv)
     r.arena = arena_new();
     status = archive_open(&r.archive, r.arena, argv[optind]);
     if (status == 0)
-        status = restore(&r, keep_config);
+        status = restore(&r, keep_config, put_files);
     if (status == 0)
         report(&r, json);
     arena_free(r.arena);

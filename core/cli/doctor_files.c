@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 #include "host/available.h"
+#include "host/config.h"
 
 enum {
     OTHERS = 007,  /* rights of everybody else */
@@ -136,7 +137,8 @@ static void look_at_secrets(struct doctor *d, const struct andiron_directive *ta
 {
     for (size_t i = 0; i < directives_count(table) && values != NULL; i++)
         if (table[i].type == ANDIRON_SECRET && values[i].text != NULL && values[i].text[0] == '@')
-            look_at_mode(d, values[i].text + 1, OTHERS, count, bad);
+            look_at_mode(d, config_path(d->arena, cli_invocation()->dir, values[i].text + 1),
+                         OTHERS, count, bad);
 }
 
 static void look_at_files(struct doctor *d)
@@ -150,6 +152,10 @@ static void look_at_files(struct doctor *d)
                  &count, &bad);
     look_at_mode(d, andiron_printf(d->arena, "%s/secrets", dir), OTHERS, &count, &bad);
     look_at_mode(d, andiron_printf(d->arena, "%s/admin.secret", dir), OTHERS, &count, &bad);
+    if (d->settings.http.tls_key != NULL)
+        look_at_mode(d, d->settings.http.tls_key, OTHERS, &count, &bad);
+    if (d->settings.http.tls_ticket_key != NULL)
+        look_at_mode(d, d->settings.http.tls_ticket_key, OTHERS, &count, &bad);
     if (d->settings.init_bundle[0] != '\0')
         look_at_mode(d, d->settings.init_bundle, OTHERS, &count, &bad);
     for (const struct host_section *s = settings_sections; s->name != NULL; s++)

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/whole.h"
 
 enum { ETAG_MAX = 256, WORDS_MAX = 64 << 10, STALL_S = 60, BACKOFF_MAX_S = 60 };
 
@@ -97,7 +98,7 @@ static void keep_etag(struct download *d)
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    if (write(fd, etag, strlen(etag)) == (ssize_t)strlen(etag))
+    if (whole_write(fd, andiron_str_of(etag)) == 0)
         (void)snprintf(d->etag, sizeof(d->etag), "%s", etag);
     (void)close(fd);
 }
@@ -189,15 +190,9 @@ static size_t take(char *data, size_t size, size_t items, void *arg)
         (void)buffer_add(&d->answer.body, data, len); /* too long: the beginning is enough */
         return len;
     }
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(d->fd, data + done, len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            (void)cannot(d, "write");
-            return 0;
-        }
-        done += (size_t)n;
+    if (whole_write(d->fd, (andiron_str){ data, len }) != 0) {
+        (void)cannot(d, "write");
+        return 0;
     }
     count(d, data, len);
     d->at += len;

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "cli/bulk_client.h"
 #include "cli/cli.h"
+#include "cli/whole.h"
 
 enum { STATE_MAX = 80 << 20, FILES_MAX = 100000 };
 
@@ -26,20 +27,6 @@ static int cannot(const struct export_state *s, const char *what, const char *na
                     strerror(errno));
 }
 
-static int write_all(int fd, andiron_str text)
-{
-    while (text.len > 0) {
-        ssize_t n = write(fd, text.data, text.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        text.data += n;
-        text.len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* By rename, so that there is always a whole one. */
 static int put_file(const struct export_state *s, const char *name, andiron_str text)
 {
@@ -48,7 +35,7 @@ static int put_file(const struct export_state *s, const char *name, andiron_str 
 
     if (fd < 0)
         return cannot(s, "write", temporary);
-    bool written = write_all(fd, text) == 0 && fsync(fd) == 0;
+    bool written = whole_write(fd, text) == 0 && fsync(fd) == 0;
     written = close(fd) == 0 && written;
     if (!written || renameat(s->dir_fd, temporary, s->dir_fd, name) != 0 || fsync(s->dir_fd) != 0)
         return cannot(s, "write", name);

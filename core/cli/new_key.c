@@ -10,6 +10,7 @@
 
 #include "base/exits.h"
 #include "cli/cli.h"
+#include "cli/whole.h"
 #include "common/jose/sign.h"
 
 /* A file that only its owner may read; one that is there is somebody's key. */
@@ -20,8 +21,7 @@ static int write_key(const char *path, andiron_str pem)
         return cli_fail(EXIT_NO_OUTPUT,
                         errno == EEXIST ? "name another file, or move that one away" : NULL,
                         "cannot make %s: %s", path, strerror(errno));
-    errno = ENOSPC; /* what a short write means */
-    int error = write(fd, pem.data, pem.len) == (ssize_t)pem.len ? 0 : errno;
+    int error = whole_write(fd, pem) == 0 ? 0 : errno;
     if (close(fd) != 0 && error == 0)
         error = errno;
     if (error == 0)
