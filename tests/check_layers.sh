@@ -21,8 +21,8 @@ awk -v list="$list" '
 BEGIN {
     rank["base"] = 0; rank["json"] = 1; rank["loop"] = 2; rank["http"] = 3
     rank["host"] = 4; rank["cli"] = 5; rank["daemon"] = 6
-    # What core/base and core/json may know: the C library, POSIX, the journal and the hash that numbers its events.
-    plain = "^(gnutls/crypto\\.h$|andiron/|cmocka\\.h$|sys/|systemd/|linux/|netinet/|arpa/|sanitizer/|[a-z]+intrin\\.h$|[a-z0-9_]+\\.h$)"
+    # What core/base and core/json may know: the C library, POSIX and the journal.
+    plain = "^(andiron/|cmocka\\.h$|sys/|systemd/|linux/|netinet/|arpa/|sanitizer/|[a-z]+intrin\\.h$|[a-z0-9_]+\\.h$)"
     libraries = "^(zlib|ini|jansson|sqlite3|pcre2|libpq-fe|nghttp2|event|evhttp)\\.h$"
     c_library = "^(andiron/[a-z]+|assert|complex|ctype|errno|float|inttypes|limits|math|setjmp|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|time|wchar)\\.h$"
     while ((getline path < list) > 0)

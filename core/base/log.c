@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <gnutls/crypto.h>
-
 #ifdef ANDIRON_HAVE_SYSTEMD
 #    define SD_JOURNAL_SUPPRESS_LOCATION
 #    include <systemd/sd-journal.h>
@@ -295,19 +293,23 @@ static void format_text(struct line *b, const struct value *values)
     add(b, "\n", 1);
 }
 
+/* FNV-1a; events are names of our own, so nobody looks for two with one number. */
+static uint64_t number_of(uint64_t basis, const char *text)
+{
+    for (; *text != '\0'; text++)
+        basis = (basis ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    return basis;
+}
+
 /* One number for each event, the same on all machines: `journalctl MESSAGE_ID=` finds it. */
 static void put_message_id(struct line *b, const char *event)
 {
-    char named[128];
-    uint8_t digest[32];
-    int len = snprintf(named, sizeof(named), "andiron-event:%s", event);
+    const uint64_t halves[] = { number_of(UINT64_C(0xcbf29ce484222325), event),
+                                number_of(UINT64_C(0x616e6469726f6e2e), event) };
 
-    if (len < 0 || (size_t)len >= sizeof(named) ||
-        gnutls_hash_fast(GNUTLS_DIG_SHA256, named, (size_t)len, digest) != 0)
-        return;
     add(b, "MESSAGE_ID=", 11);
     for (size_t i = 0; i < 16; i++)
-        add_hex(b, digest[i]);
+        add_hex(b, (uint8_t)(halves[i / 8] >> (56 - 8 * (i % 8))));
     add(b, "", 1);
 }
 

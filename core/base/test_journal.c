@@ -160,6 +160,7 @@ static void an_event_has_one_message_id_and_another_event_another(void **state)
         assert_int_equal(sscanf(id, "\nMESSAGE_ID=%32[0-9a-f]\n", ids[i]), 1);
         assert_int_equal(strlen(ids[i]), 32);
     }
+    assert_string_equal(ids[0], "ee5d97ad45ad251f07a9ba34602e829e"); /* whoever wrote it into a filter finds it in the next release */
     assert_string_equal(ids[0], ids[1]);
     assert_string_not_equal(ids[0], ids[2]);
     log_close();
