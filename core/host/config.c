@@ -63,6 +63,19 @@ int config_file(struct andiron_arena *arena, const char *path, size_t max, andir
     return andiron_error_set(err, code, "", "cannot read %s: %s", path, strerror(error));
 }
 
+void config_warn_open(struct problems *problems, const char *file, unsigned line,
+                      const char *directive, const char *path)
+{
+    struct stat st;
+
+    /* One that is not there, or not for us to see, is told of by whoever opens it. */
+    if (stat(path, &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0)
+        problem_warn(problems, file, line,
+                     "%s: %s holds a secret and has mode %04o, which lets everybody in; expected "
+                     "0640 or less: chmod o-rwx %s",
+                     directive, path, (unsigned)st.st_mode & 07777, path);
+}
+
 /* ---- folders ---------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b)

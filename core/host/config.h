@@ -27,6 +27,10 @@ void config_read(const struct config_sources *sources, struct ini *ini, struct p
 ANDIRON_MUST_CHECK int config_file(struct andiron_arena *arena, const char *path, size_t max,
                                    andiron_str *ret, struct andiron_error *err);
 
+/* A warning at the place where the secret was named if everybody on the machine may read or write its file. */
+void config_warn_open(struct problems *problems, const char *file, unsigned line,
+                      const char *directive, const char *path);
+
 /* path itself if absolute, else below dir. In arena. */
 const char *config_path(struct andiron_arena *arena, const char *dir, const char *path);
 

@@ -179,6 +179,8 @@ static const char *to_secret(const struct given *g)
                         g->directive->name, err.message);
         return NULL;
     }
+    config_warn_open(g->ctx->problems, g->file, g->line,
+                     andiron_printf(g->ctx->arena, "%s.%s", g->section, g->directive->name), path);
     while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
         text.len--;
     if (memchr(text.data, '\0', text.len) != NULL) {

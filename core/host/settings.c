@@ -265,6 +265,16 @@ static const char *or_null(const char *text)
     return text[0] != '\0' ? text : NULL;
 }
 
+/* Of a directive that is a path to a secret. */
+static void warn_open(struct host *host, const char *section, const char *name, const char *path)
+{
+    const struct directive_value *v = host_value(host, section, name);
+    struct problems *problems = host_problems(host);
+
+    config_warn_open(problems, v != NULL ? v->file : NULL, v != NULL ? v->line : 0,
+                     andiron_printf(problems->arena, "%s.%s", section, name), path);
+}
+
 static void check_tls(const struct invocation *invocation, struct host *host, struct settings *s)
 {
     const char *key = s->tls_key[0] == '@' ? s->tls_key + 1 : s->tls_key;
@@ -272,11 +282,15 @@ static void check_tls(const struct invocation *invocation, struct host *host, st
     if (s->tls_certificate[0] != '\0' && key[0] == '\0')
         bad(host, "tls", "key", "is required beside tls.certificate: the path of the key's file");
     s->http.tls_certificate = or_null(s->tls_certificate);
-    if (key[0] != '\0')
+    if (key[0] != '\0') {
         s->http.tls_key = config_path(host_problems(host)->arena, invocation->dir, key);
+        warn_open(host, "tls", "key", s->http.tls_key);
+    }
     s->http.tls_client_ca = or_null(s->tls_client_ca);
     s->http.tls_priorities = or_null(s->tls_priorities);
     s->http.tls_ticket_key = or_null(s->tls_ticket_key);
+    if (s->http.tls_ticket_key != NULL)
+        warn_open(host, "tls", "ticket-key", s->http.tls_ticket_key);
     s->http.tls_min_version = tls_versions[s->tls_min_version];
 }
 

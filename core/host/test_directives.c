@@ -203,6 +203,30 @@ static void secret_is_read_from_its_file(void **state)
     end(&f);
 }
 
+static void a_secret_file_that_everybody_may_read_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        mode_t mode;
+        size_t warnings;
+    } cases[] = { { 0644, 1 }, { 0604, 1 }, { 0602, 1 }, { 0640, 0 }, { 0600, 0 } };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct filling f;
+        write_file("token", "s3cret\n", cases[i].mode);
+        fill(&f, "secret = @token\n");
+        assert_int_equal(f.problems.errors, 0);
+        assert_int_equal(f.problems.count, cases[i].warnings);
+        if (cases[i].warnings > 0) {
+            assert_true(f.problems.list[0].is_warning);
+            assert_int_equal(f.problems.list[0].line, 3);
+            assert_non_null(strstr(f.problems.list[0].text, "demo.secret: "));
+            assert_non_null(strstr(f.problems.list[0].text, "chmod o-rwx "));
+        }
+        assert_string_equal(f.config.secret, "s3cret");
+        end(&f);
+    }
+}
+
 static void missing_secret_file_is_an_error(void **state)
 {
     (void)state;
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test(unknown_directive_names_the_nearest),
         cmocka_unit_test(required_directive_is_missed),
         cmocka_unit_test(secret_is_read_from_its_file),
+        cmocka_unit_test(a_secret_file_that_everybody_may_read_is_warned_of),
         cmocka_unit_test(missing_secret_file_is_an_error),
         cmocka_unit_test(unreadable_secret_is_a_warning_for_check_config_only),
         cmocka_unit_test(wrong_secret_text_is_not_repeated),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "host/address.h"
@@ -127,6 +128,33 @@ static void right_combinations_are_taken(void **state)
     host_free(host);
 }
 
+static void a_tls_key_that_everybody_may_read_is_warned_of(void **state)
+{
+    (void)state;
+    struct settings s;
+    char path[100];
+    (void)snprintf(path, sizeof(path), "%s/open.key", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)fclose(file);
+    for (int closed = 0; closed < 2; closed++) {
+        assert_int_equal(chmod(path, closed ? 0640 : 0644), 0);
+        struct host *host = read_text(BASE "[tls]\ncertificate = /c.pem\nkey = @open.key\n"
+                                           "ticket-key = open.key\n",
+                                      &s);
+        const struct problems *p = host_problems(host);
+        assert_int_equal(p->errors, 0);
+        assert_int_equal(p->count, closed ? 0 : 2);
+        if (!closed) {
+            assert_int_equal(p->list[0].line, 5);
+            assert_non_null(strstr(p->list[0].text, "tls.key: "));
+            assert_non_null(strstr(p->list[1].text, "tls.ticket-key: "));
+        }
+        host_free(host);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
 static void sections_of_plugins_cannot_pass_for_cores(void **state)
 {
     (void)state;
@@ -241,6 +269,7 @@ int main(void)
         cmocka_unit_test(base_url_is_required_and_checked),
         cmocka_unit_test(wrong_combinations_are_found),
         cmocka_unit_test(right_combinations_are_taken),
+        cmocka_unit_test(a_tls_key_that_everybody_may_read_is_warned_of),
         cmocka_unit_test(sections_of_plugins_cannot_pass_for_cores),
         cmocka_unit_test(sample_configuration_shows_every_default),
         cmocka_unit_test(addresses_are_numeric),
