@@ -23,7 +23,7 @@ struct saving {
     struct saved {
         const char *path;
         struct saved *next;
-    } *saved;
+    } * saved;
     int status;
 };
 
@@ -94,8 +94,7 @@ static void save_filled(struct saving *s, const char *bundle)
     struct andiron_error err;
     andiron_str text;
 
-    if (bundle[0] == '\0' ||
-        config_file(s->w->arena, bundle, CONFIG_FILE_MAX, &text, &err) != 0)
+    if (bundle[0] == '\0' || config_file(s->w->arena, bundle, CONFIG_FILE_MAX, &text, &err) != 0)
         return; /* one that is missing is told of by check-config */
     for (const char *at = text.data; (at = strstr(at, open)) != NULL;) {
         at += sizeof(open) - 1;
