@@ -2,7 +2,7 @@
 // and what happens while events cannot be written.
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { basic, bin, call, configure, sleep, start, store, storeOf } from './lib/server.mjs';
@@ -193,12 +193,12 @@ describe('the chain', { skip: store === 'postgres' && 'reaches into the SQLite f
   });
 });
 
+// Nobody else writes the store until what this gives is called.
+const lock = (server) => {
+  const held = spawn('python3', ['-c', 'import sqlite3,sys,time\ndb=sqlite3.connect(sys.argv[1],timeout=30,isolation_level=None)\ndb.execute("BEGIN IMMEDIATE")\nprint("held",flush=True)\nsys.stdin.read()', path.join(server.dir, 'state/andiron.db')]);
+  return new Promise((ok) => held.stdout.once('data', () => ok(() => new Promise((gone) => { held.once('exit', gone); held.stdin.end(); }))));
+};
 describe('when events cannot be written', { skip: store === 'postgres' && 'locks the SQLite file' }, () => {
-  const lock = (server) => {
-    const { spawn } = process.getBuiltinModule('node:child_process');
-    const held = spawn('python3', ['-c', 'import sqlite3,sys,time\ndb=sqlite3.connect(sys.argv[1],timeout=30,isolation_level=None)\ndb.execute("BEGIN IMMEDIATE")\nprint("held",flush=True)\nsys.stdin.read()', path.join(server.dir, 'state/andiron.db')]);
-    return new Promise((ok) => held.stdout.once('data', () => ok(() => new Promise((gone) => { held.once('exit', gone); held.stdin.end(); }))));
-  };
   test('changes are refused, the rest goes on, and nothing is lost when it is over', async () => {
     const server = await start({ plugins: { audit: { delay: '10ms' }, 'store-sqlite': { timeout: '500ms' } } });
     try {
@@ -219,6 +219,42 @@ describe('when events cannot be written', { skip: store === 'postgres' && 'locks
       assert.equal(again.status, 201);
       assert.equal(verify(server)['problem-count'], 0);
     } finally { await server.stop(); server.remove(); }
+  });
+});
+
+describe('on-failure, while events cannot be written', { skip: store === 'postgres' && 'locks the SQLite file' }, () => {
+  const failing = async (t, audit) => {
+    const server = await start({ plugins: { audit: { delay: '10ms', ...audit }, 'store-sqlite': { timeout: '500ms' } } });
+    t.after(async () => { await server.stop(); server.remove(); });
+    assert.equal((await call('PUT', `${server.fhir}/Patient/1`, { resourceType: 'Patient', id: '1' }, server.admin)).status, 201);
+    const release = await lock(server);
+    await call('GET', `${server.fhir}/Patient/1`); // denied, so recorded
+    assert.ok(await until(() => /audit\.unwritten/.test(server.log())));
+    return { server, release };
+  };
+  const token = (server) => call('POST', `${server.base}/auth/token`, 'grant_type=client_credentials&client_id=nobody&client_secret=nothing', { 'content-type': 'application/x-www-form-urlencoded' });
+  test('refuse: whatever would be recorded gets 503, what would not goes on', async (t) => {
+    const { server, release } = await failing(t, { 'on-failure': 'refuse' });
+    const r = await token(server);
+    assert.equal(r.status, 503, r.text);
+    assert.match(r.text, /audit events cannot be written/);
+    assert.equal(r.headers.get('retry-after'), '1');
+    assert.equal((await call('GET', `${server.fhir}/Patient/1`, undefined, server.admin)).status, 200);
+    await release();
+    assert.ok(await until(async () => (await token(server)).status === 401));
+  });
+  test('continue: nothing is refused for it; what waits is bounded, the others are counted and told of', async (t) => {
+    const { server, release } = await failing(t, { 'on-failure': 'continue', queue: 16 });
+    assert.equal((await token(server)).status, 401);
+    for (let i = 0; i < 40; i++) assert.equal((await call('GET', `${server.fhir}/Patient/1`)).status, 401);
+    const metrics = (await call('GET', `${server.adminBase}/metrics`)).text, lost = Number(/^andiron_audit_lost_total (\d+)/m.exec(metrics)[1]);
+    assert.match(metrics, /^andiron_audit_failing 1$/m);
+    assert.ok(lost > 0 && lost < 42, `${lost}`); // one batch is in the writer's hands, beside the queue
+    await release();
+    const told = async () => (await events(server, 'subtype=lost')).reduce((n, e) => n + Number(/^(\d+) events/.exec(e.outcomeDesc)[1]), 0);
+    await until(async () => (await told()) === lost);
+    assert.equal(await told(), lost);
+    assert.equal(verify(server)['problem-count'], 0);
   });
 });
 
