@@ -116,8 +116,10 @@ test('an installation as the README makes it serves, and a policy engine is made
   child.kill();
   assert.equal(await over, 0);
   assert.equal(ready.status, 200);
-  const pc = path.join(folderOf('andiron.pc'), 'andiron.pc');
-  fs.writeFileSync(pc, fs.readFileSync(pc, 'utf8').replace(/^prefix=.*/m, `prefix=${prefix}`));
+  for (const name of ['andiron.pc', 'andiron-test.pc']) {
+    const pc = path.join(folderOf(name), name);
+    fs.writeFileSync(pc, fs.readFileSync(pc, 'utf8').replace(/^prefix=.*/m, `prefix=${prefix}`));
+  }
   const env = { ...process.env, PATH: `${prefix}/bin:${process.env.PATH}`, PKG_CONFIG_PATH: folderOf('andiron.pc') };
   assert.match(await run(commands('Write a policy engine').join('\n'), { env }), /100% tests passed/);
 });
