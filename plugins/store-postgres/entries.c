@@ -208,7 +208,7 @@ void entries_mark(const struct entries *e, struct entries_marks *marks)
 {
     for (size_t i = 0; i < e->values.count; i++) {
         const struct entry *v = &e->values.entries[i];
-        uint64_t mark = rows_value_mark(v->p, v->a, v->b);
+        uint64_t mark = rows_value_mark(v->p, (enum rows_value_kind)v->a, v->b);
         marks->marks[mark % ENTRIES_MARKS] = mark;
     }
 }
@@ -394,7 +394,8 @@ void entries_insert_values(struct entries *e, struct wire_batch *b,
     size_t kept = 0;
 
     for (size_t i = 0; marks != NULL && i < l->count; i++) {
-        uint64_t mark = rows_value_mark(l->entries[i].p, l->entries[i].a, l->entries[i].b);
+        const struct entry *v = &l->entries[i];
+        uint64_t mark = rows_value_mark(v->p, (enum rows_value_kind)v->a, v->b);
         if (marks->marks[mark % ENTRIES_MARKS] != mark)
             l->entries[kept++] = l->entries[i];
     }
