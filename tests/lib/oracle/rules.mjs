@@ -223,7 +223,7 @@ function nearMatches(text, v) {
 // Keys of a value: numbers, or bytes of which the first hundred count (longer texts have an order of their own behind them).
 // The standard leaves open what of a range counts (here its low end), and that codes are sorted by code rather than display
 // (an identifier without a value is an empty one).
-const key = (text) => Buffer.from(text).subarray(0, 100);
+const key = (text) => Buffer.from(text);
 const approximate = (d) => (d === undefined ? -Infinity : Number(`${d.n}e${d.e}`));
 const urls = (url) => [bare(url), withoutVersion(bare(url))].filter((u) => u !== '');
 export function sortKeysOf(kind, found) {
