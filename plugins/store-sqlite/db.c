@@ -157,6 +157,8 @@ static const char *const texts[DB_STATEMENTS] = {
                  "WHERE claim.exp<=?3",
     [DB_CLAIM_SWEEP] = "DELETE FROM claim WHERE name IN "
                        "(SELECT name FROM claim INDEXED BY claim_exp WHERE exp<=?1 LIMIT ?2)",
+    [DB_VERSION_ROW] = "SELECT v.rid,v.type,v.ver,v.ts,v.op,v.enc,v.keys,v.body,r.id,r.vid "
+                       "FROM version v CROSS JOIN resource r ON r.rid=v.rid WHERE v.vid=?1",
     [DB_VERSION] = "SELECT rid,type,ver,ts,op,enc,keys,body FROM version WHERE vid=?1",
 };
 

@@ -109,7 +109,8 @@ enum db_statement {
     DB_FORGET_VALUE,
     DB_CLAIM,
     DB_CLAIM_SWEEP,
-    DB_VERSION, /* DB_DEPTH instances, one for each depth */
+    DB_VERSION_ROW, /* DB_VERSION, and what its resource is now */
+    DB_VERSION,     /* DB_DEPTH instances, one for each depth */
     DB_STATEMENTS = DB_VERSION + DB_DEPTH
 };
 

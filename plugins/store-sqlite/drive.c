@@ -7,6 +7,11 @@
 #include "gather.h"
 #include "iter.h"
 
+enum {
+    DRIVER_FEW = 64, /* entries of a list beside which nothing is gathered, */
+    OTHERS_FEW = 64  /* and of those without a common code, to go by them whatever else there is */
+};
+
 /* ---- lists of conditions -------------------------------------------------------------------- */
 
 static struct iter *of_token(struct run *run, const struct node *n)
@@ -123,7 +128,7 @@ static struct iter *of_id(struct run *run, const struct node *n)
 /* What the index lists directly. */
 static struct iter *cheap(struct run *run, struct node *n);
 /* What must be gathered first. */
-static struct iter *costly(struct run *run, struct node *n, const struct node *all, bool beside);
+static struct iter *costly(struct run *run, struct node *n, const struct node *all, size_t most);
 
 /* Every alternative needs an iterator of its own; costly ones only if allowed. */
 static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
@@ -133,7 +138,7 @@ static struct iter *of_or(struct run *run, struct node *n, bool allow_costly)
     for (size_t i = 0; i < n->arg_count; i++) {
         args[i] = cheap(run, n->args[i]);
         if (args[i] == NULL && allow_costly && !run->failed)
-            args[i] = costly(run, n->args[i], NULL, false);
+            args[i] = costly(run, n->args[i], NULL, 0);
         if (args[i] == NULL)
             return NULL;
     }
@@ -201,6 +206,12 @@ static size_t add_few(struct run *run, struct node *n, struct iter **args)
     return count;
 }
 
+/* The lesser of two counts, of which -1 says nothing. */
+static int64_t shorter(int64_t a, int64_t b)
+{
+    return b >= 0 && (a < 0 || b < a) ? b : a;
+}
+
 /* Whether the index lists exactly what satisfies it, but for equal hashes of other codes. */
 static bool is_listed_exactly(const struct node *n)
 {
@@ -231,14 +242,26 @@ static struct iter *leave_out(struct run *run, struct node *n, struct iter *it, 
 }
 
 /*
+ * How many entries a range beside `driver` may have to be gathered; 0: none. Where nothing is short, what
+ * counts as that; else to read an entry of the range costs a tenth of judging a resource of the list.
+ */
+static size_t worth_gathering(struct run *run, const struct node *n, int64_t driver, bool beside)
+{
+    if (driver < 0)
+        return beside ? (size_t)run->store->config->short_list : SIZE_MAX;
+    return n->op == NODE_TERM && driver > DRIVER_FEW ? (size_t)driver : 0;
+}
+
+/*
  * Several conditions: those that the index lists, joined; if none of these is short, those
- * that can be gathered as well.
+ * that can be gathered as well, and ranges even beside a short one.
  */
 static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
 {
     struct iter **args = andiron_alloc(run->arena, n->arg_count * sizeof(args[0]));
     size_t listed, covered, count = 0;
-    bool driven = false, gathers = false, exact = true;
+    int64_t driver = -1; /* entries of a short one */
+    bool gathers = false, exact = true;
     struct iter *it;
 
     for (size_t i = 0; i < n->arg_count; i++) {
@@ -258,26 +281,27 @@ static struct iter *of_and(struct run *run, struct node *n, bool allow_costly)
         count += add_few(run, n, args + count);
         if (run->failed || run->stopped)
             return NULL;
-        driven = count > listed;
+        driver = count > listed ? 0 : -1;
     }
-    for (size_t i = 0; i < listed && gathers && allow_costly && !driven; i++)
-        driven = iter_is_short(run, args[i]);
+    for (size_t i = 0; i < listed && gathers && allow_costly && driver != 0; i++)
+        driver = shorter(driver, iter_short(run, args[i]));
     covered = count;
-    for (size_t i = 0; i < n->arg_count && gathers && allow_costly && !driven; i++) {
-        if (n->args[i]->listed)
+    for (size_t i = 0; i < n->arg_count && gathers && allow_costly; i++) {
+        size_t most = worth_gathering(run, n->args[i], driver, count != 0);
+        if (n->args[i]->listed || most == 0)
             continue;
         if (run->trying && listed != 0 && is_link(n->args[i])) {
             run->refused = true;
             continue;
         }
-        it = costly(run, n->args[i], n, count != 0);
+        it = costly(run, n->args[i], n, most == SIZE_MAX ? 0 : most);
         if (run->failed || run->stopped)
             return NULL;
         covered += settle(n, i, it);
         if (it == NULL)
             continue;
         args[count++] = it;
-        driven = iter_is_short(run, it);
+        driver = shorter(driver, iter_short(run, it));
     }
     if (count == 0)
         return NULL;
@@ -315,13 +339,15 @@ static struct iter *cheap(struct run *run, struct node *n)
     }
 }
 
-static struct iter *costly(struct run *run, struct node *n, const struct node *all, bool beside)
+static struct iter *costly(struct run *run, struct node *n, const struct node *all, size_t most)
 {
     if (run->failed || run->stopped || (n->walked && !run->counting))
         return NULL;
     switch (n->op) {
     case NODE_TERM:
-        return gather_range(run, n, all, beside || (run->sort_count != 0 && !run->counting));
+        if (most == 0 && run->sort_count != 0 && !run->counting)
+            most = (size_t)run->store->config->short_list;
+        return gather_range(run, n, all, most);
     case NODE_CHAIN:
         return gather_chain(run, n);
     case NODE_HAS:
@@ -347,7 +373,10 @@ static struct iter *of_others(struct run *run, const struct node *n)
         return NULL;
     for (size_t i = 0; n->op == NODE_AND && i < n->arg_count && it == NULL && !run->failed; i++)
         it = of_others(run, n->args[i]);
-    if (it != NULL && run->trying) {
+    if (it == NULL || !run->trying)
+        return it;
+    int64_t few = iter_short(run, it);
+    if (few < 0 || few > OTHERS_FEW) {
         run->refused = true;
         return NULL;
     }
@@ -403,7 +432,7 @@ struct iter *drive_filter(struct run *run, struct node *n)
         return of_and(run, n, true);
     struct iter *it = cheap(run, n);
     if (it == NULL)
-        it = costly(run, n, NULL, false);
+        it = costly(run, n, NULL, 0);
     /* Lists name hashes of what they hold, ranges the values themselves. */
     n->settled = it != NULL && iter_is_exact(it) && n->op != NODE_OR &&
                  (n->op != NODE_TERM || iter_is_array(it));

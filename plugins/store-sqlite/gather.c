@@ -160,7 +160,7 @@ static int gather_strings(struct run *run, const struct node *n, struct gather *
  * index in sort order, only if they are so short as to be the better driver.
  */
 struct iter *gather_range(struct run *run, const struct node *n, const struct node *all,
-                          bool beside)
+                          size_t most)
 {
     struct gather g;
     struct iter *it;
@@ -177,7 +177,7 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
         return NULL;
     bool brief = run->trying || run->place->brief;
     g = gather_new(run, run->few != 0 ? run->few
-                        : beside      ? (size_t)run->store->config->short_list
+                        : most != 0   ? most
                         : brief       ? BRIEF_MAX
                                       : RANGE_MAX);
     if (n->kind == KEYS_DATE)
@@ -187,7 +187,7 @@ struct iter *gather_range(struct run *run, const struct node *n, const struct no
     else
         rc = gather_numbers(run, n, all, &g);
     run->too_many = run->too_many || (g.overflow && run->few != 0);
-    if (rc == 0 && g.overflow && !beside && run->few == 0) {
+    if (rc == 0 && g.overflow && most == 0 && run->few == 0) {
         run->refused = run->refused || run->trying;
         run->stopped = run->stopped || (!run->trying && run->place->brief); /* the pool has time */
     }
@@ -329,9 +329,16 @@ static int gather_referred(struct run *run, const struct node *n, int64_t vid, s
 
 struct iter *gather_has(struct run *run, struct node *n)
 {
-    struct gather *sources = gather_matches(run, n->args[0], drive_filter(run, n->args[0]), false);
-    struct gather g;
+    struct iter *inner = drive_filter(run, n->args[0]);
+    int64_t few = run->trying && run->few == 0 && inner != NULL ? iter_short(run, inner) : 0;
+    struct gather *sources, g;
 
+    if (few > TARGETS_FEW) {
+        run->refused = true;
+        run->trial = 2 * few; /* what gathering them would take */
+        return NULL;
+    }
+    sources = gather_matches(run, n->args[0], inner, false);
     if (sources == NULL)
         return NULL;
     g = gather_new(run, RANGE_MAX);

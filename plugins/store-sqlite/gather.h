@@ -9,10 +9,10 @@
 
 /*
  * Of a range of dates, numbers or strings. all: the conjunction that n belongs to, or NULL.
- * beside: only if so short as to be the better driver.
+ * most: not 0: only if it has no more entries, so as to be the better driver.
  */
 struct iter *gather_range(struct run *run, const struct node *n, const struct node *all,
-                          bool beside);
+                          size_t most);
 /* Whether what is gathered of n satisfies another condition of its conjunction as well. */
 bool gather_covers(const struct node *n, const struct node *other);
 /*

@@ -11,6 +11,7 @@ enum {
     LONGS_USES = 65536, /* until so many questions */
     BATCH_FIRST = ITER_WINDOW,
     BATCH_MAX = 1024,
+    BATCH_EXPECTED = 256,
     PROBES_MAX = 16 /* lists that are asked one by one whether they have a key */
 };
 
@@ -28,7 +29,8 @@ enum iter_kind { ITER_LISTS, ITER_ARRAY, ITER_ALL, ITER_ANY, ITER_BUT };
 
 struct iter {
     enum iter_kind kind;
-    bool exact;
+    bool exact, is_counted;
+    int64_t counted; /* by iter_short() */
     const char *name;
 
     /* LISTS: a heap of several by their heads, which are true for keys from `sought` on */
@@ -196,6 +198,15 @@ static int64_t seek_lists(struct run *run, struct iter *it, int64_t key)
         sink(it);
     }
     return it->heap[0]->head;
+}
+
+void iter_expect(struct iter *it, size_t entries)
+{
+    size_t batch = 2 * entries; /* the first look takes half */
+
+    if (it->kind != ITER_LISTS || it->list_count != 1 || batch <= BATCH_FIRST)
+        return;
+    it->lists[0].batch = batch < BATCH_EXPECTED ? batch : BATCH_EXPECTED;
 }
 
 /* ---- joins --------------------------------------------------------------------------- */
@@ -514,37 +525,67 @@ static void note_long(struct run *run, const struct list *list)
         *slot = mark;
 }
 
-bool iter_is_short(struct run *run, const struct iter *it)
+/* Entries of all its lists; -1: they are not few. */
+static int64_t count_lists(struct run *run, const struct iter *it)
 {
     int64_t sum = 0, max = run->store->config->short_list;
 
-    if (it->kind == ITER_ARRAY)
-        return (int64_t)it->key_count <= max;
-    if (it->kind == ITER_ALL) {
-        for (size_t i = 0; i < it->arg_count; i++) {
-            if (iter_is_short(run, it->args[i]))
-                return true;
-        }
-        return false;
-    }
-    if (it->kind == ITER_BUT)
-        return iter_is_short(run, it->args[0]);
-    if (it->kind != ITER_LISTS || it->list_count > PROBES_MAX)
-        return false;
+    if (it->list_count > PROBES_MAX)
+        return -1;
     for (size_t i = 0; i < it->list_count; i++) {
         if (is_long(run, &it->lists[i]))
-            return false;
+            return -1;
     }
     for (size_t i = 0; i < it->list_count && sum <= max; i++) {
         int64_t n = count_list(run, &it->lists[i], max + 1);
         if (n < 0)
-            return false;
+            return -1;
         if (n > max)
             note_long(run, &it->lists[i]);
         sum += n;
     }
     (void)run_spend(run, sum / 16 + 1);
-    return sum <= max;
+    return sum <= max ? sum : -1;
+}
+
+/* The shortest of those that are joined. */
+static int64_t shortest(struct run *run, struct iter *it)
+{
+    int64_t least = -1;
+
+    for (size_t i = 0; i < it->arg_count; i++) {
+        int64_t n = iter_short(run, it->args[i]);
+        if (n >= 0 && (least < 0 || n < least))
+            least = n;
+    }
+    return least;
+}
+
+int64_t iter_short(struct run *run, struct iter *it)
+{
+    if (it->is_counted)
+        return it->counted;
+    switch (it->kind) {
+    case ITER_ARRAY:
+        it->counted = (int64_t)it->key_count;
+        if (it->counted > run->store->config->short_list)
+            it->counted = -1;
+        break;
+    case ITER_ALL:
+        it->counted = shortest(run, it);
+        break;
+    case ITER_BUT:
+        it->counted = iter_short(run, it->args[0]);
+        break;
+    case ITER_LISTS:
+        it->counted = count_lists(run, it);
+        break;
+    default:
+        it->counted = -1;
+        break;
+    }
+    it->is_counted = !run->failed;
+    return it->counted;
 }
 
 bool iter_may_be_few(struct run *run, const struct iter *it, int64_t max)

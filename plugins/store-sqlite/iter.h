@@ -31,8 +31,14 @@ bool iter_can_probe(const struct iter *it);
 bool iter_leaves_out(const struct iter *it);
 /* Whether its keys are in memory. */
 bool iter_is_array(const struct iter *it);
-/* Whether it surely brings few entries. */
-bool iter_is_short(struct run *run, const struct iter *it);
+/* That of a single list about so many are asked for, so that they are read at once. */
+void iter_expect(struct iter *it, size_t entries);
+/* How many entries it brings at most, if that is surely few; else -1. Counted once. */
+int64_t iter_short(struct run *run, struct iter *it);
+static inline bool iter_is_short(struct run *run, struct iter *it)
+{
+    return iter_short(run, it) >= 0;
+}
 /* Whether it may bring at most max: false only if that is certain not to be. */
 bool iter_may_be_few(struct run *run, const struct iter *it, int64_t max);
 /* Whether everything it brings satisfies the filter it was made from. */

@@ -36,10 +36,12 @@ static void grow(struct run *run, struct page *page)
 
 int page_add(struct run *run, struct page *page, const struct candidate *c, bool included)
 {
-    int64_t type, vid;
+    int64_t type, vid = c->current;
     struct andiron_row row = { .updated = c->updated, .included = included };
 
-    if (resource_current(run, c->rid, &type, &vid, &row.ref.id) != 0)
+    if (c->id.data != NULL)
+        row.ref.id = (andiron_str){ andiron_copy(run->arena, c->id), c->id.len };
+    else if (resource_current(run, c->rid, &type, &vid, &row.ref.id) != 0)
         return -1;
     if (vid != c->vid) {
         /* Cannot be, unless the file was changed by another program. */

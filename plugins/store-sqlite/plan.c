@@ -3,6 +3,7 @@
  */
 #include "plan.h"
 
+#include <assert.h>
 #include <time.h>
 
 #include "filter.h"
@@ -74,18 +75,9 @@ bool run_spend(struct run *run, int64_t rows)
 
 /* ---- rows ------------------------------------------------------------------------ */
 
-int candidate_load(struct run *run, int64_t vid, struct candidate *ret)
+/* Steps to the row of a version, and begins a candidate with it. As candidate_load(). */
+static int load(struct run *run, sqlite3_stmt *s, int64_t vid, struct candidate *ret)
 {
-    sqlite3_stmt *s;
-
-    if (run->depth >= DB_DEPTH) {
-        if (!run->failed)
-            andiron_error_set(run->error, ANDIRON_E_INVALID, "",
-                              "chains and _has are nested more than %d deep", DB_DEPTH - 1);
-        run->failed = true;
-        return -1;
-    }
-    s = db_statement(run->db, DB_VERSION + run->depth);
     if (s == NULL)
         return run_fail(run);
     sqlite3_bind_int64(s, 1, vid);
@@ -107,6 +99,31 @@ int candidate_load(struct run *run, int64_t vid, struct candidate *ret)
                                .statement = s };
     run->depth++;
     return 1;
+}
+
+int candidate_load(struct run *run, int64_t vid, struct candidate *ret)
+{
+    if (run->depth >= DB_DEPTH) {
+        if (!run->failed)
+            andiron_error_set(run->error, ANDIRON_E_INVALID, "",
+                              "chains and _has are nested more than %d deep", DB_DEPTH - 1);
+        run->failed = true;
+        return -1;
+    }
+    return load(run, db_statement(run->db, DB_VERSION + run->depth), vid, ret);
+}
+
+int candidate_load_row(struct run *run, int64_t vid, struct candidate *ret)
+{
+    int found;
+
+    assert(run->depth == 0);
+    found = load(run, db_statement(run->db, DB_VERSION_ROW), vid, ret);
+    if (found == 1) {
+        ret->id = db_str(ret->statement, 8);
+        ret->current = sqlite3_column_int64(ret->statement, 9);
+    }
+    return found;
 }
 
 void candidate_end(struct run *run, const struct candidate *c)
@@ -156,6 +173,14 @@ static int version_near(struct db *db, int which, int64_t at, int64_t *ret_vid,
         sqlite3_reset(s);
     }
     return found;
+}
+
+int vid_last(struct db *db, int64_t *ret)
+{
+    andiron_usec ts;
+
+    *ret = 0;
+    return version_near(db, DB_VID_LAST, INT64_MAX, ret, &ts) < 0 ? -1 : 0;
 }
 
 int vid_since(struct db *db, andiron_usec instant, int64_t *ret)

@@ -34,6 +34,8 @@ struct candidate {
     andiron_usec updated;
     andiron_str keys;
     sqlite3_stmt *statement; /* its row: body is column 7 */
+    int64_t current;         /* the version that its resource has now, and the id of that; */
+    andiron_str id;          /* data NULL: only candidate_load_row() reads them */
 };
 
 /* A search that runs. */
@@ -62,7 +64,8 @@ struct run {
     int depth;                  /* candidates that are loaded */
     const char *order_name;     /* how the page was put in order, for explain */
     bool counting;        /* the order is of no interest: what sorting walks along is gathered */
-    bool trying, refused; /* what is long is not gathered yet; and such was met (search.c) */
+    bool trying, refused; /* what is long is not gathered yet; and such was met (search.c), */
+    int64_t trial;        /* and, if not 0, what its gathering is worth */
     bool sifted;          /* entries of a sort index are looked up in the iterator */
     bool sifted_wholly;   /* and what it has needs no further judgement */
     size_t few;           /* not 0: nothing longer than this is gathered now, */
@@ -91,10 +94,14 @@ int64_t run_clock_us(void);
  * top of each other; the last one loaded ends first.
  */
 int candidate_load(struct run *run, int64_t vid, struct candidate *ret);
+/* The same of one that is not nested and likely becomes a row of the page. */
+int candidate_load_row(struct run *run, int64_t vid, struct candidate *ret);
 void candidate_end(struct run *run, const struct candidate *c);
 /* Current version of a resource; 0 in *ret_vid: not live. -1: failed. id may be NULL; in arena. */
 int resource_current(struct run *run, int64_t rid, int64_t *ret_type, int64_t *ret_vid,
                      andiron_str *ret_id);
+/* The number of the last version; 0: there is none. -1: failed. */
+int vid_last(struct db *db, int64_t *ret);
 /* First version not older than instant; INT64_MAX: none. -1: failed. */
 int vid_since(struct db *db, andiron_usec instant, int64_t *ret);
 

@@ -84,7 +84,9 @@ static int64_t last_key(const struct run *run)
 /* Whether the version satisfies its type's filter: 1, 0, -1. Loaded if 1. */
 static int judge(struct run *run, int64_t key, struct candidate *ret)
 {
-    int found = candidate_load(run, iter_vid(run, key), ret);
+    int64_t vid = iter_vid(run, key);
+    int found = iter_is_exact(run->iter) ? candidate_load_row(run, vid, ret)
+                                         : candidate_load(run, vid, ret);
     struct plan *plan;
 
     if (found <= 0)
@@ -198,7 +200,7 @@ static int add_hits(struct run *run, const struct sorted_page *sorted, struct pa
 {
     for (size_t i = 0; i < sorted->count; i++) {
         struct candidate c;
-        int found = candidate_load(run, sorted->hits[i].vid, &c);
+        int found = candidate_load_row(run, sorted->hits[i].vid, &c);
         if (found < 0)
             return -1;
         if (found == 0)
@@ -349,6 +351,9 @@ static int try_latest(struct run *run, int64_t start, struct page *page, int64_t
 {
     int64_t work_max = run->work_max, trial = run->store->config->loop_budget * 4 / 5;
 
+    if (run->trial != 0 && run->trial < trial)
+        trial = run->trial;
+
     run->trying = false;
     if (!run->refused || run->stopped)
         return 0;
@@ -447,6 +452,8 @@ static int run_page(struct run *run, struct page *page, struct andiron_rows *row
         return -1;
     if (run->stopped && run->place->brief)
         return 0;
+    if (run->sort_count == 0)
+        iter_expect(run->iter, query->limit + 1);
     if (query->limit != 0 && (run->sort_count != 0 ? sorted(run, page, rows)
                                                    : by_vid(run, start, back, page, rows)) != 0)
         return -1;

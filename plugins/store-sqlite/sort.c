@@ -624,21 +624,44 @@ static int follow(struct run *run, const struct cursor *from, size_t limit, stru
 }
 
 /*
- * Follows the index for a short while: where many match, that soon fills the page. 1: it did;
- * 0: better look at all matches first, if they are few; -1.
+ * How much work the index of the first key is followed for, before all matches are looked at: where many
+ * of all that there are match, or all between the bounds of the walk are few, that soon fills the page. 0:
+ * none; -1: failed.
+ */
+static int64_t worth_following(struct run *run, size_t limit)
+{
+    int64_t most = run->store->config->short_list, last = 0;
+    int64_t matches = iter_short(run, run->iter);
+
+    if (run->failed)
+        return -1;
+    if (matches < 0)
+        return most;
+    if (matches <= FOLLOW_FEW)
+        return 0;
+    /* To look into memory for what the index brings costs far less than to load all that match. */
+    if (iter_is_array(run->iter))
+        return matches;
+    if (run->plan_count == 1 && run->plans[0].sort[0].within[0] != NULL)
+        return matches;
+    if (vid_last(run->db, &last) != 0)
+        return run_fail(run);
+    /* Each entry is met and looked up; half of the matches are loaded in that time. */
+    return 2 * ((int64_t)limit + 1) <= matches * matches / (last + 1) ? 2 * matches : 0;
+}
+
+/*
+ * Follows the index for a short while. 1: that made the page; 0: better look at all matches first, if
+ * they are few; -1.
  */
 static int try_follow(struct run *run, const struct cursor *from, size_t limit,
                       struct sorted_page *ret)
 {
-    int64_t work_max = run->work_max, most = run->store->config->short_list;
+    int64_t work_max = run->work_max, most = worth_following(run, limit);
     int rc;
 
-    /* To look into memory for what the index brings costs far less than to load all that match. */
-    int64_t known = iter_is_array(run->iter) ? iter_count(run, run->iter, most) : 0;
-    if (known > FOLLOW_FEW)
-        most = known;
-    else if (iter_is_short(run, run->iter))
-        return run->failed ? -1 : 0;
+    if (most <= 0)
+        return most < 0 ? -1 : 0;
     run->work_max = run->work + (int64_t)limit + most;
     if (run->work_max > work_max)
         run->work_max = work_max;

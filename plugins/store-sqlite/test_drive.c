@@ -8,12 +8,13 @@ enum { PEOPLE = 600, EACH = 4, VISITS = PEOPLE * EACH, RARE = 40 };
 
 /*
  * People p0, p1, ..: every other one is called "common", one in RARE "rare" as well. The visits
- * v0, v1, .. go round among them; all have the code "x" but for the first five, which have "y".
+ * v0, v1, .. go round among them; all have the code "x" but for the first five, which have "y"; those of
+ * the last round are "late", but for its last third, which is "last".
  */
 static void fill(struct kit *k)
 {
     struct andiron_write *writes = calloc(VISITS, sizeof(*writes));
-    struct andiron_term(*terms)[3] = calloc(VISITS, sizeof(*terms));
+    struct andiron_term(*terms)[4] = calloc(VISITS, sizeof(*terms));
     struct andiron_commit commit = { .writes = writes };
 
     assert_true(writes != NULL && terms != NULL);
@@ -36,7 +37,8 @@ static void fill(struct kit *k)
         writes[i] = (struct andiron_write){ .ref = kit_ref("Observation", id),
                                             .body = ANDIRON_STR("{}"),
                                             .terms = terms[i],
-                                            .term_count = 3 };
+                                            .term_count = i < VISITS - PEOPLE ? 3 : 4 };
+        terms[i][3] = kit_token("status", NULL, i < VISITS - PEOPLE / 3 ? "late" : "last");
         terms[i][0] = kit_reference("subject", "Patient", who);
         terms[i][1] = kit_token("code", NULL, i < 5 ? "y" : "x");
         terms[i][2] = kit_date("date", i, i + 1);
@@ -181,6 +183,65 @@ static void what_a_negation_leaves_out_is_not_loaded(void **state)
     assert_int_equal(rows.total, 5);
 }
 
+static void a_range_drives_beside_a_longer_list(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_filter any = kit_filter(ANDIRON_CMP_EQ, kit_token("gender", NULL, "any"));
+    struct andiron_filter name = named("rare");
+    const struct andiron_filter *args[] = { &any, &name };
+    struct andiron_filter both = { .op = ANDIRON_FILTER_AND, .args = args, .arg_count = 2 };
+    struct andiron_query query = { .type = "Patient", .filter = &both, .limit = 20 };
+    struct andiron_rows rows;
+
+    fill(k);
+    k->config.short_list = PEOPLE;
+    assert_in_range(probe(k, &query, &rows), 0, PEOPLE / 3);
+    assert_int_equal(rows.count, PEOPLE / RARE);
+    assert_string_equal(rows.rows[0].ref.id.data, "p560");
+}
+
+static void referring_resources_that_are_common_leave_it_to_the_latest(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_filter status = kit_filter(ANDIRON_CMP_EQ, kit_token("status", NULL, "last"));
+    const struct andiron_filter *inner = &status;
+    struct andiron_filter has = { .op = ANDIRON_FILTER_HAS,
+                                  .type = "Observation",
+                                  .term = { .param = "subject", .kind = ANDIRON_TERM_REFERENCE },
+                                  .args = &inner,
+                                  .arg_count = 1 };
+    struct andiron_query query = { .type = "Patient", .filter = &has, .limit = 10 };
+    struct andiron_rows rows;
+
+    fill(k);
+    assert_in_range(probe(k, &query, &rows), 0, PEOPLE / 6); /* PEOPLE / 3 are so */
+    assert_int_equal(rows.count, 10);
+    assert_string_equal(rows.rows[0].ref.id.data, "p599");
+    status.term = kit_token("status", NULL, "late"); /* none of the latest people's */
+    query.limit = PEOPLE;
+    (void)probe(k, &query, &rows);
+    assert_int_equal(rows.count, 400);
+    assert_string_equal(rows.rows[0].ref.id.data, "p399");
+    assert_string_equal(rows.rows[399].ref.id.data, "p0");
+}
+
+static void a_list_of_most_is_sorted_by_the_index(void **state)
+{
+    struct kit *k = *state;
+    struct andiron_filter code = kit_filter(ANDIRON_CMP_EQ, kit_token("code", NULL, "x"));
+    struct andiron_query query = { .type = "Observation", .filter = &code, .limit = 10 };
+    struct andiron_sort sort = { "date", ANDIRON_TERM_DATE, false };
+    struct andiron_rows rows;
+
+    fill(k);
+    query.sort = &sort;
+    query.sort_count = 1;
+    k->config.short_list = VISITS;
+    assert_in_range(probe(k, &query, &rows), 0, VISITS / 4);
+    assert_string_equal(rows.rows[0].ref.id.data, "v5");
+    assert_string_equal(rows.rows[9].ref.id.data, "v14");
+}
+
 /* Visits that lie by the people they are of: the latest are none of those called "early". */
 static void fill_together(struct kit *k, int people, int each)
 {
@@ -262,6 +323,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_targets_are_merged_where_the_latest_do_not_match,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_negation_leaves_out_is_not_loaded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_range_drives_beside_a_longer_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(referring_resources_that_are_common_leave_it_to_the_latest,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_list_of_most_is_sorted_by_the_index, setup, teardown),
         cmocka_unit_test_setup_teardown(what_refers_to_the_same_target_is_passed_over_together,
                                         setup, teardown),
     };
