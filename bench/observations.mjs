@@ -29,6 +29,15 @@ const load = async ({ dir, does, sh, tool }, server, sample, size) => {
   report(`bundles ${size}`, { rate: lines / loaded, peer, ratio: lines / loaded / peer });
 };
 
+// Searches by family, and the bytes on disk for a resource: no peer is asked.
+const measureSearches = async (t, stopped, size) => {
+  const { dir, lua, tool } = t;
+  const server = await start({ bin, at: stopped });
+  const header = { authorization: `Bearer ${await tokenOf(server, 'system/*.read')}` };
+  await measureFamilies({ call, server, header, lua, tool, dir, database: path.join(server.dir, 'state/andiron.db'), seconds: times.seconds, note, report, size });
+  await server.stop();
+};
+
 export const measureObservations = async (t, size) => {
   const { connections, dir, does, keep, lua, sh, tool } = t;
   note(`\n== ${size} Observations`);
@@ -50,6 +59,11 @@ export const measureObservations = async (t, size) => {
     note(`start to first 200: ${median(starts).toFixed(0)} ms (median of 5); after kill -9: ${after.ms.toFixed(0)} ms`);
     report(`start ${size}`, { ms: median(starts), afterKillMs: after.ms });
   }
+  if (does('families')) await measureSearches(t, server, size);
+  if (!['read', 'random', 'search', 'put', 'bulk', 'memory'].some(does)) {
+    if (!keep) fs.rmSync(server.dir, { recursive: true, force: true });
+    return;
+  }
   const database = path.join(server.dir, 'state/andiron.db'), floorDb = path.join(dir, `floor-${size}.db`);
   copyStore(database, floorDb);
   server = await start({ bin, at: server });
@@ -70,7 +84,6 @@ export const measureObservations = async (t, size) => {
   if (does('bulk')) await measureBulk({ call, sleep, note, report, median, owned, cpuSeconds, ...times, dir, server, peer, pid, size, sample, header: server.admin, script: lua('ids.lua', luaIds(ids)) });
   const seed = '/fhir/Observation?code=4548-4&_count=2';
   if (does('search')) versus('seed search, 16 connections', 'floor', () => wrk(server.base, 16, { header: ours, target: seed, pid }), () => wrk(floor.base, 16, { header: theirs, target: seed, pid: floor.pid }));
-  if (does('families')) await measureFamilies({ call, server, header: { authorization: `Bearer ${await tokenOf(server, 'system/*.read')}` }, lua, seconds: times.seconds, note, report, size });
   if (does('put')) {
     const source = sh('grep', ['-m1', '"code":"4548-4"', sample]).toString().trim();
     const script = lua('put.lua', luaPut(source.replace(source.slice(36, 72), '@ID@').replaceAll(']==]', '')));

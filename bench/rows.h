@@ -5,17 +5,12 @@
 #ifndef BENCH_ROWS_H
 #define BENCH_ROWS_H
 
-#include <errno.h>
-#include <sqlite3.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+
+#include "statements.h"
 
 enum { ROWS_MAX = 64 };
 
-static sqlite3 *db;
 static sqlite3_stmt *begin, *commit, *find, *insert_resource, *update_resource, *insert_version, *insert_token,
     *insert_ref, *insert_date, *insert_num, *insert_str;
 static int64_t next_vid, next_rid;
@@ -26,36 +21,6 @@ static int keys_len;
 /* p of each row that a resource gets, by table. */
 static int64_t token_p[ROWS_MAX], ref_p[ROWS_MAX], date_p[ROWS_MAX], num_p[ROWS_MAX], str_p[ROWS_MAX];
 static size_t token_rows, ref_rows, date_rows, num_rows, str_rows;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench: %s: %s\n", what, db != NULL ? sqlite3_errmsg(db) : strerror(errno));
-    exit(1);
-}
-
-static sqlite3_stmt *prepare(const char *sql)
-{
-    sqlite3_stmt *s;
-    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s, NULL) != SQLITE_OK)
-        die(sql);
-    return s;
-}
-
-static void run(sqlite3_stmt *s)
-{
-    int rc = sqlite3_step(s);
-    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
-        die(sqlite3_sql(s));
-    sqlite3_reset(s);
-}
-
-static int64_t number(const char *sql)
-{
-    sqlite3_stmt *s = prepare(sql);
-    int64_t n = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
-    sqlite3_finalize(s);
-    return n;
-}
 
 static int64_t random63(void)
 {
