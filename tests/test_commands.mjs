@@ -2,9 +2,11 @@
 // something to say.
 import test, { after, before, describe } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import { bin, configure, start, store } from './lib/server.mjs';
+import os from 'node:os';
+import path from 'node:path';
+import { bin, configure, source, start, store } from './lib/server.mjs';
 
 const run = (etc, ...args) => new Promise((ok) => {
   const child = spawn(bin, ['-c', etc, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ANDIRON_URL: 'http://127.0.0.1:1' } });
@@ -73,4 +75,25 @@ test('--json is one object, of everything that text shows', async () => {
     await server.stop();
     server.remove();
   }
+});
+
+test('completion knows the commands, their options, plugins that are on and off, and clients', async (t) => {
+  const server = await start({ quick: true, plugins: { bulk: false } }), dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-completion-'));
+  t.after(async () => { await server.stop(); server.remove(); fs.rmSync(dir, { recursive: true }); });
+  fs.writeFileSync(path.join(dir, 'andiron'), `#!/bin/sh\nexec ${bin} -c ${server.etc} "$@"\n`, { mode: 0o755 });
+  fs.mkdirSync(path.join(server.etc, 'plugins-available'), { recursive: true });
+  fs.copyFileSync(path.join(source, 'plugins/bulk/60-bulk.conf'), path.join(server.etc, 'plugins-available/60-bulk.conf'));
+  const env = { ...process.env, PATH: `${dir}:${process.env.PATH}`, ANDIRON_URL: server.base, ANDIRON_ADMIN: 'root:secret' };
+  const completed = (...line) => {
+    const script = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _andiron; printf "%s\\n" "${COMPREPLY[@]}"';
+    return execFileSync('bash', ['-c', script, path.join(source, 'packaging/system/andiron.completion'), 'andiron', ...line], { env, cwd: dir, encoding: 'utf8' }).trim().split('\n');
+  };
+  const all = completed('');
+  for (const command of ['status', 'reload', 'client', 'import', 'restore', 'explain-policy', '-c', '--help']) assert.ok(all.includes(command), command);
+  assert.deepEqual(completed('back'), ['backup']);
+  assert.deepEqual(completed('restore', '--k'), ['--keep-config']);
+  assert.deepEqual(completed('enable', 'bu'), ['bulk']);
+  assert.ok(!completed('disable', '').includes('bulk') && completed('disable', '').includes('jwks'));
+  assert.deepEqual(completed('-c', server.etc, 'keys', 'ro'), ['rotate']);
+  assert.deepEqual(completed('client', 'show', ''), ['root']);
 });

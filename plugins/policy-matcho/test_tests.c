@@ -90,7 +90,7 @@ static void each_place_lists_what_it_must_have_or_hold(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct andiron_policy_literal listed[LISTED_MAX];
+        struct andiron_policy_literal listed[LISTED_MAX] = { { .value = { NULL, 0 } } };
         char text[200];
         (void)snprintf(text, sizeof(text), "%s", rows[i].pattern);
         for (char *c = text; *c != '\0'; c++)
@@ -107,7 +107,7 @@ static void a_place_whose_values_do_not_all_fit_is_left_out(void **state)
 {
     struct program program = compiled(
         "{\"a\":\"x\",\"b\":{\"$enum\":[\"p\",\"q\",\"r\"]},\"c\":\"#(mn|op|qr)$\",\"d\":\"y\"}");
-    struct andiron_policy_literal listed[3];
+    struct andiron_policy_literal listed[3] = { { .value = { NULL, 0 } } };
     (void)state;
     assert_listed(listed, program_literals(&program, arena, listed, 3), "a=x d=y");
     assert_listed(listed, program_fragments(&program, arena, listed, 3), "a=x d=y");
