@@ -351,6 +351,9 @@ pid = os.fork()
 if pid == 0: child()
 http.close()
 print(notify.recv(4096).decode().split('\\n')[0])
+state = 'EXTEND'
+while state.startswith('EXTEND'): state = notify.recv(4096).decode().split('\\n')[0] # each few seconds, if it takes so long
+print(state)
 client = socket.create_connection(('127.0.0.1', port)); client.sendall(b'GET /hello HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n')
 print(client.recv(4096).decode().split('\\r\\n')[0])
 os.kill(pid, 1)
@@ -361,7 +364,28 @@ print(os.waitpid(pid, 0)[1])
 `;
   const result = spawnSync('python3', ['-c', script, at.dir, bin, at.etc, listen], { encoding: 'utf8', timeout: 60000 });
   if (result.error?.code === 'ENOENT') return t.skip('no python3');
-  assert.deepEqual(result.stdout.trim().split('\n'), ['READY=1', 'HTTP/1.1 200 OK', 'RELOADING=1', 'READY=1', 'STOPPING=1', '0'], result.stderr);
+  assert.deepEqual(result.stdout.trim().split('\n'), ['EXTEND_TIMEOUT_USEC=60000000', 'READY=1', 'HTTP/1.1 200 OK', 'RELOADING=1', 'READY=1', 'STOPPING=1', '0'], result.stderr);
+});
+
+test('a start that takes long asks systemd for more time, again and again', async (t) => {
+  const at = await prepare({ hello: {}, 'slow-start': { wait: '6s' } });
+  t.after(() => fs.rmSync(at.dir, { recursive: true }));
+  const script = `
+import os, signal, socket, sys
+path = sys.argv[1] + '/notify'
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); notify.bind(path); notify.settimeout(60)
+os.environ.update(NOTIFY_SOCKET=path)
+pid = os.fork()
+if pid == 0: os.execv(sys.argv[2], [sys.argv[2], '-c', sys.argv[3]])
+states = []
+while not states or states[-1] != 'READY=1': states.append(notify.recv(4096).decode().split('\\n')[0])
+os.kill(pid, signal.SIGTERM); os.waitpid(pid, 0)
+print(states.count('EXTEND_TIMEOUT_USEC=60000000'), len(states))
+`;
+  const result = spawnSync('python3', ['-c', script, at.dir, bin, at.etc], { encoding: 'utf8', timeout: 90000 });
+  if (result.error?.code === 'ENOENT') return t.skip('no python3');
+  const [asked, all] = result.stdout.trim().split(' ').map(Number);
+  assert.ok(asked >= 2 && all === asked + 1, result.stdout + result.stderr);
 });
 
 test('as root it becomes the owner of state-dir, gains nothing and dumps no core', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {

@@ -31,6 +31,7 @@ enum {
     WORKERS_MAX = 16,       /* one serves, one starts, the others drain */
     KILL_AFTER_MS = 5000,   /* beyond drain-timeout */
     BACKOFF_MAX_MS = 30000, /* between restarts */
+    EXTEND_EVERY_MS = 5000, /* while the first worker starts */
     HEALTHY_MS = 60000      /* a worker that served so long was no part of a crash loop */
 };
 
@@ -58,6 +59,7 @@ struct supervisor {
     struct worker workers[WORKERS_MAX];
     bool was_ready, reload_again, stopping, done;
     int64_t restart_at_ms; /* 0: no restart is due */
+    int64_t extend_at_ms;  /* 0: the first worker has started */
     int64_t backoff_ms;
     unsigned reloads_ok, reloads_failed;
     andiron_usec reloaded_at; /* the last that worked, or 0 */
@@ -297,6 +299,7 @@ static void on_ready(struct supervisor *s, struct worker *w, const char *text)
     w->since_ms = now_ms();
     w->configured = strdup(text);
     s->was_ready = true;
+    s->extend_at_ms = 0;
     if (old != NULL) {
         char changed[512];
         changes_describe(old->configured, w->configured, changed, sizeof(changed));
@@ -487,10 +490,22 @@ static int open_signals(void)
 
 /* ---- the loop --------------------------------------------------------------------------------- */
 
+/*
+ * Bringing a large store up to date takes longer than systemd waits for a start; it would kill that, and
+ * the next start would begin it anew. A start that hangs is seen by this status, and ends by `systemctl stop`.
+ */
+static void extend_start(struct supervisor *s)
+{
+    systemd_notify("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Starting, andiron " ANDIRON_VERSION);
+    s->extend_at_ms = now_ms() + EXTEND_EVERY_MS;
+}
+
 static void run_timers(struct supervisor *s)
 {
     int64_t now = now_ms();
 
+    if (s->extend_at_ms != 0 && s->extend_at_ms <= now && !s->stopping)
+        extend_start(s);
     for (size_t i = 0; i < WORKERS_MAX; i++) {
         struct worker *w = &s->workers[i];
         if (w->state == STATE_NONE || w->kill_at_ms == 0 || w->kill_at_ms > now)
@@ -511,6 +526,8 @@ static void run_timers(struct supervisor *s)
 static int time_left(const struct supervisor *s)
 {
     int64_t next = s->restart_at_ms != 0 ? s->restart_at_ms : INT64_MAX;
+    if (s->extend_at_ms != 0 && s->extend_at_ms < next && !s->stopping)
+        next = s->extend_at_ms;
     for (size_t i = 0; i < WORKERS_MAX; i++)
         if (s->workers[i].state != STATE_NONE && s->workers[i].kill_at_ms != 0 &&
             s->workers[i].kill_at_ms < next)
@@ -616,6 +633,7 @@ static int serve(struct supervisor *s)
         return report(&err);
     if (start_worker(s) != 0)
         s->done = true;
+    extend_start(s);
     s->exit_status = s->done ? EXIT_INTERNAL : 0;
     while (!is_over(s))
         watch(s);
