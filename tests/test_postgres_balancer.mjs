@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { startPostgres } from './lib/postgres.mjs';
 import { balancer, haproxy, killNode, node, restartNode, until } from './lib/nodes.mjs';
-import { call, control, freePort, indexAgrees } from './lib/server.mjs';
+import { call, control, freePort, indexAgrees, sleep } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const clients = 12, keys = 6;
@@ -37,9 +37,17 @@ const loading = (server, key) => {
       const read = await send('GET', `Patient/${id}`, undefined, {}, [200]);
       if (read) { assert.equal(read.json.meta.versionId, '1'); done.reads++; }
     },
+    // Repeated, should no answer come: by its condition it is done once, and 412 says that it was.
     own: async (c, n, send) => {
-      const r = await send('PUT', `Patient/own-${c}`, patient(`own-${c}`, { name: [{ family: `own${n}` }] }), {}, [200, 201], () => unknown.writes++);
-      if (r) done.own.set(c, [...(done.own.get(c) ?? []), [r.json.meta.versionId, `own${n}`]]);
+      const family = `own${n}`, mine = done.own.get(c) ?? [], last = mine.at(-1)?.[0], sent = failures.length;
+      const condition = last ? { 'if-match': `W/"${last}"` } : { 'if-none-match': '*' };
+      let r = await repeat(send, 'PUT', `Patient/own-${c}`, patient(`own-${c}`, { name: [{ family }] }), condition, [200, 201, 412]);
+      if (r?.status === 412) {
+        assert.ok(failures.slice(sent).some((f) => f.c === c), r.text);
+        r = await repeat(send, 'GET', `Patient/own-${c}`, undefined, {}, [200]);
+        assert.equal(r?.json.name[0].family, family, 'it was the first that was done');
+      }
+      if (r) done.own.set(c, [...mine, [r.json.meta.versionId, family]]);
     },
     hot: async (c, n, send) => {
       const family = `hot${c}x${n}`;
@@ -55,7 +63,7 @@ const loading = (server, key) => {
     },
     once: async (c, n, send) => {
       const value = `k${(c + n) % keys}`;
-      const r = await send('POST', 'Patient', { resourceType: 'Patient', identifier: [{ system: 'urn:once', value }] }, { 'if-none-exist': `identifier=urn:once|${value}` }, [200, 201]);
+      const r = await repeat(send, 'POST', 'Patient', { resourceType: 'Patient', identifier: [{ system: 'urn:once', value }] }, { 'if-none-exist': `identifier=urn:once|${value}` }, [200, 201]);
       if (r) done.once.set(value, (done.once.get(value) ?? new Set()).add(r.json.id));
     },
     // One assertion, sent twice at the same time: one of the nodes takes it.
@@ -77,6 +85,14 @@ const loading = (server, key) => {
     failures.push({ c, begun, ended: Date.now(), what: `${method} ${typeof path === 'string' ? path : ''}`, status: r.status, text: r.text.slice(0, 200) });
     onFailure();
     return undefined;
+  };
+  // Until there is an answer: one of the nodes gives it.
+  const repeat = async (by, ...what) => {
+    for (const end = Date.now() + 30000; on && Date.now() < end; await sleep(20)) {
+      const r = await by(...what);
+      if (r) return r;
+    }
+    if (on) throw new Error(`no answer to ${what[0]} ${what[1]}`);
   };
   const names = Object.keys(kinds);
   let wrong;
@@ -140,7 +156,7 @@ test('a node is killed, another drained and stopped', { skip: haproxy ? false : 
     proxy = await balancer(ports);
     nodes.push(...await Promise.all(ports.map((port) => node({ dsn, base: proxy.base, port }))));
     const server = { base: proxy.base, fhir: `${proxy.base}/fhir`, admin: nodes[0].admin };
-    await until('all are up', async () => (await proxy.up()) === 3);
+    await until('all are up', async () => (await proxy.up()) === 3, 60000);
     const key = keyPair('ES384', 'k');
     await putClient(server, 'load', seedClient({ jwks: [key.jwk] }));
     await allow(server, 'load');
@@ -151,28 +167,26 @@ test('a node is killed, another drained and stopped', { skip: haproxy ? false : 
 
     const killing = Date.now();
     await killNode(nodes[0]);
-    const killed = Date.now();
     await goesOn();
-    await until('it is out', async () => (await proxy.up()) === 2);
+    await until('it is out', async () => !(await proxy.takes(0)), 60000);
+    const out = Date.now();
     await goesOn();
-    t.diagnostic(`killed in ${killed - killing} ms: ${load.failures.length} requests failed, ${load.count()} done`);
-    // Of each client what it had under way: a token request is two.
-    for (const f of load.failures) assert.ok(f.begun <= killed && f.ended >= killing, JSON.stringify({ killing, killed, ...f }));
-    // The balancer says so, or cuts the connection where it had sent the request over one that was kept open.
-    assert.ok(load.failures.every(({ status }) => [502, 'failed: UND_ERR_SOCKET', 'failed: ECONNRESET'].includes(status)), JSON.stringify(load.failures));
-    const failed = load.failures.length;
     nodes[0] = await restartNode(nodes[0]);
-    await until('it is back', async () => (await proxy.up()) === 3);
+    await until('it is back', async () => (await proxy.up()) === 3, 60000);
     await goesOn();
 
     // As the operator guide says: drain, wait until the balancer has seen it, stop.
     assert.equal((await control(nodes[1], 'POST', '/control/drain')).status, 200);
-    await until('it is out', async () => (await proxy.up()) === 2);
+    await until('it is out', async () => !(await proxy.takes(1)), 60000);
     await goesOn();
     assert.deepEqual(await nodes[1].stop(), { code: 0, signal: null });
     await goesOn();
     await load.stop();
-    assert.deepEqual(load.failures.slice(failed), [], 'nothing fails but by the kill');
+    t.diagnostic(`${load.failures.length} requests failed, ${load.count()} done`);
+    // What was under way at the killed node, and what the balancer still sent over connections to it that it had kept open: it says
+    // so, or cuts the client's connection. Once it has taken the node out nothing fails, whatever else happens.
+    const wrong = load.failures.filter((f) => f.begun > out || f.ended < killing || ![502, 503, 'failed: UND_ERR_SOCKET', 'failed: ECONNRESET'].includes(f.status));
+    assert.deepEqual(wrong, [], `killed ${killing}, out ${out}\n${proxy.output()}`);
     for (const at of [nodes[0], nodes[2]]) await verify({ ...at, balanced: proxy.base }, pg, load);
     assert.ok(load.done.tokens > 0 && load.done.reads > 0);
   } finally {

@@ -25,6 +25,8 @@ const processes = (server) => {
 };
 // Not there, or nothing but its exit status.
 const isGone = (pid) => { try { return /^\d+ \(.*\) [ZX]/s.test(fs.readFileSync(`/proc/${pid}/stat`, 'utf8')); } catch { return true; } };
+// A machine that stands still; killNode() ends it.
+export const freezeNode = (server) => { for (const pid of processes(server)) process.kill(pid, 'SIGSTOP'); };
 // kill -9 of all that belongs to a node; resolves when all of it is gone.
 export const killNode = async (server) => {
   const pids = processes(server);
@@ -50,7 +52,8 @@ export const until = async (what, holds, limitMs = 20000) => {
 
 export const haproxy = ['/usr/sbin/haproxy', '/usr/bin/haproxy'].find((f) => fs.existsSync(f));
 
-// HAProxy before nodes of these ports. up(): how many of them it takes for ready.
+// HAProxy before nodes of these ports. up(): how many of them it takes for ready; takes(n): whether that one gets requests, or has
+// some under way. What it did not do well is in output().
 export const balancer = async (ports) => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'andiron-balancer-')), port = await freePort(), admin = path.join(dir, 'admin');
   const example = fs.readFileSync(path.join(source, 'etc/examples/haproxy.cfg'), 'utf8');
@@ -69,11 +72,12 @@ export const balancer = async (ports) => {
     const socket = net.connect(admin, () => socket.end('show stat\n'));
     socket.on('data', (d) => { text += d; });
     socket.on('error', () => ok([]));
-    socket.on('close', () => ok(text.split('\n').map((l) => l.split(',')).filter((l) => l[0] === 'nodes' && l[1] !== 'BACKEND').map((l) => l[17])));
+    socket.on('close', () => ok(text.split('\n').map((l) => l.split(',')).filter((l) => l[0] === 'nodes' && l[1] !== 'BACKEND').map((l) => ({ status: l[17], under: Number(l[4]) }))));
   });
   const up = async () => {
     if (ended) throw new Error(`haproxy ended:\n${output}`);
-    return (await status()).filter((s) => s.startsWith('UP') && !s.includes('/')).length;
+    return (await status()).filter(({ status: s }) => s.startsWith('UP') && !s.includes('/')).length;
   };
-  return { port, base: `http://127.0.0.1:${port}`, up, output: () => output, stop: async () => { child.kill('SIGKILL'); await exit; fs.rmSync(dir, { recursive: true, force: true }); } };
+  const takes = async (n) => { const s = (await status())[n]; return !s || s.status.startsWith('UP') || s.under > 0; };
+  return { port, base: `http://127.0.0.1:${port}`, up, takes, output: () => output, stop: async () => { child.kill('SIGKILL'); await exit; fs.rmSync(dir, { recursive: true, force: true }); } };
 };
