@@ -32,7 +32,7 @@ test('the store shows how long it takes and how full its queue or pool is', asyn
   assert.ok(Number.isInteger(pool.observedValue) && pool.observedUnit, JSON.stringify(pool));
 });
 test('what is slow by the measure of the operator is an event, without what was asked', async () => {
-  const slow = await start({ quick: true, plugins: { [`store-${store}`]: { slow: '1ms' } } });
+  const slow = await start({ quick: true, plugins: { 'store-sqlite': { slow: '1ms' } } });
   try {
     const entry = Array.from({ length: 1000 }, (_, n) => ({ resource: { resourceType: 'Patient', id: `secret-name-${n}`, name: [{ family: 'Fam' }] }, request: { method: 'PUT', url: `Patient/secret-name-${n}` } }));
     assert.equal((await call('POST', slow.fhir, { resourceType: 'Bundle', type: 'transaction', entry }, slow.admin)).status, 200);

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import { bin, modules, start, configure, call, fresh, basic, sleep } from './lib/server.mjs';
+import { bin, modules, start, configure, call, fresh, basic, sleep, store as kind } from './lib/server.mjs';
 import { bearer, claimsOf, keyPair, seedScope } from './lib/smart.mjs';
 
 const fixtures = path.join(path.dirname(modules), 'fixtures');
@@ -282,8 +282,8 @@ describe('control', () => {
     assert.equal(status.reloadsFailed, 5);
     // A database that the new worker cannot open: found only by running, and the old one stays.
     fs.writeFileSync(conf, original);
-    const store = path.join(s.etc, 'plugins.d/10-store-sqlite.conf'), good = fs.readFileSync(store, 'utf8');
-    fs.writeFileSync(store, `${good}path = /proc/nowhere/andiron.db\n`);
+    const store = path.join(s.etc, `plugins.d/10-store-${kind}.conf`), good = fs.readFileSync(store, 'utf8');
+    fs.writeFileSync(store, good + (kind === 'postgres' ? 'schema = 1st\n' : 'path = /proc/nowhere/andiron.db\n'));
     assert.equal(over(s, 'reload').status, 78);
     assert.deepEqual(await algs(), ['ES384']);
     assert.equal((await fresh('GET', `${s.fhir}/Patient`, undefined, s.admin)).status, 200);
@@ -342,7 +342,7 @@ describe('control', () => {
     assert.equal(over(s, 'reload').status, 0);
     assert.equal((await fresh('GET', `${s.adminBase}/metrics`)).status, 404);
     const before = fs.readdirSync(path.join(at.etc, 'plugins.d'));
-    const wrong = over(s, 'disable', 'store-sqlite');
+    const wrong = over(s, 'disable', `store-${kind}`);
     assert.equal(wrong.status, 78);
     assert.match(wrong.stderr + wrong.stdout, /store\/1/);
     assert.deepEqual(fs.readdirSync(path.join(at.etc, 'plugins.d')), before, 'undone');
@@ -382,11 +382,11 @@ describe('configuration', () => {
     const mode = (p) => fs.statSync(p).mode & 0o777;
     assert.deepEqual([mode(path.join(at.dir, 'var/lib')), mode(path.join(at.dir, 'run/a/b')), mode(path.join(at.dir, 'run/a/b/control.sock'))], [0o755, 0o755, 0o660]);
     assert.equal(mode(path.join(deep, 'state')) & 0o007, 0, 'nothing for others');
-    assert.ok(fs.existsSync(path.join(deep, 'state/andiron.db')));
+    if (kind === 'sqlite') assert.ok(fs.existsSync(path.join(deep, 'state/andiron.db')));
     assert.equal(run(['-c', at.etc, '-o', `admin.control-socket=${at.dir}/run/a/b/control.sock`, 'status']).status, 0);
   });
   const broken = async () => {
-    const at = await configure({ core: { http: { 'max-boddy': '1m', 'header-timeout': '10', 'io-threads': 'many' }, htpp: { listen: 'x' }, log: { level: 'loud' }, json: { 'max-depth': '1' } }, plugins: { auth: { 'max-ttl': '10y', 'asertion-algs': 'RS384' }, smart: { wildcard: 'maybe' }, 'store-sqlite': { 'synchronous': 'never' }, fhir: { 'max-bundle-entries': '-5' } } });
+    const at = await configure({ core: { http: { 'max-boddy': '1m', 'header-timeout': '10', 'io-threads': 'many' }, htpp: { listen: 'x' }, log: { level: 'loud' }, json: { 'max-depth': '1' } }, plugins: { auth: { 'max-ttl': '10y', 'asertion-algs': 'RS384' }, smart: { wildcard: 'maybe' }, 'store-sqlite': { 'queue-max': 'many' }, fhir: { 'max-bundle-entries': '-5' } } });
     return at;
   };
   test('check-config names every problem of all files, sorted, with place and nearest name', async (t) => {
@@ -396,7 +396,7 @@ describe('configuration', () => {
     assert.equal(r.status, 78, r.stdout + r.stderr);
     const lines = r.stdout.trim().split('\n'), last = lines.pop();
     for (const pattern of [/^andiron\.conf:\d+: http\.max-boddy: unknown directive; did you mean "max-body"\?/, /^andiron\.conf:\d+: http\.header-timeout: "10" is not a duration/, /^andiron\.conf:\d+: http\.io-threads: "many"/, /^andiron\.conf:\d+: \[htpp\] is unknown/, /^andiron\.conf:\d+: log\.level: "loud"/, /^andiron\.conf:\d+: json\.max-depth: "1"/,
-      /^plugins\.d\/20-auth\.conf:\d+: auth\.max-ttl: "10y"/, /^plugins\.d\/20-auth\.conf:\d+: auth\.asertion-algs: unknown directive; did you mean "assertion-algs"\?/, /^plugins\.d\/30-smart\.conf:\d+: smart\.wildcard: "maybe".*expand/, /^plugins\.d\/10-store-sqlite\.conf:\d+: store-sqlite\.synchronous: "never".*full/, /^plugins\.d\/60-fhir\.conf:\d+: fhir\.max-bundle-entries: "-5"/])
+      /^plugins\.d\/20-auth\.conf:\d+: auth\.max-ttl: "10y"/, /^plugins\.d\/20-auth\.conf:\d+: auth\.asertion-algs: unknown directive; did you mean "assertion-algs"\?/, /^plugins\.d\/30-smart\.conf:\d+: smart\.wildcard: "maybe".*expand/, /^plugins\.d\/10-store-\w+\.conf:\d+: store-\w+\.queue-max: "many" is not a whole number/, /^plugins\.d\/60-fhir\.conf:\d+: fhir\.max-bundle-entries: "-5"/])
       assert.ok(lines.some((l) => pattern.test(l)), `${pattern} in\n${r.stdout}`);
     assert.equal(lines.length, 11, r.stdout);
     assert.equal(last, '11 errors');

@@ -74,7 +74,8 @@ for (const [how, settings] of ways) describe(`changes between nodes ${how}`, () 
 
   test('keys: what one signs with a new one the other accepts; revoked ones are refused', async () => {
     const before = await getToken(a, 'c', key);
-    assert.equal((await get(b, 'Patient', bearer(before))).status, 200);
+    const r = await get(b, 'Patient', bearer(before));
+    assert.equal(r.status, 200, `${r.text}\n${b.log().slice(-4000)}`);
     const list = await keys(a, 'rotate', '--now'), active = list.find((k) => k.state === 'active').kid;
     const token = await getToken(a, 'c', key);
     assert.equal(headerOf(token).kid, active);

