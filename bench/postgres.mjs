@@ -44,6 +44,7 @@ const load = async (server, from, to) => {
     if (i % PER_PATIENT === 0) all.push(patient(i / PER_PATIENT));
     all.push(observation(i));
   }
+  await new Promise((ok) => setTimeout(ok, 200)); // connections that were closed while pgbench ran are seen to be
   const workers = Array.from({ length: 4 }, async () => {
     for (let chunk = all.splice(0, 500); chunk.length; chunk = all.splice(0, 500)) {
       const r = await call('POST', server.fhir, { resourceType: 'Bundle', type: 'batch', entry: chunk.map((resource) => ({ resource, request: { method: 'PUT', url: `${resource.resourceType}/${resource.id}` } })) }, server.admin);

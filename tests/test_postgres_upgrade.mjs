@@ -2,7 +2,7 @@
 // database, while it is changed and afterwards. No request fails, and a node may go back.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { startPostgres } from './lib/postgres.mjs';
 import { configureNode, node, until } from './lib/nodes.mjs';
@@ -57,7 +57,19 @@ test('nodes of two releases at once', async () => {
     assert.equal(version(), String(old));
     await load.goesOn();
     // Its first node changes the schema under the old ones.
-    const first = await start({ at });
+    // Somebody reads one table, and then another that the change has locked already: neither ends the other.
+    const reader = spawn('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', pg.dir, '-p', String(pg.port), '-U', 'postgres', '-d', 'rolling'], { stdio: ['pipe', 'ignore', 'pipe'] });
+    let said = '';
+    reader.stderr.on('data', (d) => { said += d; });
+    const read = new Promise((ok) => reader.on('close', ok));
+    reader.stdin.write('BEGIN; LOCK TABLE andiron.version IN ACCESS SHARE MODE;\n');
+    const locks = (sql) => pg.sql(`SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.datname = 'rolling' AND ${sql}`, 'rolling')[0] !== '0';
+    await until('the table is read', () => locks("l.relation = 'andiron.version'::regclass AND a.application_name = 'psql' AND a.pid <> pg_backend_pid()"));
+    const starting = start({ at });
+    await until('the change waits for it', () => locks("l.mode = 'AccessExclusiveLock' AND NOT l.granted"), 60000);
+    reader.stdin.end('LOCK TABLE andiron.resource IN ACCESS SHARE MODE; COMMIT;\n');
+    assert.equal(await read, 0, said);
+    const first = await starting;
     nodes.push(first);
     assert.equal(version(), String(old + 1));
     assert.deepEqual(migrate(at, '--check'), [0, `store-postgres: schema version ${old + 1}, nothing to do`]);

@@ -115,8 +115,8 @@ void horizon_look(struct wire_batch *b)
 
 void horizon_seen(struct horizon *h, const struct wire_batch *b, size_t at)
 {
-    horizon_take(h, wire_get_int(b, at, 0, 1), horizon_drawn(b, at),
-                 wire_get_int(b, at + 1, 0, 0), wire_get_int(b, at + 1, 0, 1));
+    horizon_take(h, wire_get_int(b, at, 0, 1), horizon_drawn(b, at), wire_get_int(b, at + 1, 0, 0),
+                 wire_get_int(b, at + 1, 0, 1));
 }
 
 int64_t horizon_drawn(const struct wire_batch *b, size_t at)
@@ -185,9 +185,10 @@ static enum andiron_step looked(struct andiron_request *req, void *arg)
     if (*f->ret_time != 0 && (*f->ret_vid >= f->wanted || f->rounds + 1 == ROUNDS))
         return f->then(req, f->state);
     if (++f->rounds == ROUNDS) {
-        andiron_error_set(f->ret_error, ANDIRON_E_UNAVAILABLE, "",
-                          "a transaction of the database has been open since this node started, so what "
-                          "is there cannot be told; try again later");
+        andiron_error_set(
+            f->ret_error, ANDIRON_E_UNAVAILABLE, "",
+            "a transaction of the database has been open since this node started, so what "
+            "is there cannot be told; try again later");
         return f->then(req, f->state);
     }
     enum andiron_step step = andiron_wait(req, look_again, f);

@@ -3,15 +3,18 @@
  *
  * Changing the schema means: raise SCHEMA_RELEASED, add a row to `steps`. A step only adds, so that
  * programs of the release before go on working beside the new ones; if that cannot be, raise
- * SCHEMA_LEAST, and they refuse to start.
+ * SCHEMA_LEAST, and they refuse to start. A step waits for nobody's lock for long, since others would wait behind
+ * it, or in a circle with it: it is rolled back, and begins anew.
  */
 #include "schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "commit.h"
+#include "connection.h"
 
 /* ---- tables ------------------------------------------------------------------------ */
 
@@ -88,29 +91,35 @@ static const char list_names[] =
  */
 static const struct {
     const char *sql;
-    const char *slice; /* or NULL: $1 and $2 are where the last one ended, $3 is how many; 0 rows: over */
+    const char
+        *slice; /* or NULL: $1 and $2 are where the last one ended, $3 is how many; 0 rows: over */
 } steps[SCHEMA_VERSION] = {
     { .sql = tables },
     { .slice = list_names },
 #ifdef SCHEMA_OF_NEXT_RELEASE
     /* All that a step may do while programs of the release before are at work. */
     { .sql = "ALTER TABLE resource ADD COLUMN later integer NOT NULL DEFAULT 7;"
-    "ALTER TABLE version ADD COLUMN later text;"
-    "ALTER TABLE ix_token ADD COLUMN later smallint;"
-    "ALTER TABLE claim ADD COLUMN later boolean NOT NULL DEFAULT false;"
-    "CREATE TABLE later(a bigint PRIMARY KEY);"
-    "CREATE INDEX resource_later ON resource(later);" },
+             "ALTER TABLE version ADD COLUMN later text;"
+             "ALTER TABLE ix_token ADD COLUMN later smallint;"
+             "ALTER TABLE claim ADD COLUMN later boolean NOT NULL DEFAULT false;"
+             "CREATE TABLE later(a bigint PRIMARY KEY);"
+             "CREATE INDEX resource_later ON resource(later);" },
 #endif
 };
 
 /* ---- talking ------------------------------------------------------------------------- */
 
-static int refused(PGconn *connection, struct andiron_error *err)
+/* Forgets r. ANDIRON_E_TIMEOUT: others were in the way. */
+static int refused(PGconn *connection, PGresult *r, struct andiron_error *err)
 {
-    const char *text = PQerrorMessage(connection);
+    const char *text = PQerrorMessage(connection), *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    bool is_in_the_way =
+        state != NULL && (strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0);
     int len = (int)strcspn(text, "\n");
 
-    return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "", "database: %.*s", len, text);
+    PQclear(r);
+    return andiron_error_set(err, is_in_the_way ? ANDIRON_E_TIMEOUT : ANDIRON_E_UNAVAILABLE, "",
+                             "database: %.*s", len, text);
 }
 
 static int run(PGconn *connection, const char *sql, struct andiron_error *err)
@@ -118,10 +127,10 @@ static int run(PGconn *connection, const char *sql, struct andiron_error *err)
     PGresult *r = PQexec(connection, sql);
     ExecStatusType status = PQresultStatus(r);
 
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        return refused(connection, r, err);
     PQclear(r);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
-        return 0;
-    return refused(connection, err);
+    return 0;
 }
 
 /* The bytes of a row of meta; NULL in *ret if there is none. To be cleared. */
@@ -131,10 +140,8 @@ static int meta(PGconn *connection, const char *name, PGresult **ret, struct and
     PGresult *r =
         PQexecParams(connection, "SELECT v FROM meta WHERE k=$1", 1, NULL, values, NULL, NULL, 1);
 
-    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
-        PQclear(r);
-        return refused(connection, err);
-    }
+    if (PQresultStatus(r) != PGRES_TUPLES_OK)
+        return refused(connection, r, err);
     if (PQntuples(r) == 0) {
         PQclear(r);
         r = NULL;
@@ -168,10 +175,11 @@ static int meta_set(PGconn *connection, const char *name, andiron_str value,
                                "INSERT INTO meta(k,v) VALUES($1,$2)"
                                " ON CONFLICT(k) DO UPDATE SET v=excluded.v",
                                2, types, values, lengths, formats, 1);
-    bool is_done = PQresultStatus(r) == PGRES_COMMAND_OK;
 
+    if (PQresultStatus(r) != PGRES_COMMAND_OK)
+        return refused(connection, r, err);
     PQclear(r);
-    return is_done ? 0 : refused(connection, err);
+    return 0;
 }
 
 static int meta_set_number(PGconn *connection, const char *name, int64_t value,
@@ -220,19 +228,25 @@ static int hash_key(PGconn *connection, struct store *store, struct andiron_erro
     return ret;
 }
 
-enum { SLICE = 2000 };
+enum {
+    SLICE = 2000,
+    PATIENCE_MS = 60000, /* with others who are in the way of a step */
+    PAUSE_US = 100000
+};
 
-static const char progress[] = "schema-progress"; /* of a step in slices: where the last one ended */
+static const char progress[] =
+    "schema-progress"; /* of a step in slices: where the last one ended */
 
 static int meta_drop(PGconn *connection, const char *name, struct andiron_error *err)
 {
     const char *values[1] = { name };
     PGresult *r =
         PQexecParams(connection, "DELETE FROM meta WHERE k=$1", 1, NULL, values, NULL, NULL, 1);
-    bool is_done = PQresultStatus(r) == PGRES_COMMAND_OK;
 
+    if (PQresultStatus(r) != PGRES_COMMAND_OK)
+        return refused(connection, r, err);
     PQclear(r);
-    return is_done ? 0 : refused(connection, err);
+    return 0;
 }
 
 /* Where the last slice ended: "p tgt". */
@@ -270,10 +284,8 @@ static int run_slice(PGconn *connection, const char *sql, bool *ret_is_over,
     (void)snprintf(texts[1], sizeof(texts[1]), "%lld", at[1]);
     (void)snprintf(texts[2], sizeof(texts[2]), "%d", SLICE);
     PGresult *r = PQexecParams(connection, sql, 3, types, values, NULL, NULL, 0);
-    if (PQresultStatus(r) != PGRES_TUPLES_OK) {
-        PQclear(r);
-        return refused(connection, err);
-    }
+    if (PQresultStatus(r) != PGRES_TUPLES_OK)
+        return refused(connection, r, err);
     *ret_is_over = PQntuples(r) == 0;
     int ret = *ret_is_over
                   ? meta_drop(connection, progress, err)
@@ -300,6 +312,10 @@ static int upgrade(PGconn *connection, struct store *store, bool *ret_is_over,
         meta_number(connection, "schema-least", &least, err) != 0 ||
         check(version, least, err) != 0)
         return -1;
+    /* Steps lock several tables, as those do who are at work on them: step aside, not in a circle. */
+    if (version != 0 && version < SCHEMA_VERSION &&
+        run(connection, "SET LOCAL lock_timeout='300ms'", err) != 0)
+        return -1;
     *ret_is_over = true;
     for (reached = version; reached < SCHEMA_VERSION; reached++) {
         if (steps[reached].sql != NULL && run(connection, steps[reached].sql, err) != 0)
@@ -318,6 +334,7 @@ static int upgrade(PGconn *connection, struct store *store, bool *ret_is_over,
 
 int schema_open(PGconn *connection, struct store *store, struct andiron_error *err)
 {
+    int64_t end = connection_clock() + PATIENCE_MS;
     bool is_over = false;
 
     while (!is_over) {
@@ -329,7 +346,10 @@ int schema_open(PGconn *connection, struct store *store, struct andiron_error *e
             return -1;
         if (upgrade(connection, store, &is_over, err) != 0 || run(connection, "COMMIT", err) != 0) {
             (void)run(connection, "ROLLBACK", NULL); /* the failure above is the one to tell */
-            return -1;
+            if (err->code != ANDIRON_E_TIMEOUT || connection_clock() > end)
+                return -1;
+            is_over = false;
+            (void)usleep(PAUSE_US);
         }
     }
     return 0;
@@ -347,9 +367,9 @@ int schema_version(PGconn *connection, const struct store *store, int64_t *ret,
                    store->config->schema);
     PGresult *r = PQexec(connection, text);
     bool is_read = PQresultStatus(r) == PGRES_TUPLES_OK, is_there = is_read && PQntuples(r) > 0;
-    PQclear(r);
     if (!is_read)
-        return refused(connection, err);
+        return refused(connection, r, err);
+    PQclear(r);
     if (!is_there)
         return 0;
     (void)snprintf(text, sizeof(text), "SET search_path=%s,pg_temp", store->config->schema);

@@ -86,19 +86,21 @@ static void several_nodes_may_start_at_once(void **state)
 /* As the release before left it: 5,000 resources that are referred to by two params, few listed. */
 static void make_version_1(struct kit *k)
 {
-    (void)kit_sql(k, "INSERT INTO restype VALUES(1,'Patient'),(2,'Observation');"
-                     "INSERT INTO param VALUES(7,2,'subject',1),(8,2,'performer',1);"
-                     "INSERT INTO resource SELECT n,1,'p'||n,n,1,0 FROM generate_series(1,5000) n;"
-                     "INSERT INTO ix_ref(p,tgt,vid) SELECT p,n,n+v*10000 FROM generate_series(1,5000)"
-                     " n, (VALUES(7),(8)) p(p), generate_series(1,3) v;"
-                     "INSERT INTO ix_value(p,k,s,h) SELECT 7,3,convert_to('Patient/p'||n,'UTF8'),n"
-                     " FROM generate_series(1,5000,9) n;"
-                     "UPDATE meta SET v='1' WHERE k='schema'");
+    (void)kit_sql(k,
+                  "INSERT INTO restype VALUES(1,'Patient'),(2,'Observation');"
+                  "INSERT INTO param VALUES(7,2,'subject',1),(8,2,'performer',1);"
+                  "INSERT INTO resource SELECT n,1,'p'||n,n,1,0 FROM generate_series(1,5000) n;"
+                  "INSERT INTO ix_ref(p,tgt,vid) SELECT p,n,n+v*10000 FROM generate_series(1,5000)"
+                  " n, (VALUES(7),(8)) p(p), generate_series(1,3) v;"
+                  "INSERT INTO ix_value(p,k,s,h) SELECT 7,3,convert_to('Patient/p'||n,'UTF8'),n"
+                  " FROM generate_series(1,5000,9) n;"
+                  "UPDATE meta SET v='1' WHERE k='schema'");
 }
 
 static const char listed[] =
     "SELECT string_agg(p||':'||n,' ' ORDER BY p) FROM (SELECT p,count(*) n FROM ix_value v JOIN"
-    " resource r ON r.rid=v.h AND convert_from(v.s,'UTF8')='Patient/'||r.id WHERE k=3 GROUP BY p) x";
+    " resource r ON r.rid=v.h AND convert_from(v.s,'UTF8')='Patient/'||r.id WHERE k=3 GROUP BY p) "
+    "x";
 
 static void version_1_gets_the_names_that_it_left_out(void **state)
 {
