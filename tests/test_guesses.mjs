@@ -91,6 +91,26 @@ describe('AU-9: failed authentications', () => {
     waits(late);
     assert.ok(all.filter((r) => r.status === 429 || r.status === 503).length >= 8, all.map((r) => r.status).join());
   });
+  // Which of them is right must not be told by the one answer that differs: it was taken up before the others had failed.
+  test('a right guess among wrong ones that are still being checked is not told', async (t) => {
+    const slow = await start({ quick: true, core: { http: { 'worker-threads': '1' } }, plugins: { auth: { 'max-failures': '8', 'secret-rounds': '300000', 'max-hashing': '36' } } });
+    t.after(() => clean(slow));
+    const ways = {
+      token: (id, plain) => from('127.0.0.1', `${slow.base}/auth/token`, { method: 'POST', body: { grant_type: 'client_credentials', client_id: id, client_secret: plain } }),
+      basic: (id, plain) => from('127.0.0.1', `${slow.fhir}/Patient`, { headers: { authorization: basic(id, plain) } }),
+    };
+    for (const [id, guess] of Object.entries(ways)) {
+      await putClient(slow, id, { secret, grant_types: ['basic', 'client_credentials'] });
+      await allow(slow, id);
+      // Nine are taken up, one after the other, and the rest is told to come again.
+      const wrong = Array.from({ length: 12 }, (_, n) => guess(id, `wrong ${n}`));
+      await Promise.any(wrong.map(async (w) => assert.equal((await w).status, 503))).catch(() => undefined);
+      let right;
+      for (const end = Date.now() + 30000; Date.now() < end && (right = await guess(id, secret)).status === 503;) await sleep(5);
+      waits(right, 60);
+      assert.equal((await Promise.all(wrong)).filter((r) => r.status === 401).length, 8, id);
+    }
+  });
   test('bad Bearer tokens make nobody wait', async () => {
     for (let i = 0; i < 12; i++) assert.equal((await call('GET', `${server.fhir}/Patient`, undefined, bearer(`x${i}`))).status, 401);
     assert.equal((await patients('b', secret)).status, 200);
