@@ -110,6 +110,19 @@ struct andiron_policy_engine {
      */
     size_t (*fragments)(void *self, const void *compiled, struct andiron_arena *arena,
                         struct andiron_policy_literal *ret, size_t max);
+
+    /*
+     * Optional, both or neither: many policies of the engine against one request at a time, so that
+     * those that surely do not match it need not be asked one by one. gather() makes of `count`
+     * compiled policies what that needs; arena and the policies live as long as it. NULL: it is not
+     * worth it. Any thread. screen() clears bit i % 64 of may_match[i / 64] of policies that do not
+     * match; their verdict is NO_MATCH. On the request's loop thread; as fast as a few of
+     * evaluate(), and it does not wait. Check size before use.
+     */
+    const void *(*gather)(void *self, const void *const *compiled, size_t count,
+                          struct andiron_arena *arena);
+    void (*screen)(void *self, const void *gathered, struct andiron_policy_call *call,
+                   uint64_t *may_match);
 };
 
 /*
