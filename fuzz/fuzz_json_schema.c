@@ -23,8 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (andiron_json_parse(arena, (andiron_str){ (const char *)data, size }, &root, &err) == 0) {
         andiron_json request = andiron_json_get(root, "request");
-        if (schema_compile(arena, andiron_json_get(root, "schema"), "AccessPolicy.schema", &document,
-                           &err) == 0) {
+        if (schema_compile(arena, andiron_json_get(root, "schema"), "AccessPolicy.schema",
+                           &document, &err) == 0) {
             struct pattern_matcher *regex = pattern_matcher_new(1000, 1024);
             struct check c = { .schema = document.root,
                                .regex = regex,
@@ -33,10 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .arg = &request };
             enum check_result result = check_value(&c, request);
             if (result == CHECK_INVALID) {
-                char reason[CHECK_REASON_MAX], place[POLICY_PLACE_TEXT];
+                char reason[CHECK_REASON_MAX], place[POLICY_PLACE_MAX];
+                struct policy_text text = { .out = place, .max = sizeof(place) };
                 check_reason(&c, reason);
-                policy_place_text(&c.place, place);
-                FUZZ_CHECK(strlen(reason) > 0 && strlen(place) < POLICY_PLACE_TEXT);
+                policy_place_text(&c.place, &text);
+                FUZZ_CHECK(strlen(reason) > 0 && strlen(place) == text.len &&
+                           text.len < sizeof(place));
             }
             /* The whole request object gives the same as the object itself. */
             if (andiron_json_type(request) == ANDIRON_JSON_OBJECT && result != CHECK_GAVE_UP) {

@@ -86,7 +86,8 @@ static enum andiron_verdict judge(const void *self, const void *compiled,
                                   int64_t limit_us)
 {
     const struct schema_document *document = compiled;
-    char place[POLICY_PLACE_TEXT], reason[CHECK_REASON_MAX];
+    char place[POLICY_PLACE_MAX], reason[CHECK_REASON_MAX];
+    struct policy_text text = { .out = place, .max = sizeof(place) };
     struct check c; /* check_request() sets the rest */
     (void)self;
     c.schema = document->root;
@@ -100,7 +101,7 @@ static enum andiron_verdict judge(const void *self, const void *compiled,
     case CHECK_INVALID:
         if (!andiron_policy_wants_reasons(call))
             return ANDIRON_NO_MATCH;
-        policy_place_text(&c.place, place);
+        policy_place_text(&c.place, &text);
         check_reason(&c, reason);
         return andiron_policy_no_match(call, "%s %s", place[0] == '\0' ? "the request" : place,
                                        reason);

@@ -4,9 +4,7 @@
  */
 #include "match.h"
 
-#include "common/policy/budget.h"
 #include "reference.h"
-#include <stdio.h>
 
 /* A value to be matched. Not all are JSON: the request is built only as far as it is asked for. */
 enum value_kind { VALUE_JSON, VALUE_REQUEST, VALUE_TEXT, VALUE_NUMBER, VALUE_REFERENCE };
@@ -373,17 +371,19 @@ static bool run_op(struct run *r, const struct op *op, const struct value *v)
     }
 }
 
-static enum match_result run(struct match *m, const struct value *v)
+static enum match_result run(struct match *m, const struct op *op, const struct value *v,
+                             struct policy_budget *budget)
 {
     struct run r;
     r.m = m;
     r.ops = m->program->ops;
     r.quiet = 0;
-    r.budget = policy_budget_of(m->limit_us);
+    r.budget = *budget;
     r.depth = 0;
     m->failed = NULL;
     m->place.depth = 0;
-    bool result = run_op(&r, r.ops, v);
+    bool result = run_op(&r, op, v);
+    *budget = r.budget;
     if (r.budget.is_spent)
         return MATCH_GAVE_UP;
     return result ? MATCH_YES : MATCH_NO;
@@ -392,18 +392,26 @@ static enum match_result run(struct match *m, const struct value *v)
 enum match_result match_request(struct match *m)
 {
     struct value v = { .kind = VALUE_REQUEST, .number = 0 };
-    return run(m, &v);
+    struct policy_budget budget = policy_budget_of(m->limit_us);
+    return run(m, m->program->ops, &v, &budget);
 }
 
 enum match_result match_value(struct match *m, andiron_json v)
 {
+    struct policy_budget budget = policy_budget_of(m->limit_us);
+    return match_op(m, m->program->ops, v, &budget);
+}
+
+enum match_result match_op(struct match *m, const struct op *op, andiron_json v,
+                           struct policy_budget *budget)
+{
     struct value value = of_json(v);
-    return run(m, &value);
+    return run(m, op, &value, budget);
 }
 
 /* ---- in words --------------------------------------------------------------------------- */
 
-void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX])
+void match_expected(const struct op *op, struct policy_text *ret)
 {
     static const char *const words[] = {
         [OP_NIL] = "nothing",
@@ -421,14 +429,17 @@ void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX])
         [OP_ONE_OF] = "one of ",
         [OP_ALL] = "",
         [OP_EQUAL] = "",
-        [OP_NOT] = "not ",
+        [OP_NOT] = "",
         [OP_LENGTH] = "a length ",
     };
+    enum { SHOWN = 80 };
     const char *word = words[op->code];
     size_t len = strlen(word);
-    bool with_pattern = len == 0 || word[len - 1] == ' ';
-    andiron_str raw = with_pattern ? andiron_json_raw(op->pattern) : ANDIRON_STR("");
-    int shown = (int)(raw.len < 80 ? raw.len : 80);
-    (void)snprintf(out, MATCH_EXPECTED_MAX, "%s%.*s%s", word, shown, raw.data,
-                   raw.len > 80 ? "..." : "");
+    policy_text_put(ret, word, len);
+    if (len > 0 && word[len - 1] != ' ') /* says it all */
+        return;
+    andiron_str raw = andiron_json_raw(op->pattern);
+    policy_text_put(ret, raw.data, raw.len < SHOWN ? raw.len : SHOWN);
+    if (raw.len > SHOWN)
+        policy_text_put_string(ret, "...");
 }

@@ -8,10 +8,9 @@
 #ifndef MATCHO_MATCH_H
 #define MATCHO_MATCH_H
 
+#include "common/policy/budget.h"
 #include "common/policy/place.h"
 #include "program.h"
-
-enum { MATCH_EXPECTED_MAX = 120 };
 
 enum match_result { MATCH_YES, MATCH_NO, MATCH_GAVE_UP };
 
@@ -39,7 +38,14 @@ enum match_result match_request(struct match *m);
 /* Against a value; `input` is only for ".path" patterns. */
 enum match_result match_value(struct match *m, andiron_json v);
 
-/* What an op asks for, in words: "present?", "an element that matches {...}". */
-void match_expected(const struct op *op, char out[MATCH_EXPECTED_MAX]);
+/* The same of one op of the program, within a budget that may be shared. */
+enum match_result match_op(struct match *m, const struct op *op, andiron_json v,
+                           struct policy_budget *budget);
+
+/*
+ * What an op asks for, in words: "a value", "an element that matches {...}"; of $not, what must not
+ * be.
+ */
+void match_expected(const struct op *op, struct policy_text *ret);
 
 #endif

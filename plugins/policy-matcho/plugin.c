@@ -8,7 +8,7 @@
 #include <andiron/policy.h>
 
 #include "common/pattern/judge.h"
-#include "match.h"
+#include "screen.h"
 #include "tests.h"
 #include "trial.h"
 
@@ -101,26 +101,35 @@ static andiron_json input_of_call(void *arg, const char *path)
     return andiron_policy_input(arg, path);
 }
 
+static void put_place(const struct match *m, struct policy_text *text)
+{
+    if (m->place.depth == 0)
+        policy_text_put_string(text, "the request");
+    policy_place_text(&m->place, text);
+}
+
 static enum andiron_verdict report(struct andiron_policy_call *call, const struct match *m)
 {
-    char expected[MATCH_EXPECTED_MAX], path[POLICY_PLACE_TEXT];
+    char reason[POLICY_REASON_MAX];
+    struct policy_text text = { .out = reason, .max = POLICY_PLACE_MAX };
     if (!andiron_policy_wants_reasons(call))
         return ANDIRON_NO_MATCH;
-    match_expected(m->failed, expected);
-    policy_place_text(&m->place, path);
-    bool is_not = m->failed->code == OP_NOT; /* "not x": must not be x */
-    return andiron_policy_no_match(call, "%s%s must %s%s%s", path[0] == '\0' ? "the request" : "",
-                                   path, is_not ? "not be " : "be ", expected + (is_not ? 4 : 0),
-                                   m->is_missing ? ", but is missing" : "");
+    put_place(m, &text);
+    text.max = sizeof(reason);
+    policy_text_put_string(&text, m->failed->code == OP_NOT ? " must not be " : " must be ");
+    match_expected(m->failed, &text);
+    if (m->is_missing)
+        policy_text_put_string(&text, ", but is missing");
+    return andiron_policy_no_match(call, "%.*s", (int)text.len, reason);
 }
 
 static enum andiron_verdict give_up(struct andiron_policy_call *call, const struct match *m)
 {
-    char path[POLICY_PLACE_TEXT];
-    policy_place_text(&m->place, path);
-    return andiron_policy_fault(call,
-                                "%s%s took too long to compare; see regex-steps and time-limit",
-                                path[0] == '\0' ? "the request" : "", path);
+    char place[POLICY_REASON_MAX];
+    struct policy_text text = { .out = place, .max = POLICY_PLACE_MAX };
+    put_place(m, &text);
+    return andiron_policy_fault(call, "%s took too long to compare; see regex-steps and time-limit",
+                                place);
 }
 
 static enum andiron_verdict judge(const void *self, const void *compiled,
@@ -153,6 +162,30 @@ static enum andiron_verdict evaluate(void *self, const void *compiled,
     const struct matcho *matcho = self;
     return policy_lane_judge(matcho->lane, matcho, compiled, call, judge);
 }
+
+/* ---- many at a time ------------------------------------------------------------------------ */
+
+static const void *gather(void *self, const void *const *compiled, size_t count,
+                          struct andiron_arena *arena)
+{
+    (void)self;
+    return screen_new(arena, (const struct program *const *)compiled, count);
+}
+
+static void screen(void *self, const void *gathered, struct andiron_policy_call *call,
+                   uint64_t *may_match)
+{
+    const struct matcho *matcho = self;
+    struct andiron_request *req = andiron_policy_request(call);
+    const struct match with = { .fhir_base = matcho->fhir_base,
+                                .null_equal = matcho->config->null_equal,
+                                .regex = andiron_loop_state(andiron_request_loop(req), self),
+                                .input = input_of_call,
+                                .arg = call };
+    screen_run(gathered, &with, andiron_request_arena(req), may_match);
+}
+
+/* ---- what indexes may know ------------------------------------------------------------------ */
 
 static size_t tests(void *self, const void *compiled, struct andiron_policy_test *ret, size_t max)
 {
@@ -195,7 +228,8 @@ static const struct andiron_route routes[] = {
 };
 
 ANDIRON_POLICY_SERVICE(engine, "matcho", .cost = 10, .compile = compile, .evaluate = evaluate,
-                       .tests = tests, .literals = literals, .fragments = fragments);
+                       .tests = tests, .literals = literals, .fragments = fragments,
+                       .gather = gather, .screen = screen);
 
 ANDIRON_PLUGIN(.name = "policy-matcho", .version = "0.1.0",
                .summary = "Access policies that compare the request with a pattern",

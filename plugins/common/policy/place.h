@@ -6,7 +6,7 @@
 
 #include <andiron/base.h>
 
-enum { POLICY_PLACE_MAX = 160, POLICY_PLACE_TEXT = 160 };
+enum { POLICY_PLACE_MAX = 160 /* steps, and bytes of its text */, POLICY_REASON_MAX = 400 };
 
 struct policy_step {
     andiron_str name; /* absent: an element */
@@ -18,7 +18,19 @@ struct policy_place {
     struct policy_step steps[POLICY_PLACE_MAX];
 };
 
-/* "resource.role[0]"; "" is the whole. Cut where it does not fit. */
-void policy_place_text(const struct policy_place *place, char out[POLICY_PLACE_TEXT]);
+/*
+ * Text that is cut where it does not fit, with NUL behind it. Sixteen reasons are made for a request
+ * that is refused, and printf takes longer for one than a policy does.
+ */
+struct policy_text {
+    char *out;
+    size_t len, max; /* max: with the NUL */
+};
+
+void policy_text_put(struct policy_text *text, const char *bytes, size_t len);
+void policy_text_put_string(struct policy_text *text, const char *string);
+
+/* "resource.role[0]"; "" is the whole. */
+void policy_place_text(const struct policy_place *place, struct policy_text *ret);
 
 #endif
