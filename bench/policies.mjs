@@ -8,8 +8,18 @@ const linked = (i) => ({ engine: 'matcho', matcho: { 'request-method': 'get', cl
 const literal = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `w${i}` } } });
 // An expression that may match anywhere: found by what it surely asks for.
 const anywhere = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `#w${i}$` } } });
-// Not to be found by an index: an expression that asks for nothing for sure. Each is tried.
-const opaque = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': `#^([v-x][0-9]{${1 + (i % 40)}}|[a-${String.fromCharCode(98 + (i % 24))}]+[0-9])$` } } });
+// Not to be found by an index, so that each is tried: an expression of its own that asks for no text for sure.
+const expression = (i) => `#^([v-x][0-9]{${1 + (i % 40)}}|[a-${String.fromCharCode(98 + (i % 24))}]+[0-9]{${1 + Math.floor(i / 120)}})$`;
+const opaque = (i) => ({ engine: 'matcho', matcho: { headers: { 'x-which': expression(i) } } });
+// The same of five kinds by turns, each policy unlike all others: an expression, a value somewhere else, a number, an element, and none.
+const kinds = [
+  (i) => ({ headers: { 'x-which': expression(i) } }),
+  (i) => ({ client: { details: { site: `.headers.x-site-${i}` } } }),
+  (i) => ({ 'request-method': 'get', client: { details: { floor: i } } }),
+  (i) => ({ client: { details: { wards: { $contains: { $enum: [`w${i + 10}`, i] } } } } }),
+  (i) => ({ client: { details: { wards: { $not: { $contains: 'w2', $length: 2 } }, rooms: { $length: i + 3 } } } }),
+];
+const mixed = (i) => ({ engine: 'matcho', matcho: kinds[i % kinds.length](i) });
 const byType = (i) => ({ engine: 'matcho', matcho: { 'request-method': 'get', client: { id: `other-${i}` } } });
 
 const store = async (t, server, policies) => {
@@ -33,7 +43,7 @@ const reads = (t, server) => t.wrk(server.base, 16, { target: '/fhir/Patient/one
 // CPU per request of each server in turn; the first is what the others are compared with.
 const compare = async (t, cases) => {
   const servers = [];
-  for (const c of cases) servers.push(await serverWith(t, c.policies, c.own));
+  for (const c of cases) servers.push(await serverWith(t, c.policies, c.own, { details: { wards: ['w1', 'w2'], site: 'north', floor: -1, rooms: ['r1', 'r2'] } }));
   const cost = cases.map(() => []);
   for (let round = 0; round < t.rounds; round++) servers.forEach((s, i) => cost[i].push(reads(t, s).cpuUs));
   const us = cost.map(t.median);
@@ -125,7 +135,9 @@ export const measurePolicies = async (t) => {
     { name: '1,000 of everybody that ask for a header, refused', policies: many(1000, literal), asked: '0.25' },
     { name: '1,000 of everybody with an expression for a header, one allows', policies: many(1000, anywhere), own: everybody, asked: '0.8' },
     { name: '1,000 of everybody with an expression for a header, refused', policies: many(1000, anywhere), asked: '0.25' },
-    { name: 'the same, of which no index knows anything: all tried', policies: many(1000, opaque) },
+    { name: '1,000 of everybody with expressions that ask for no text, refused', policies: many(1000, opaque), asked: '0.25' },
+    { name: '1,000 of everybody of five kinds that no index tells apart, refused', policies: many(1000, mixed), asked: '0.25' },
+    { name: 'the same, one allows', policies: many(1000, mixed), own: everybody },
   ]);
   await decisions(t);
   await runaway(t);

@@ -111,6 +111,47 @@ test('what the index lets be asked decides as asking every policy does', async (
   assert.ok(outcomes.granted > 60 && outcomes.refused > 60, JSON.stringify({ ...outcomes, invalid }));
 });
 
+// ---- many that no index knows anything of ---------------------------------------------------------------------------
+
+// Each asks for one of few things with what no index can look up; most of them for two.
+const unknown = () => pick([
+  () => ({ headers: { [pick(['x-a', 'x-b'])]: `#${pick(['^[a-m]', '[0-9]$', '^(a|b)$', '[^a-z]', '^.{4}$', '\\w-\\w', '^[^w]+$', '(?i)[B-D]$'])}` } }),
+  () => ({ params: { p: pick(['present?', { $not: pick(words) }, '.client.details.ward', '.headers.x-a', { '$length': 2 }, { $contains: '#^[a-t]+$' }]) } }),
+  () => ({ client: { details: { ward: { $not: pick(words) }, list: pick([{ $contains: `#${pick(parts)}` }, { $every: { $not: pick(words) } }, { $length: 2 }, 'present?']) } } }),
+  () => ({ user: { data: pick([{ ward: 'not-blank?' }, { ward: '.params.p' }, { $not: 'b' }, { '$one-of': [{ ward: true }, '#^[b-z]'] }]) } }),
+  () => ({ role: pick([{ $contains: { name: '#^[t-z]' } }, { $length: 1 + below(3) }, { $every: { name: { $not: pick(words) } } }]) }),
+])();
+const unindexed = () => ({ engine: 'matcho', ...(chance(0.15) ? { effect: 'deny' } : {}), matcho: { headers: { 'x-trial': 'present?' }, ...unknown(), ...unknown(), ...unknown(), ...unknown(), 'remote-addr': chance(0.8) ? '#^[2-9]' : { $not: 'nowhere' } } });
+
+test('many policies that are screened together decide as asking every one does', async () => {
+  const own = await start();
+  const outcomes = { granted: 0, denied: 0, refused: 0 };
+  let late = 0; // decided by a policy that may have been screened
+  try {
+    for (let round = 0; round < 2; round++) {
+      const entry = Array.from({ length: 150 }, (_, i) => ({ resource: { resourceType: 'AccessPolicy', id: `p${i}`, ...unindexed(), ...(chance(0.7) ? { link: [{ resourceType: 'Client', id: chance(0.9) ? 'none' : 'one' }] } : {}) }, request: { method: 'PUT', url: `AccessPolicy/p${i}` } }));
+      for (const e of entry) if (e.resource.link?.[0].id === 'none') delete e.resource.link;
+      const r = await call('POST', own.fhir, { resourceType: 'Bundle', type: 'transaction', entry }, own.admin);
+      assert.equal(r.status, 200, r.text);
+      for (let i = 0; i < 30; i++) {
+        const asked = request();
+        const answer = await call('POST', `${own.base}/auth/test-policy`, { request: asked }, own.admin);
+        assert.equal(answer.status, 200, answer.text);
+        const first = answer.json.policies.find((p) => p['eval-result'] === true);
+        const expected = first === undefined || first.effect === 'deny' ? 403 : 200;
+        assert.equal(answer.json.decision.status, expected, `${JSON.stringify(asked)}: ${JSON.stringify(answer.json.decision)}, but ${JSON.stringify(first)}`);
+        if (first !== undefined) assert.equal(answer.json.decision.policy, `AccessPolicy/${first.id}`);
+        late += answer.json.policies.indexOf(first) >= 16;
+        outcomes[first === undefined ? 'refused' : first.effect === 'deny' ? 'denied' : 'granted'] += 1;
+      }
+    }
+    assert.ok(outcomes.granted > 5 && outcomes.denied > 2 && outcomes.refused > 5 && late > 2, JSON.stringify({ ...outcomes, late }));
+  } finally {
+    await own.stop();
+    own.remove();
+  }
+});
+
 // What a request may make the server search is bounded; what is beyond it is asked as if there were no index.
 test('a request with more than the index looks at has all policies asked', async () => {
   const own = await start({ plugins: { 'policy-matcho': { 'regex-subject': '16k' } } });

@@ -84,7 +84,7 @@ static void note_number(struct andiron_request *req, const char *name, int64_t n
 /* AP-6: for the access line. */
 static void note_decision(struct andiron_request *req, const struct deciding *d)
 {
-    note_number(req, "policies", d->asked);
+    note_number(req, "policies", d->asked + d->walk.passed);
     note_number(req, "policy-us", andiron_now() - d->begun);
 }
 
@@ -177,7 +177,7 @@ static void keep_refusal(struct andiron_request *req, const struct deciding *d, 
     const struct refusal refusal = { .policies = d->first,
                                      .count =
                                          d->asked < REFUSED_POLICIES ? d->asked : REFUSED_POLICIES,
-                                     .asked = d->asked,
+                                     .asked = d->asked + d->walk.passed,
                                      .took_us = andiron_now() - d->begun,
                                      .reason = reason };
     refusals_keep(d->with->refusals, req, &refusal);
@@ -272,6 +272,8 @@ enum andiron_step decide(struct andiron_request *req, struct set *set,
     struct deciding *d = andiron_new(arena, struct deciding);
     size_t count = 0;
 
+    _Static_assert((int)WALK_UNSCREENED >= (int)REFUSED_POLICIES, "refusals name the first ones");
+
     d->with = with;
     d->set = set;
     d->req = req;
@@ -280,5 +282,6 @@ enum andiron_step decide(struct andiron_request *req, struct set *set,
     d->begun = andiron_now();
     const struct link *links = caller_links(req, d->call, set, &count);
     set_walk_start(set, arena, links, count, &d->walk);
+    set_walk_screen(&d->walk, d->call);
     return ask_on(req, d);
 }

@@ -11,6 +11,7 @@
 struct list {
     uint32_t *all;
     uint32_t count;
+    struct screens screens;
 };
 
 enum { ALLOWING, DENYING };
@@ -344,6 +345,27 @@ static size_t values_of(const struct policy *policy)
     return values;
 }
 
+static void for_lists(struct set *set, void (*call)(struct set *set, struct list *list))
+{
+    for (size_t i = 0; set->keys != NULL && i <= set->key_mask; i++) {
+        call(set, &set->keys[i].lists[ALLOWING]);
+        call(set, &set->keys[i].lists[DENYING]);
+    }
+    call(set, &set->global[ALLOWING]);
+    call(set, &set->global[DENYING]);
+}
+
+static void find_screens(struct set *set, struct list *list)
+{
+    list->screens = screens_find(set, set->arena, set->ranked, list->all, list->count);
+}
+
+static void free_screens(struct set *set, struct list *list)
+{
+    (void)set;
+    screens_free(list->screens);
+}
+
 void set_index(struct set *set)
 {
     size_t links = 0, values = 0;
@@ -379,6 +401,7 @@ void set_index(struct set *set)
         index_global(set, &counts, i);
     }
     free(counts.all);
+    for_lists(set, find_screens);
 }
 
 static struct set *set_make(size_t count)
@@ -449,6 +472,7 @@ void set_drop(struct set *set)
 {
     if (set == NULL || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
         return;
+    for_lists(set, free_screens);
     for (size_t i = 0; i < set->count; i++)
         policy_drop(set->policies[i]);
     andiron_arena_free(set->arena);
@@ -570,8 +594,9 @@ static int effect_of(unsigned pass, unsigned kind)
 static void add_cursor(struct set_walk *walk, const struct list *list)
 {
     if (list->count > 0)
-        walk->cursors[walk->cursor_count++] =
-            (struct set_cursor){ list->all, list->all + list->count };
+        walk->cursors[walk->cursor_count++] = (struct set_cursor){ .list = list->all,
+                                                                   .count = list->count,
+                                                                   .screens = list->screens };
 }
 
 static void begin_pass(struct set_walk *walk)
@@ -596,6 +621,8 @@ static void start(const struct set *set, struct andiron_arena *arena, const stru
                   size_t count, struct set_walk *walk)
 {
     walk->set = set;
+    walk->screened_by = NULL;
+    walk->walked = walk->passed = 0;
     walk->pass = PASS_DENY;
     walk->key_count = 0;
     walk->gram_count = 0;
@@ -621,6 +648,11 @@ void set_walk_start(const struct set *set, struct andiron_arena *arena, const st
     start(set, arena, links, count, walk);
 }
 
+void set_walk_screen(struct set_walk *walk, struct andiron_policy_call *call)
+{
+    walk->screened_by = call;
+}
+
 void set_walk_all(const struct set *set, struct andiron_arena *arena, const struct link *links,
                   size_t count, struct set_walk *walk)
 {
@@ -631,19 +663,24 @@ void set_walk_all(const struct set *set, struct andiron_arena *arena, const stru
 /* Merges the lists by rank: a policy that is in several comes once. */
 static const struct policy *merge_next(struct set_walk *walk)
 {
+    bool is_screened = walk->screened_by != NULL && walk->walked >= WALK_UNSCREENED;
     uint32_t best = UINT32_MAX;
     for (unsigned i = 0; i < walk->cursor_count; i++) {
-        const struct set_cursor *c = &walk->cursors[i];
-        if (c->at < c->end && *c->at < best)
-            best = *c->at;
+        struct set_cursor *c = &walk->cursors[i];
+        if (is_screened)
+            c->at =
+                screens_next(c->screens, &c->screening, c->at, walk->screened_by, &walk->passed);
+        if (c->at < c->count && c->list[c->at] < best)
+            best = c->list[c->at];
     }
     if (best == UINT32_MAX)
         return NULL;
     for (unsigned i = 0; i < walk->cursor_count; i++) {
         struct set_cursor *c = &walk->cursors[i];
-        if (c->at < c->end && *c->at == best)
+        if (c->at < c->count && c->list[c->at] == best)
             c->at++;
     }
+    walk->walked++;
     return walk->set->ranked[best];
 }
 

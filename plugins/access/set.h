@@ -9,6 +9,7 @@
 #define ACCESS_SET_H
 
 #include "places.h"
+#include "screens.h"
 
 struct set;
 
@@ -40,12 +41,16 @@ const struct places *set_places(const struct set *set);
  * that deny, then linked ones, then global ones; within each by cost and id; each once.
  */
 enum {
-    WALK_PREFIXES = 16, /* lengths of beginnings of uri that are looked up */
-    WALK_GRAMS = 64     /* that are found in strings; then all policies of a place are asked */
+    WALK_PREFIXES = 16,  /* lengths of beginnings of uri that are looked up */
+    WALK_GRAMS = 64,     /* that are found in strings; then all policies of a place are asked */
+    WALK_UNSCREENED = 16 /* policies that are walked before any are screened */
 };
 
 struct set_cursor {
-    const uint32_t *at, *end; /* ranks */
+    const uint32_t *list; /* ranks */
+    uint32_t at, count;
+    struct screens screens;
+    struct screening screening;
 };
 
 struct set_walk {
@@ -55,6 +60,8 @@ struct set_walk {
     unsigned key_count, cursor_count, gram_count;
     uint32_t *keys; /* positions in the set's index */
     struct set_cursor *cursors;
+    struct andiron_policy_call *screened_by; /* NULL: nothing is screened */
+    unsigned walked, passed; /* policies handed out; those that screens passed over */
 };
 
 /*
@@ -67,6 +74,11 @@ void set_walk_start(const struct set *set, struct andiron_arena *arena, const st
 /* The same with those that the index knows not to match; links without tests. */
 void set_walk_all(const struct set *set, struct andiron_arena *arena, const struct link *links,
                   size_t count, struct set_walk *ret);
+/*
+ * From now on policies that an engine screens out are passed over, behind the first
+ * WALK_UNSCREENED, which explanations name. call: the request's.
+ */
+void set_walk_screen(struct set_walk *walk, struct andiron_policy_call *call);
 /* The next policy, or NULL at the end. */
 const struct policy *set_walk_next(struct set_walk *walk);
 
