@@ -12,9 +12,10 @@
 #include <time.h>
 
 #include "common/fhir/dates.h"
+#include "pages.h"
 #include "runner.h"
 
-enum { PAGE_FIRST = 32, LINE_MAX_BYTES = 256, OUTCOME_MAX = 4096, DRIVEN_ROWS = 64 };
+enum { SLICE_US = 20000, LINE_MAX_BYTES = 256, OUTCOME_MAX = 4096, DRIVEN_ROWS = 64 };
 
 struct slice {
     struct running *job;
@@ -33,6 +34,7 @@ struct slice {
     struct andiron_error error;
     uint64_t bytes, seen, added; /* bytes seen; rows seen; resources written */
     int64_t until_us;            /* monotonic */
+    bool is_cut;                 /* by time, before the end of its page */
 
     struct deletion {
         struct andiron_ref ref; /* version: of the deletion */
@@ -331,7 +333,8 @@ static bool take_row(void *arg, const struct andiron_row *row)
     const struct job_spec *spec = &s->job->spec;
     andiron_str line;
 
-    s->seen++;
+    if (s->seen++ == 0) /* not before: a store may take its time to read a page */
+        s->until_us = monotonic_us() + SLICE_US;
     if (row->deleted) {
         if (spec->since == 0 || (spec->until != 0 && row->updated >= spec->until))
             return true;
@@ -352,8 +355,8 @@ static bool take_row(void *arg, const struct andiron_row *row)
             return false;
         s->added += wanted == 1;
     }
-    return s->bytes < (uint64_t)s->bulk->config->slice_bytes &&
-           (s->seen % 16 != 0 || monotonic_us() < s->until_us);
+    s->is_cut = s->seen % 16 == 0 && monotonic_us() >= s->until_us;
+    return s->bytes < (uint64_t)s->bulk->config->slice_bytes && !s->is_cut;
 }
 
 static enum andiron_step to_deletions(struct andiron_request *req, struct slice *s);
@@ -398,6 +401,9 @@ static enum andiron_step visited(struct andiron_request *req, void *arg)
         return fail(req, s, &s->error);
     if (s->error.code != ANDIRON_OK)
         return give_up(s, &s->error);
+    const struct bulk_config *config = s->bulk->config;
+    struct pages_limits most = { (size_t)config->slice_rows, (uint64_t)config->slice_bytes };
+    s->job->page_rows = pages_next(s->job->page_rows, s->seen, s->bytes, s->is_cut, &most);
     move_on(s, s->rows.cursor);
     return to_deletions(req, s);
 }
@@ -413,19 +419,9 @@ static void take_rows(void *arg)
 static enum andiron_step walked(struct andiron_request *req, void *arg)
 {
     struct slice *s = arg;
-    struct running *job = s->job;
-    uint64_t most = (uint64_t)s->bulk->config->slice_bytes, bytes = 1;
 
     if (s->rows.error.code != ANDIRON_OK)
         return give_up(s, &s->rows.error);
-    for (size_t i = 0; i < s->rows.count; i++)
-        bytes += s->rows.rows[i].body.len;
-    /* As many as make about a slice, of what these were like; never many more than before. */
-    size_t fit = (size_t)(most * (s->rows.count + 1) / bytes);
-    job->page_rows = fit > 4 * job->page_rows ? 4 * job->page_rows : fit;
-    if (job->page_rows > (size_t)s->bulk->config->slice_rows)
-        job->page_rows = (size_t)s->bulk->config->slice_rows;
-    job->page_rows += job->page_rows == 0;
     return andiron_offload(req, take_rows, visited, s);
 }
 
@@ -439,13 +435,12 @@ static enum andiron_step visit_walk(struct andiron_request *req, struct slice *s
                                      .horizon = job->spec.horizon,
                                      .oldest_first = true,
                                      .latest_only = true,
-                                     .limit = (size_t)bulk->config->slice_rows,
+                                     .limit = job->page_rows,
                                      .cursor = { job->cursor, job->cursor_len } };
     s->visitor = (struct andiron_visitor){ take_row, s };
     if (bulk_can_visit(bulk))
         return bulk->store->visit(bulk->store_self, req, &s->walk, &s->visitor, &s->rows, visited,
                                   s);
-    s->walk.limit = job->page_rows;
     return bulk->store->walk(bulk->store_self, req, &s->walk, &s->rows, walked, s);
 }
 
@@ -584,7 +579,7 @@ static enum andiron_step visit(struct andiron_request *req, struct slice *s)
 
     s->types[0] = type->name;
     s->last = &s->deletions;
-    s->until_us = monotonic_us() + 20000; /* so that others have their turn on the pool */
+    s->until_us = monotonic_us() + SLICE_US; /* so that others have their turn on the pool */
     if (judge_begin(&s->judge, bulk, &job->spec, type, job->has_patients ? &job->patients : NULL,
                     req) != 0)
         return fail(req, s, &s->judge.error);
@@ -772,7 +767,7 @@ enum andiron_step run_slice(struct andiron_request *req, void *state)
     }
     if (job->is_prepared)
         return prepared(req, s);
-    job->page_rows = PAGE_FIRST;
+    job->page_rows = PAGES_FIRST;
     s->ref = (struct andiron_ref){ .type = ANDIRON_STR(BULK_EXPORT), .id = job->state.id };
     return s->bulk->store->read(s->bulk->store_self, req, &s->ref, 1, &s->read, spec_read, s);
 }

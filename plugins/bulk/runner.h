@@ -29,7 +29,7 @@ struct running {
     struct drive *drive; /* of the type at work; NULL: not decided, or another way */
     bool is_counted;     /* how many of the type there are was asked */
     int64_t stored_ms;   /* when the state was stored last, monotonic */
-    size_t page_rows;    /* of the next walk, where the store cannot visit */
+    size_t page_rows;    /* that the store is asked for, see pages.h */
 
     bool in_slice;
     bool is_over;      /* it is to be dropped: finished, lost or failed in this process */

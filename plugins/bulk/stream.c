@@ -9,6 +9,7 @@
 #include "gzip.h"
 #include "headers.h"
 #include "judge.h"
+#include "pages.h"
 #include "params.h"
 #include "rights.h"
 
@@ -43,6 +44,8 @@ struct piece {
     struct judge judge;
     struct andiron_walk walk;
     struct andiron_visitor visitor;
+    size_t seen;
+    uint64_t bytes;
     struct andiron_rows rows;
     struct andiron_error error;
 };
@@ -62,6 +65,8 @@ static bool take_row(void *arg, const struct andiron_row *row)
     const struct job_spec *spec = &s->spec;
     andiron_str line;
 
+    p->seen++;
+    p->bytes += row->body.len;
     if (row->deleted || (spec->until != 0 && row->updated >= spec->until))
         return true;
     int wanted = judge_row(&p->judge, row, &line);
@@ -107,6 +112,8 @@ static enum andiron_step visited(struct andiron_request *req, void *arg)
     s->error = p->rows.error.code != ANDIRON_OK ? p->rows.error : p->error;
     if (s->error.code != ANDIRON_OK)
         return ANDIRON_DONE;
+    const struct pages_limits most = { (size_t)s->bulk->config->slice_rows, SLICE_BYTES };
+    s->page_rows = pages_next(s->page_rows, p->seen, p->bytes, false, &most);
     s->cursor.len = 0;
     bytes_add(&s->cursor, p->rows.cursor.data, p->rows.cursor.len);
     s->has_ended = p->rows.cursor.data == NULL;
@@ -148,14 +155,13 @@ static enum andiron_step read_slice(struct andiron_request *req, void *arg)
                                      .horizon = s->spec.horizon,
                                      .oldest_first = true,
                                      .latest_only = true,
-                                     .limit = (size_t)bulk->config->slice_rows,
+                                     .limit = s->page_rows,
                                      .cursor = { s->cursor.len > 0 ? s->cursor.data : NULL,
                                                  s->cursor.len } };
     p->visitor = (struct andiron_visitor){ take_row, p };
     if (bulk_can_visit(bulk))
         return bulk->store->visit(bulk->store_self, req, &p->walk, &p->visitor, &p->rows, visited,
                                   p);
-    p->walk.limit = s->page_rows;
     return bulk->store->walk(bulk->store_self, req, &p->walk, &p->rows, walked, p);
 }
 
@@ -292,7 +298,7 @@ enum andiron_step bulk_stream(struct andiron_request *req, void *self)
 
     s->bulk = self;
     s->req = req;
-    s->page_rows = 64;
+    s->page_rows = PAGES_FIRST;
     if (type < 0)
         return andiron_fail(req, ANDIRON_E_NOT_FOUND, "there is no FHIR resource type \"%.*s\"",
                             (int)(name.len < 64 ? name.len : 64), name.data);
