@@ -30,7 +30,7 @@ void explaining(struct run *run, int64_t microseconds)
         const struct source *s = run->plans[i].source;
         if (s == NULL)
             continue;
-        exact = exact && (s->exact || condition_is_whole(run, run->plans[i].filter));
+        exact = exact && (s->exact || condition_is_put(run, run->plans[i].filter));
         if (i != 0)
             continue;
         if (s->kind == SOURCE_ARRAY)
