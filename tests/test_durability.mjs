@@ -124,6 +124,7 @@ test('kill -9 of all processes, again and again: every acknowledged write, nothi
   const known = new Map();
   for (let round = 1; round <= 4; round++) {
     const load = writers(box.server, 8, round);
+    assert.ok(await until(() => [...load.known.values()].some((e) => e.count > 0)), 'writes are acknowledged');
     await sleep((100 + round * 90) * slow);
     killAll(box.server);
     await load.done;
