@@ -105,7 +105,8 @@ const runaway = async (t) => {
   }
 };
 
-// What a decision takes of a request: that of a typical policy beside the engine "allow", in turn.
+// What a decision takes of a request: that of a typical policy beside the engine "allow", in turn. By the least of many short
+// runs: what is looked for is a sixth of what is measured, and what else the machine does only adds to it.
 const decisions = async (t) => {
   const link = [{ resourceType: 'Client', id: 'reader' }];
   const cases = [
@@ -115,8 +116,8 @@ const decisions = async (t) => {
   ];
   const servers = [], cost = cases.map(() => []);
   for (const c of cases) servers.push(await serverWith(t, [], c.own, { details: { wards: ['w1', 'w2'], site: 'north' } }));
-  for (let round = 0; round < t.rounds * 2; round++) servers.forEach((s, i) => cost[i].push(reads(t, s).cpuUs));
-  const us = cost.map(t.median);
+  for (let round = 0; round < t.rounds * 5; round++) servers.forEach((s, i) => cost[i].push(reads(t, s).cpuUs));
+  const us = cost.map((c) => Math.min(...c));
   cases.slice(1).forEach((c, i) => {
     t.note(`a typical ${c.name} decision, with building what it reads of the request: ${(us[i + 1] - us[0]).toFixed(1)} us more CPU than "allow" (asked: at most ${c.asked})`);
     t.report(`policies: ${c.name}`, { us: us[i + 1] - us[0] });
