@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    ROWS_MAX = 2048,       /* that wait, of all tables */
-    TEXT_MAX = 128 * 1024, /* bytes of theirs */
+    ROWS_MAX = 16384,      /* that wait, of all tables: those of 500 resources and more */
+    TEXT_MAX = 256 * 1024, /* bytes of theirs */
     ROWS_FIRST = 64,       /* room that a table begins with */
     COLUMN_P = 0,
     COLUMN_VID,
@@ -66,7 +66,7 @@ static int disconnect_table(sqlite3_vtab *base)
     return SQLITE_OK;
 }
 
-/* There is one way: all of them, in the order in which they came. */
+/* There is one way: all of them, as they lie. */
 static int choose(sqlite3_vtab *base, sqlite3_index_info *info)
 {
     (void)base;
@@ -208,6 +208,87 @@ void batch_drop(struct db *db)
         empty(db->batch);
 }
 
+/* ---- order -------------------------------------------------------------------------- */
+
+static int order_of(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int order_of_numbers(double a, double b)
+{
+    return (a > b) - (a < b);
+}
+
+/* As the keys of tables: p, what is looked for, vid. What comes behind vid orders nothing. */
+static int by_whole(const void *left, const void *right)
+{
+    const struct batch_row *a = left, *b = right;
+    int ret = order_of(a->p, b->p);
+
+    if (ret == 0)
+        ret = order_of(a->of.whole[0], b->of.whole[0]);
+    return ret != 0 ? ret : order_of(a->vid, b->vid);
+}
+
+static int by_date(const void *left, const void *right)
+{
+    const struct batch_row *a = left, *b = right;
+    int ret = order_of(a->p, b->p);
+
+    if (ret == 0)
+        ret = order_of(a->of.whole[0], b->of.whole[0]);
+    if (ret == 0)
+        ret = order_of(a->of.whole[1], b->of.whole[1]);
+    return ret != 0 ? ret : order_of(a->vid, b->vid);
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const struct batch_row *a = left, *b = right;
+    int ret = order_of(a->p, b->p);
+
+    if (ret == 0)
+        ret = order_of(a->of.number.unit, b->of.number.unit);
+    if (ret == 0)
+        ret = order_of_numbers(a->of.number.low, b->of.number.low);
+    return ret != 0 ? ret : order_of(a->vid, b->vid);
+}
+
+static int by_text(const void *left, const void *right, void *arg)
+{
+    const struct batch_row *a = left, *b = right;
+    const char *text = arg;
+    size_t shorter = a->of.text.len < b->of.text.len ? a->of.text.len : b->of.text.len;
+    int ret = order_of(a->p, b->p);
+
+    if (ret == 0)
+        ret = memcmp(text + a->of.text.at, text + b->of.text.at, shorter);
+    if (ret == 0)
+        ret = order_of((int64_t)a->of.text.len, (int64_t)b->of.text.len);
+    return ret != 0 ? ret : order_of(a->vid, b->vid);
+}
+
+/*
+ * Rows of a transaction that belong to one page follow each other: it is read once, changed and,
+ * if the cache is full, written once. In a large store nearly each row has a page of its own, and
+ * one that comes back after it was written makes SQLite write and sum up its part of the log anew.
+ */
+static void sort(struct list *list)
+{
+    static int (*const orders[BATCH_TABLES])(const void *, const void *) = {
+        [BATCH_TOKEN] = by_whole,
+        [BATCH_REF] = by_whole,
+        [BATCH_DATE] = by_date,
+        [BATCH_NUMBER] = by_number,
+    };
+
+    if (list->table == BATCH_STRING)
+        qsort_r(list->rows, list->count, sizeof(list->rows[0]), by_text, list->batch->text);
+    else
+        qsort(list->rows, list->count, sizeof(list->rows[0]), orders[list->table]);
+}
+
 int batch_flush(struct db *db)
 {
     struct batch *batch = db->batch;
@@ -215,7 +296,11 @@ int batch_flush(struct db *db)
     if (batch == NULL || batch->count == 0)
         return 0;
     for (int i = 0; i < BATCH_TABLES; i++) {
-        if (batch->lists[i].count != 0 && db_do(db, db_statement(db, tables[i].statement)) != 0)
+        struct list *list = &batch->lists[i];
+        if (list->count == 0)
+            continue;
+        sort(list);
+        if (db_do(db, db_statement(db, tables[i].statement)) != 0)
             return -1;
     }
     empty(batch);

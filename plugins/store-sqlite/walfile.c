@@ -38,11 +38,20 @@ static int flush(struct walfile *w)
     return w->failed;
 }
 
+static bool is_gathered(const struct walfile *w, int len, sqlite3_int64 at)
+{
+    return at >= w->at && at + len <= w->at + w->len;
+}
+
 static int log_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
 {
     struct walfile *w = of_log(file);
     bool fits = at == w->at + w->len && len <= ROOM - w->len;
 
+    if (w->failed == SQLITE_OK && is_gathered(w, len, at)) { /* a page that has left the cache twice */
+        memcpy(w->room + (at - w->at), bytes, (size_t)len);
+        return SQLITE_OK;
+    }
     if (w->failed != SQLITE_OK || (w->len != 0 && !fits && flush(w) != SQLITE_OK))
         return w->failed;
     if (len > ROOM)
@@ -57,9 +66,17 @@ static int log_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int
 static int log_read(sqlite3_file *file, void *bytes, int len, sqlite3_int64 at)
 {
     struct walfile *w = of_log(file);
-    int rc = flush(w);
 
-    return rc != SQLITE_OK ? rc : w->log_original->xRead(file, bytes, len, at);
+    if (w->failed != SQLITE_OK)
+        return w->failed;
+    if (is_gathered(w, len, at)) {
+        memcpy(bytes, w->room + (at - w->at), (size_t)len);
+        return SQLITE_OK;
+    }
+    /* Pages of a large transaction leave the cache while others are read: what is elsewhere in the log does not matter. */
+    if (at < w->at + w->len && at + len > w->at && flush(w) != SQLITE_OK)
+        return w->failed;
+    return w->log_original->xRead(file, bytes, len, at);
 }
 
 static int log_truncate(sqlite3_file *file, sqlite3_int64 bytes)
