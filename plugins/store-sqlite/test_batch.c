@@ -101,6 +101,44 @@ static void more_than_fits_is_inserted_meanwhile(void **state)
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
 
+/* Neighbours in the file follow each other, so that each page is touched once. */
+static void rows_are_inserted_in_the_order_of_their_keys(void **state)
+{
+    struct db *db = writer_db(*state);
+    static const char *const texts[] = { "b", "ab", "", "abc", "\xc3\xbc", "a" };
+    enum { ROWS = 6 };
+
+    assert_int_equal(
+        db_run(db, "CREATE TEMP TABLE seen(i INTEGER PRIMARY KEY, t, p, a, b, v);"
+                   "CREATE TEMP TRIGGER t1 AFTER INSERT ON ix_token BEGIN "
+                   "INSERT INTO seen(t,p,a,v) VALUES(1,NEW.p,NEW.h,NEW.vid); END;"
+                   "CREATE TEMP TRIGGER t2 AFTER INSERT ON ix_ref BEGIN "
+                   "INSERT INTO seen(t,p,a,v) VALUES(2,NEW.p,NEW.tgt,NEW.vid); END;"
+                   "CREATE TEMP TRIGGER t3 AFTER INSERT ON ix_date BEGIN "
+                   "INSERT INTO seen(t,p,a,b,v) VALUES(3,NEW.p,NEW.cls,NEW.lo,NEW.vid); END;"
+                   "CREATE TEMP TRIGGER t4 AFTER INSERT ON ix_num BEGIN "
+                   "INSERT INTO seen(t,p,a,b,v) VALUES(4,NEW.p,NEW.g,NEW.lo,NEW.vid); END;"
+                   "CREATE TEMP TRIGGER t5 AFTER INSERT ON ix_str BEGIN "
+                   "INSERT INTO seen(t,p,a,v) VALUES(5,NEW.p,NEW.s,NEW.vid); END;"
+                   "BEGIN IMMEDIATE"),
+        0);
+    for (int i = 0; i < 2 * ROWS; i++) {
+        int64_t p = 9 - i % 2, k = i * 5 % 7 - 3, vid = 100 - i;
+        add(db, BATCH_TOKEN, (struct batch_row){ p, vid, { { k } } }, "");
+        add(db, BATCH_REF, (struct batch_row){ p, vid, { { k + 10 } } }, "");
+        add(db, BATCH_DATE, (struct batch_row){ p, vid, { { i % 2, k, 9 } } }, "");
+        add(db, BATCH_NUMBER,
+            (struct batch_row){ .p = p, .vid = vid, .of.number = { i % 3, (double)k / 2, 9 } }, "");
+        add(db, BATCH_STRING, (struct batch_row){ .p = p, .vid = vid }, texts[i % ROWS]);
+    }
+    assert_int_equal(batch_flush(db), 0);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM seen"), 10 * ROWS);
+    assert_int_equal(number_of(db, "SELECT count(*) FROM (SELECT i, row_number() OVER (ORDER BY "
+                                   "t,p,a,b,v) AS n FROM seen) WHERE i<>n"),
+                     0);
+    assert_int_equal(db_run(db, "ROLLBACK"), 0);
+}
+
 static void what_was_rolled_back_is_forgotten(void **state)
 {
     struct db *db = writer_db(*state);
@@ -193,6 +231,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_wait_for_a_flush_and_are_inserted_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(more_than_fits_is_inserted_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_inserted_in_the_order_of_their_keys, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_was_rolled_back_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_that_wait_leave_with_their_version, setup, teardown),
         cmocka_unit_test_setup_teardown(conditions_see_rows_that_wait, setup, teardown),

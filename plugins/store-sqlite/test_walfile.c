@@ -102,6 +102,21 @@ static void a_commit_is_few_writes(void **state)
     close_pair(&p);
 }
 
+/* A transaction larger than the cache writes some pages while it reads others. */
+static void reading_elsewhere_writes_nothing(void **state)
+{
+    (void)state;
+    struct pair p;
+    open_pair(&p);
+    run(&p.one, "CREATE TABLE u(b BLOB)");
+    insert(&p.one, "old", 100);
+    count_from_here(&p, 0);
+    run(&p.one, "INSERT INTO u SELECT b FROM t");
+    assert_in_range(writes, 1, 30); /* 100 pages and more, two calls each */
+    assert_int_equal(number_of(&p.other, "SELECT sum(length(b)) FROM u"), 100 * 7000);
+    close_pair(&p);
+}
+
 static void a_commit_is_in_the_file_when_it_is_over(void **state)
 {
     (void)state;
@@ -181,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_is_few_writes),
+        cmocka_unit_test(reading_elsewhere_writes_nothing),
         cmocka_unit_test(a_commit_is_in_the_file_when_it_is_over),
         cmocka_unit_test(pages_that_left_the_cache_are_read_back),
         cmocka_unit_test(what_was_rolled_back_is_never_written),

@@ -48,7 +48,7 @@ static int log_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int
     struct walfile *w = of_log(file);
     bool fits = at == w->at + w->len && len <= ROOM - w->len;
 
-    if (w->failed == SQLITE_OK && is_gathered(w, len, at)) { /* a page that has left the cache twice */
+    if (w->failed == SQLITE_OK && is_gathered(w, len, at)) { /* it has left the cache again */
         memcpy(w->room + (at - w->at), bytes, (size_t)len);
         return SQLITE_OK;
     }
@@ -73,7 +73,7 @@ static int log_read(sqlite3_file *file, void *bytes, int len, sqlite3_int64 at)
         memcpy(bytes, w->room + (at - w->at), (size_t)len);
         return SQLITE_OK;
     }
-    /* Pages of a large transaction leave the cache while others are read: what is elsewhere in the log does not matter. */
+    /* Pages of a large transaction leave the cache while others are read, mostly elsewhere. */
     if (at < w->at + w->len && at + len > w->at && flush(w) != SQLITE_OK)
         return w->failed;
     return w->log_original->xRead(file, bytes, len, at);
