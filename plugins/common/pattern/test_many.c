@@ -72,6 +72,25 @@ static void each_is_told_from_the_others(void **state)
     }
 }
 
+/* Where each expression is found, against what one would read into it. */
+static void shapes_ask_for_no_more_than_their_expressions(void **state)
+{
+    static const char *const rows[][2] = {
+        { "(^a)?b", "xb" },        { "(a$)?b", "bc" },
+        { "(^|,)b", "a,b" },       { "(?i)^k$", "\xe2\x84\xaa" },
+        { "(?i)^S$", "\xc5\xbf" }, { "(?<n>ab)c", "abc" },
+        { "(?=a)ab", "ab" },       { "(?!b)a", "a" },
+        { "^a+?b{2}+$", "abb" },
+    };
+    char may[2];
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        find(&rows[i][0], 1, rows[i][1], may);
+        print_message("%s\n", rows[i][0]);
+        assert_string_equal(may, "1");
+    }
+}
+
 static void what_has_no_shape_may_always_be_found(void **state)
 {
     static const char *const texts[] = { "^b$", "a*", "\\x41", "(?=a)", "^$" };
@@ -115,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_told_from_the_others),
+        cmocka_unit_test(shapes_ask_for_no_more_than_their_expressions),
         cmocka_unit_test(what_has_no_shape_may_always_be_found),
         cmocka_unit_test(of_a_subject_that_is_too_long_nothing_is_known),
         cmocka_unit_test(thousands_are_told_apart_as_far_as_there_is_room),
