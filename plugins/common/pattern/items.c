@@ -50,12 +50,19 @@ static size_t open_len(andiron_str text, size_t at)
     return text.len - at > 2 && memchr(":=!<>", text.data[at + 2], 5) != NULL ? 3 : 0;
 }
 
-/* "{2,3}"; 0: unknown, such as a brace that is no quantifier. */
+static size_t skip_digits(andiron_str text, size_t at)
+{
+    while (at < text.len && text.data[at] >= '0' && text.data[at] <= '9')
+        at++;
+    return at;
+}
+
+/* "{2}", "{2,}", "{2,3}"; 0: unknown, such as a brace that is no quantifier: "{2,3,4}" is a text. */
 static size_t braces_len(andiron_str text, size_t at)
 {
-    size_t i = at + 1;
-    while (i < text.len && ((text.data[i] >= '0' && text.data[i] <= '9') || text.data[i] == ','))
-        i++;
+    size_t i = skip_digits(text, at + 1);
+    if (i > at + 1 && i < text.len && text.data[i] == ',')
+        i = skip_digits(text, i + 1);
     return i > at + 1 && i < text.len && text.data[i] == '}' ? i + 1 - at : 0;
 }
 

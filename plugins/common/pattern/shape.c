@@ -162,15 +162,22 @@ static void add_class(struct byte_set *set, andiron_str text)
 
 /* ---- shapes one after the other --------------------------------------------------------------- */
 
+/* Then more may follow of which nothing is known. */
+static bool is_full(const struct shape *shape)
+{
+    return shape->count == SHAPE_ITEMS;
+}
+
 /* What stands in an expression at a time: one character, or a group. */
 static void append(struct shape *to, const struct shape *what)
 {
-    if (to->at_end) /* "$" in the middle: what is behind it may be empty */
-        to->at_end = false;
+    to->at_end = false; /* "$" in the middle: what is behind it may be empty */
+    if (is_full(to))
+        return;
     if (what->at_begin && to->count == 0)
         to->at_begin = true;
     for (unsigned i = 0; i < what->count; i++) {
-        if (to->count == SHAPE_ITEMS)
+        if (is_full(to))
             return; /* what is left is not asked for, and the end is not either */
         to->items[to->count++] = what->items[i];
     }
@@ -180,9 +187,12 @@ static void append(struct shape *to, const struct shape *what)
 static struct byte_set bytes_of(const struct shapes *shapes)
 {
     struct byte_set all = { { 0 } };
-    for (unsigned s = 0; s < shapes->count; s++)
+    for (unsigned s = 0; s < shapes->count; s++) {
+        if (is_full(&shapes->all[s]))
+            return any;
         for (unsigned i = 0; i < shapes->all[s].count; i++)
             add_set(&all, &shapes->all[s].items[i].bytes);
+    }
     return all;
 }
 
@@ -315,22 +325,21 @@ static void read_other(struct reading *r, size_t at, struct shapes *ret)
 
 struct times {
     unsigned least;
-    bool is_more, is_known; /* more than that, any number; whether all of it is known */
+    bool is_more; /* than that: any number */
 };
 
 static struct times read_times(andiron_str text, size_t at, size_t end)
 {
     char c = text.data[at];
-    struct times times = { .least = c == '+' ? 1 : 0, .is_more = c != '?', .is_known = true };
+    struct times times = { .least = c == '+' ? 1 : 0, .is_more = c != '?' };
     if (c != '{')
         return times;
     at++;
-    times.is_known = text.data[at] >= '0' && text.data[at] <= '9'; /* "{,3}" may be a text */
     while (at < end && text.data[at] >= '0' && text.data[at] <= '9' && times.least < COPIES_MAX)
         times.least = times.least * 10 + (unsigned)(text.data[at++] - '0');
     times.is_more = text.data[at] != '}'; /* "{2,5}", or more than are copied */
     if (times.least > COPIES_MAX)
-        times = (struct times){ COPIES_MAX, true, times.is_known };
+        times = (struct times){ COPIES_MAX, true };
     return times;
 }
 
@@ -375,8 +384,6 @@ static bool read_repeats(struct reading *r, struct shapes *shapes)
     if (item.kind != ITEM_REPEAT)
         return item.kind != ITEM_UNKNOWN;
     struct times times = read_times(r->items.text, item.at, behind.at);
-    if (!times.is_known)
-        return false;
     repeat(shapes, times);
     r->items = behind;
     item = items_next(&behind);

@@ -91,15 +91,39 @@ static void shapes_ask_for_no_more_than_their_expressions(void **state)
     }
 }
 
+/* What is behind the last item that fits may be anything, the end too. */
+static void of_what_is_longer_than_a_shape_the_rest_is_not_asked_for(void **state)
+{
+    static const char *const rows[][2] = {
+        { "^%s$", "" },        { "^(%s)$", "" },     { "^(%s)+$", "" },
+        { "^(x|%s)*y$", "y" }, { "^%s(a$|b)", "b" },
+    };
+    static const char as[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+    char text[128], subject[128], may[2];
+    const char *pointer = text;
+    (void)state;
+    for (size_t from = 0; from < sizeof(as) - 60; from++) /* on either side of where it is full */
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            const char *hole = strchr(rows[i][0], '%');
+            (void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(hole - rows[i][0]), rows[i][0],
+                           as + from, hole + 2);
+            (void)snprintf(subject, sizeof(subject), "%s%s", as + from, rows[i][1]);
+            find(&pointer, 1, subject, may);
+            print_message("%s\n", text);
+            assert_string_equal(may, "1");
+        }
+}
+
 static void what_has_no_shape_may_always_be_found(void **state)
 {
-    static const char *const texts[] = { "^b$", "a*", "\\x41", "(?=a)", "^$" };
-    char may[8];
+    static const char *const texts[] = { "^b$", "a*",          "\\x41",     "(?=a)",
+                                         "^$",  "^a{1,2,3}b$", "^a{1,,}b$", "^a{,2}b$" };
+    char may[9];
     (void)state;
-    find(texts, 5, "c", may);
-    assert_string_equal(may, "01110");
-    find(texts, 5, "", may);
-    assert_string_equal(may, "01111");
+    find(texts, 8, "c", may);
+    assert_string_equal(may, "01110111");
+    find(texts, 8, "", may);
+    assert_string_equal(may, "01111111");
 }
 
 static void of_a_subject_that_is_too_long_nothing_is_known(void **state)
@@ -135,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_told_from_the_others),
         cmocka_unit_test(shapes_ask_for_no_more_than_their_expressions),
+        cmocka_unit_test(of_what_is_longer_than_a_shape_the_rest_is_not_asked_for),
         cmocka_unit_test(what_has_no_shape_may_always_be_found),
         cmocka_unit_test(of_a_subject_that_is_too_long_nothing_is_known),
         cmocka_unit_test(thousands_are_told_apart_as_far_as_there_is_room),
