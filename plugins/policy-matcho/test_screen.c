@@ -191,6 +191,49 @@ static void what_would_take_long_is_not_screened(void **state)
     assert_true(may_match == UINT64_MAX);
 }
 
+/* Each place by itself is short enough; all together are not. */
+static void only_so_much_is_searched_for_expressions_of_a_request(void **state)
+{
+    enum { COUNT = 3 };
+    static const char *const members[COUNT] = { "one", "two", "three" };
+    const struct program *programs[COUNT];
+    uint64_t may_match = UINT64_MAX;
+    static char text[100000];
+    size_t len = 1;
+    (void)state;
+    text[0] = '{';
+    for (int i = 0; i < COUNT; i++) {
+        programs[i] = compiled(quoted(andiron_printf(arena, "{'%s':'#^a+b$'}", members[i])));
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\"%s\":\"%030000d\"",
+                                i > 0 ? "," : "", members[i], 0);
+    }
+    text[len++] = '}';
+    const struct screen *screen = screen_new(arena, programs, COUNT);
+    request = parsed((andiron_str){ text, len });
+    run(screen, &may_match);
+    assert_int_equal(may_match & 7, 4);
+}
+
+/* Half a million steps, on whatever machine, are more than a quarter of a millisecond. */
+static void once_the_time_is_spent_all_the_rest_may_match(void **state)
+{
+    enum { ELEMENTS = 500000 };
+    const struct program *programs[] = { compiled(quoted("{'method':'put'}")),
+                                         compiled(quoted("{'list':{'$every':0}}")),
+                                         compiled(quoted("{'client':{'id':'d'}}")) };
+    char *text = andiron_alloc(arena, ELEMENTS * 2 + 64);
+    size_t len = (size_t)snprintf(text, 64, "{\"method\":\"get\",\"list\":[0");
+    uint64_t may_match = UINT64_MAX;
+    (void)state;
+    for (int i = 0; i < ELEMENTS; i++, len += 2)
+        memcpy(text + len, ",0", 2);
+    memcpy(text + len, "]}", 2);
+    const struct screen *screen = screen_new(arena, programs, COUNT_OF(programs));
+    request = parsed((andiron_str){ text, len + 2 });
+    run(screen, &may_match);
+    assert_int_equal(may_match & 7, 6);
+}
+
 /* ---- whatever programs and requests ----------------------------------------------------------- */
 
 static uint64_t seed = 1;
@@ -335,6 +378,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(bodies_are_looked_into_only_for_many_that_are_left, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_would_take_long_is_not_screened, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_so_much_is_searched_for_expressions_of_a_request,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(once_the_time_is_spent_all_the_rest_may_match, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(random_programs_that_match_are_never_screened_out, set_up,
                                         tear_down),
     };
