@@ -9,35 +9,9 @@
 
 #include "rows.h"
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 static struct db *writer_db(struct kit *k)
 {
     return writer_view(k->store.writer).db;
-}
-
-static int64_t number_of(struct db *db, const char *sql)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    int64_t ret = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
-    return ret;
 }
 
 static void add(struct db *db, enum batch_table table, struct batch_row row, const char *text)
@@ -59,22 +33,20 @@ static void rows_wait_for_a_flush_and_are_inserted_once(void **state)
         add(db, BATCH_STRING, (struct batch_row){ .p = 5, .vid = 7 }, "m\xc3\xbcller");
         add(db, BATCH_STRING, (struct batch_row){ .p = 6, .vid = 7 }, "");
     }
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_token"), 0);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_token"), 0);
     assert_int_equal(batch_flush(db), 0);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_token WHERE p=1 AND h=-3 AND vid=7"),
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_token WHERE p=1 AND h=-3 AND vid=7"), 1);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_ref WHERE p=2 AND tgt=44 AND vid=7"), 1);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_date WHERE p=3 AND cls=1 AND lo=-5 "
+                                 "AND hi=6 AND vid=7"),
                      1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_ref WHERE p=2 AND tgt=44 AND vid=7"),
-                     1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_date WHERE p=3 AND cls=1 AND lo=-5 "
-                                   "AND hi=6 AND vid=7"),
-                     1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_num WHERE p=4 AND g=9 AND lo=0.5 "
-                                   "AND hi=1.5 AND vid=7"),
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_num WHERE p=4 AND g=9 AND lo=0.5 "
+                                 "AND hi=1.5 AND vid=7"),
                      1);
     assert_int_equal(
-        number_of(db, "SELECT count(*) FROM ix_str WHERE p=5 AND s='m\xc3\xbcller' AND vid=7"), 1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_str WHERE p=6 AND s='' AND vid=7"), 1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_str"), 2);
+        kit_sql(db, "SELECT count(*) FROM ix_str WHERE p=5 AND s='m\xc3\xbcller' AND vid=7"), 1);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_str WHERE p=6 AND s='' AND vid=7"), 1);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_str"), 2);
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
 
@@ -92,11 +64,11 @@ static void more_than_fits_is_inserted_meanwhile(void **state)
         if (i % 4 == 0)
             add(db, BATCH_STRING, (struct batch_row){ .p = 5, .vid = i }, text);
     }
-    assert_in_range(number_of(db, "SELECT count(*) FROM ix_token"), 1, 4999);
+    assert_in_range(kit_sql(db, "SELECT count(*) FROM ix_token"), 1, 4999);
     assert_int_equal(batch_flush(db), 0);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_token WHERE h=vid"), 5000);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_str WHERE length(s)=256 "
-                                   "AND substr(s,1,1)=char(97+vid%26)"),
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_token WHERE h=vid"), 5000);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_str WHERE length(s)=256 "
+                                 "AND substr(s,1,1)=char(97+vid%26)"),
                      1250);
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
@@ -132,9 +104,9 @@ static void rows_are_inserted_in_the_order_of_their_keys(void **state)
         add(db, BATCH_STRING, (struct batch_row){ .p = p, .vid = vid }, texts[i % ROWS]);
     }
     assert_int_equal(batch_flush(db), 0);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM seen"), 10 * ROWS);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM (SELECT i, row_number() OVER (ORDER BY "
-                                   "t,p,a,b,v) AS n FROM seen) WHERE i<>n"),
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM seen"), 10 * ROWS);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM (SELECT i, row_number() OVER (ORDER BY "
+                                 "t,p,a,b,v) AS n FROM seen) WHERE i<>n"),
                      0);
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
@@ -147,7 +119,7 @@ static void what_was_rolled_back_is_forgotten(void **state)
     add(db, BATCH_TOKEN, (struct batch_row){ 1, 7, { { 3 } } }, "");
     batch_drop(db);
     assert_int_equal(batch_flush(db), 0);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_token"), 0);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_token"), 0);
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
 
@@ -162,7 +134,7 @@ static void rows_that_wait_leave_with_their_version(void **state)
     int64_t vid = 0;
 
     assert_int_equal(kit_put(k, "Patient", "a", "{}", terms, 3), 1);
-    assert_int_equal(number_of(db, "SELECT count(*) FROM ix_token"), 2);
+    assert_int_equal(kit_sql(db, "SELECT count(*) FROM ix_token"), 2);
     sqlite3_stmt *s = NULL;
     assert_int_equal(sqlite3_prepare_v2(db->handle, "SELECT vid,keys FROM version", -1, &s, NULL),
                      SQLITE_OK);
@@ -176,8 +148,8 @@ static void rows_that_wait_leave_with_their_version(void **state)
     assert_int_equal(rows_add(db, &k->store.key, keys, vid + 1), 0);
     assert_int_equal(rows_drop(db, &k->store.key, keys, vid + 1), 0);
     assert_int_equal(batch_flush(db), 0);
-    assert_int_equal(number_of(db, "SELECT (SELECT count(*) FROM ix_token)+(SELECT count(*) FROM "
-                                   "ix_str)+(SELECT count(*) FROM ix_num)"),
+    assert_int_equal(kit_sql(db, "SELECT (SELECT count(*) FROM ix_token)+(SELECT count(*) FROM "
+                                 "ix_str)+(SELECT count(*) FROM ix_num)"),
                      0);
     assert_int_equal(db_run(db, "ROLLBACK"), 0);
 }
@@ -228,14 +200,16 @@ static void conditions_see_rows_that_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(rows_wait_for_a_flush_and_are_inserted_once, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(more_than_fits_is_inserted_meanwhile, setup, teardown),
-        cmocka_unit_test_setup_teardown(rows_are_inserted_in_the_order_of_their_keys, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(what_was_rolled_back_is_forgotten, setup, teardown),
-        cmocka_unit_test_setup_teardown(rows_that_wait_leave_with_their_version, setup, teardown),
-        cmocka_unit_test_setup_teardown(conditions_see_rows_that_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_wait_for_a_flush_and_are_inserted_once, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(more_than_fits_is_inserted_meanwhile, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(rows_are_inserted_in_the_order_of_their_keys, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(what_was_rolled_back_is_forgotten, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(rows_that_wait_leave_with_their_version, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(conditions_see_rows_that_wait, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -299,36 +299,25 @@ static void what_refers_to_the_same_target_is_passed_over_together(void **state)
     assert_string_equal(rows.rows[1].ref.id.data, "v5624");
 }
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(few_targets_drive_beside_a_common_code, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_targets_leave_it_to_the_latest_resources, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(few_targets_drive_beside_a_common_code, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(many_targets_leave_it_to_the_latest_resources, kit_setup,
+                                        kit_teardown),
         cmocka_unit_test_setup_teardown(many_targets_are_merged_where_the_latest_do_not_match,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(what_a_negation_leaves_out_is_not_loaded, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_range_drives_beside_a_longer_list, setup, teardown),
+                                        kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(what_a_negation_leaves_out_is_not_loaded, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(a_range_drives_beside_a_longer_list, kit_setup,
+                                        kit_teardown),
         cmocka_unit_test_setup_teardown(referring_resources_that_are_common_leave_it_to_the_latest,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_list_of_most_is_sorted_by_the_index, setup, teardown),
+                                        kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(a_list_of_most_is_sorted_by_the_index, kit_setup,
+                                        kit_teardown),
         cmocka_unit_test_setup_teardown(what_refers_to_the_same_target_is_passed_over_together,
-                                        setup, teardown),
+                                        kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

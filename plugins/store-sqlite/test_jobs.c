@@ -12,21 +12,6 @@
 #include "read.h"
 #include "watch.h"
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 static int64_t matches(struct kit *k, const char *param)
 {
     struct andiron_filter filter = kit_filter(ANDIRON_CMP_EQ, kit_token(param, "s", "x"));
@@ -214,10 +199,14 @@ static void snapshot_is_kept_until_anybody_commits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(backup_is_a_whole_copy_and_comes_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(watch_hears_of_this_process_and_of_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_foreign_changes_become_any_of_them, setup, teardown),
-        cmocka_unit_test_setup_teardown(snapshot_is_kept_until_anybody_commits, setup, teardown),
+        cmocka_unit_test_setup_teardown(backup_is_a_whole_copy_and_comes_back, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(watch_hears_of_this_process_and_of_others, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(many_foreign_changes_become_any_of_them, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(snapshot_is_kept_until_anybody_commits, kit_setup,
+                                        kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

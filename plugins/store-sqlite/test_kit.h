@@ -94,6 +94,36 @@ static inline void kit_end(struct kit *k)
     (void)rmdir(k->folder);
 }
 
+/* Of a test: opens a kit of its own, in its state; and ends it. */
+static inline int kit_setup(void **state)
+{
+    struct kit *k = malloc(sizeof(*k));
+
+    assert_non_null(k);
+    kit_open(k);
+    *state = k;
+    return 0;
+}
+
+static inline int kit_teardown(void **state)
+{
+    kit_end(*state);
+    free(*state);
+    return 0;
+}
+
+/* The number that a query gives. */
+static inline int64_t kit_sql(struct db *db, const char *sql)
+{
+    sqlite3_stmt *s = NULL;
+
+    assert_int_equal(sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    int64_t ret = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return ret;
+}
+
 /* A commit, run now. 0 or -1 (commit->error). */
 static inline int kit_commit_making(struct kit *k, struct andiron_commit *commit,
                                     const struct andiron_term_maker *maker)

@@ -130,30 +130,19 @@ static void codes_of_older_files_are_marked(void **state)
     expect_not_done(k, "nt3", false);
 }
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(others_drive_until_a_resource_has_no_code, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_param_that_came_later_is_not_in_all, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_update_may_take_the_code_away, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_mark_that_was_rolled_back_is_set_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(params_of_another_process_are_marked_too, setup, teardown),
-        cmocka_unit_test_setup_teardown(codes_of_older_files_are_marked, setup, teardown),
+        cmocka_unit_test_setup_teardown(others_drive_until_a_resource_has_no_code, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(a_param_that_came_later_is_not_in_all, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(an_update_may_take_the_code_away, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(a_mark_that_was_rolled_back_is_set_again, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(params_of_another_process_are_marked_too, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(codes_of_older_files_are_marked, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

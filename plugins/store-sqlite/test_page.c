@@ -248,33 +248,22 @@ static void long_texts_are_compared_whole(void **state)
     free(b);
 }
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(totals_are_counted_up_to_their_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(cached_total_ends_with_the_next_commit, setup, teardown),
-        cmocka_unit_test_setup_teardown(changed_or_foreign_cursor_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(totals_are_counted_up_to_their_limit, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(cached_total_ends_with_the_next_commit, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(changed_or_foreign_cursor_is_refused, kit_setup,
+                                        kit_teardown),
         cmocka_unit_test_setup_teardown(unchanged_resources_appear_once_while_others_are_written,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(includes_follow_references_both_ways, setup, teardown),
-        cmocka_unit_test_setup_teardown(includes_end_at_their_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(other_forms_of_terms_are_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(long_texts_are_compared_whole, setup, teardown),
+                                        kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(includes_follow_references_both_ways, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(includes_end_at_their_limit, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(other_forms_of_terms_are_found, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(long_texts_are_compared_whole, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,21 +7,6 @@
 #include "purge.h"
 #include "rows.h"
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 /* As the service does it; how many slices it took. */
 static size_t purge(struct kit *k, struct andiron_purge *p)
 {
@@ -203,11 +188,14 @@ static void values_purged_by_another_process_are_added_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(long_history_goes_in_slices_oldest_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_others_refer_to_stays_as_a_stub, setup, teardown),
-        cmocka_unit_test_setup_teardown(keys_packed_before_a_purge_are_made_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(values_purged_by_another_process_are_added_again, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(long_history_goes_in_slices_oldest_first, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(what_others_refer_to_stays_as_a_stub, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(keys_packed_before_a_purge_are_made_anew, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(values_purged_by_another_process_are_added_again, kit_setup,
+                                        kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

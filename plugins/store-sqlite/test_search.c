@@ -195,32 +195,18 @@ static void a_search_of_many_conditions_leaves_the_loop_at_once(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(any_filter_gives_what_it_says, setup, teardown),
-        cmocka_unit_test_setup_teardown(spent_budget_is_resumed_where_it_ended, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_search_holds_a_loop, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_search_of_many_conditions_leaves_the_loop_at_once, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(second_value_counts_where_one_was_the_rule, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(several_types_come_in_one_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_filter_gives_what_it_says, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(spent_budget_is_resumed_where_it_ended, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(no_search_holds_a_loop, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(a_search_of_many_conditions_leaves_the_loop_at_once,
+                                        kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(second_value_counts_where_one_was_the_rule, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(several_types_come_in_one_order, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

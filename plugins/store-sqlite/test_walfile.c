@@ -38,17 +38,6 @@ static void run(struct db *db, const char *sql)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db->handle));
 }
 
-static int64_t number_of(struct db *db, const char *sql)
-{
-    sqlite3_stmt *s = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(db->handle, sql, -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    int64_t ret = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
-    return ret;
-}
-
 /* Inserts of as many blobs, each of a page's size, as one statement. */
 static void insert(struct db *db, const char *what, int count)
 {
@@ -80,8 +69,8 @@ static void open_pair(struct pair *p)
 
 static void close_pair(struct pair *p)
 {
-    assert_int_equal(
-        number_of(&p->other, "SELECT integrity_check='ok' FROM pragma_integrity_check"), 1);
+    assert_int_equal(kit_sql(&p->other, "SELECT integrity_check='ok' FROM pragma_integrity_check"),
+                     1);
     db_close(&p->other);
     db_close(&p->one);
     walfile_free(&p->walfile);
@@ -98,7 +87,7 @@ static void a_commit_is_few_writes(void **state)
     count_from_here(&p, 0);
     insert(&p.one, "many", 60); /* 60 pages and more, two calls each */
     assert_in_range(writes, 1, 12);
-    assert_int_equal(number_of(&p.other, "SELECT count(*) FROM t"), 60);
+    assert_int_equal(kit_sql(&p.other, "SELECT count(*) FROM t"), 60);
     close_pair(&p);
 }
 
@@ -113,7 +102,7 @@ static void reading_elsewhere_writes_nothing(void **state)
     count_from_here(&p, 0);
     run(&p.one, "INSERT INTO u SELECT b FROM t");
     assert_in_range(writes, 1, 30); /* 100 pages and more, two calls each */
-    assert_int_equal(number_of(&p.other, "SELECT sum(length(b)) FROM u"), 100 * 7000);
+    assert_int_equal(kit_sql(&p.other, "SELECT sum(length(b)) FROM u"), 100 * 7000);
     close_pair(&p);
 }
 
@@ -125,7 +114,7 @@ static void a_commit_is_in_the_file_when_it_is_over(void **state)
     for (int i = 1; i <= 20; i++) {
         insert(&p.one, "one", 1);
         assert_int_equal(p.walfile.len, 0);
-        assert_int_equal(number_of(&p.other, "SELECT count(*) FROM t"), i);
+        assert_int_equal(kit_sql(&p.other, "SELECT count(*) FROM t"), i);
     }
     close_pair(&p);
 }
@@ -137,11 +126,11 @@ static void pages_that_left_the_cache_are_read_back(void **state)
     open_pair(&p);
     run(&p.one, "BEGIN IMMEDIATE");
     insert(&p.one, "long", 200);
-    assert_int_equal(number_of(&p.one, "SELECT sum(length(b)) FROM t"), 200 * 7000);
+    assert_int_equal(kit_sql(&p.one, "SELECT sum(length(b)) FROM t"), 200 * 7000);
     run(&p.one, "UPDATE t SET what='again', b=zeroblob(7001)");
-    assert_int_equal(number_of(&p.one, "SELECT sum(length(b)) FROM t"), 200 * 7001);
+    assert_int_equal(kit_sql(&p.one, "SELECT sum(length(b)) FROM t"), 200 * 7001);
     run(&p.one, "COMMIT");
-    assert_int_equal(number_of(&p.other, "SELECT sum(length(b)) FROM t WHERE what='again'"),
+    assert_int_equal(kit_sql(&p.other, "SELECT sum(length(b)) FROM t WHERE what='again'"),
                      200 * 7001);
     close_pair(&p);
 }
@@ -163,9 +152,9 @@ static void what_was_rolled_back_is_never_written(void **state)
     insert(&p.other, "other", 40);
     insert(&p.one, "after", 40);
     /* Not by `other`, which has its pages in memory. */
-    assert_int_equal(number_of(&p.one, "SELECT count(*) FROM t WHERE what='lost'"), 0);
-    assert_int_equal(number_of(&p.one, "SELECT count(*) FROM t WHERE what='other'"), 40);
-    assert_int_equal(number_of(&p.one, "SELECT count(*) FROM t WHERE length(b)=7000"), 83);
+    assert_int_equal(kit_sql(&p.one, "SELECT count(*) FROM t WHERE what='lost'"), 0);
+    assert_int_equal(kit_sql(&p.one, "SELECT count(*) FROM t WHERE what='other'"), 40);
+    assert_int_equal(kit_sql(&p.one, "SELECT count(*) FROM t WHERE length(b)=7000"), 83);
     close_pair(&p);
 }
 
@@ -187,8 +176,8 @@ static void a_failed_write_fails_its_commit_and_no_other(void **state)
             run(&p.one, "ROLLBACK");
         insert(&p.one, "after", 5);
     }
-    assert_int_equal(number_of(&p.other, "SELECT count(*) FROM t WHERE what='lost'"), 0);
-    assert_int_equal(number_of(&p.other, "SELECT count(*) FROM t"), 20);
+    assert_int_equal(kit_sql(&p.other, "SELECT count(*) FROM t WHERE what='lost'"), 0);
+    assert_int_equal(kit_sql(&p.other, "SELECT count(*) FROM t"), 20);
     close_pair(&p);
 }
 

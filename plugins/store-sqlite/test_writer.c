@@ -11,21 +11,6 @@
 #include "common/store/keys.h"
 #include "read.h"
 
-static int setup(void **state)
-{
-    struct kit *k = malloc(sizeof(*k));
-    kit_open(k);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_end(*state);
-    free(*state);
-    return 0;
-}
-
 /* A commit of one resource that another thread waits for. */
 struct waiting {
     sem_t *over;
@@ -364,15 +349,17 @@ static void two_processes_write_one_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(jobs_that_wait_share_a_commit, setup, teardown),
-        cmocka_unit_test_setup_teardown(refused_job_leaves_the_others_of_its_group, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(broken_job_fails_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(full_queue_refuses, setup, teardown),
-        cmocka_unit_test_setup_teardown(full_disk_is_told_and_heals, setup, teardown),
-        cmocka_unit_test_setup_teardown(foreign_lock_is_waited_for_and_then_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(acknowledged_writes_survive_kill_9, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_processes_write_one_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(jobs_that_wait_share_a_commit, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(refused_job_leaves_the_others_of_its_group, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(broken_job_fails_alone, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(full_queue_refuses, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(full_disk_is_told_and_heals, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(foreign_lock_is_waited_for_and_then_told, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(acknowledged_writes_survive_kill_9, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(two_processes_write_one_file, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
