@@ -106,6 +106,70 @@ static void reading_elsewhere_writes_nothing(void **state)
     close_pair(&p);
 }
 
+static void copy(const char *from, const char *to)
+{
+    static char bytes[4 << 20];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+
+    assert_non_null(in);
+    assert_non_null(out);
+    size_t len = fread(bytes, 1, sizeof(bytes), in);
+    assert_in_range(len, 1, sizeof(bytes) - 1);
+    assert_int_equal(fwrite(bytes, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+    (void)fclose(in);
+}
+
+/* What is in the files is all that there is after a crash: the log's sums must agree, too. */
+static int64_t number_after_a_crash(const struct pair *p, const char *sql)
+{
+    struct andiron_error err = { .code = ANDIRON_OK };
+    char path[128], log[128], to[160];
+    struct db_settings settings = { .path = path, .writable = true, .busy_ms = 5000 };
+    struct db db;
+
+    snprintf(path, sizeof(path), "%s/copy.db", p->folder);
+    copy(p->path, path);
+    snprintf(log, sizeof(log), "%s-wal", p->path);
+    snprintf(to, sizeof(to), "%s-wal", path);
+    copy(log, to);
+    assert_int_equal(db_open(&db, &settings, &err), 0);
+    int64_t ret = kit_sql(&db, sql);
+    db_close(&db);
+    (void)unlink(path);
+    return ret;
+}
+
+/* They leave the cache, are read back, changed, and leave it again. */
+static void pages_change_while_they_are_gathered(void **state)
+{
+    (void)state;
+    struct pair p;
+    char sql[100];
+    enum { PAGES = 10, TIMES = 4 }; /* all fit */
+
+    open_pair(&p);
+    insert(&p.one, "old", PAGES);
+    run(&p.one, "PRAGMA cache_size=5; BEGIN IMMEDIATE");
+    count_from_here(&p, 0);
+    for (int i = 0; i < PAGES * TIMES; i++) {
+        snprintf(sql, sizeof(sql), "UPDATE t SET what='change %d' WHERE id=%d", i / PAGES,
+                 i % PAGES + 1);
+        run(&p.one, sql);
+        snprintf(sql, sizeof(sql), "SELECT count(*) FROM t WHERE what='change %d'", i / PAGES);
+        assert_int_equal(kit_sql(&p.one, sql), i % PAGES + 1);
+    }
+    assert_int_equal(writes, 0);
+    assert_in_range(p.walfile.len, PAGES * DB_PAGE, (PAGES + 4) * (DB_PAGE + 24));
+    run(&p.one, "COMMIT");
+    assert_in_range(writes, 1, 4);
+    static const char last[] = "SELECT count(*) FROM t WHERE what='change 3' AND length(b)=7000";
+    assert_int_equal(kit_sql(&p.one, last), PAGES);
+    assert_int_equal(kit_sql(&p.other, last), PAGES);
+    assert_int_equal(number_after_a_crash(&p, last), PAGES);
+    close_pair(&p);
+}
+
 static void a_commit_is_in_the_file_when_it_is_over(void **state)
 {
     (void)state;
@@ -186,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_is_few_writes),
         cmocka_unit_test(reading_elsewhere_writes_nothing),
+        cmocka_unit_test(pages_change_while_they_are_gathered),
         cmocka_unit_test(a_commit_is_in_the_file_when_it_is_over),
         cmocka_unit_test(pages_that_left_the_cache_are_read_back),
         cmocka_unit_test(what_was_rolled_back_is_never_written),
