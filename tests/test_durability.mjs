@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
-import { configure, start, call, fresh, sanitized, sleep, indexAgrees, notOn } from './lib/server.mjs';
+import { randomBytes } from 'node:crypto';
+import { configure, start, call, fresh, sanitized, sleep, indexAgrees, notOn, stored, storeOf } from './lib/server.mjs';
 import { allow, assertion, bearer, keyPair, postToken, putClient, seedClient, tokenRequest } from './lib/smart.mjs';
 
 const slow = sanitized ? 4 : 1;
@@ -171,6 +172,97 @@ test('kill -9 during a transaction: all of it or nothing', async (t) => {
   await indexAgrees(box.server);
   assert.ok(seen.nothing > 0, `kills came too late: ${JSON.stringify(seen)}, ${usual} ms`);
   agent.destroy();
+});
+
+// Sets of Patients, each changed as a whole by one transaction after the other, which also creates an Observation: what the writers
+// asked for and what was acknowledged. The first set is larger than the writer's cache.
+const setSizes = [100, 4, 4];
+const setWriter = (server, set, round, log) => {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 }), size = setSizes[set];
+  const text = randomBytes(set === 0 ? 12000 : 500).toString('base64');
+  const transaction = (tag) => ({ resourceType: 'Bundle', type: 'transaction', entry: [
+    ...Array.from({ length: size }, (_, i) => ({ resource: { resourceType: 'Patient', id: `s${set}-${i}`, identifier: [{ system: 'urn:set', value: `s${set}` }, { system: 'urn:tag', value: tag }], text: { status: 'generated', div: `<div xmlns="http://www.w3.org/1999/xhtml">${i}${text}</div>` } }, request: { method: 'PUT', url: `Patient/s${set}-${i}` } })),
+    { resource: { resourceType: 'Observation', status: 'final', code: { text: tag }, identifier: [{ system: 'urn:made', value: tag }] }, request: { method: 'POST', url: 'Observation' } },
+  ] });
+  return (async () => {
+    for (let n = 0; ; n++) {
+      const tag = `r${round}-s${set}-${n}`;
+      log.asked.push(tag);
+      const answer = await ask(agent, server, 'POST', '', transaction(tag));
+      if (answer === undefined) break;
+      if (answer.status >= 500) { await sleep(5); continue; } // of a busy machine: not acknowledged
+      assert.equal(answer.status, 200, answer.text);
+      log.acknowledged.push(tag);
+    }
+    agent.destroy();
+  })();
+};
+// The tag of a set, which all of its Patients must have; undefined before its first transaction.
+const tagOf = async (agent, server, set) => {
+  const found = await ask(agent, server, 'GET', `/Patient?identifier=urn:set%7Cs${set}&_count=1000&_elements=identifier`);
+  assert.equal(found.status, 200, found.text);
+  assert.ok(!found.json.link.some((l) => l.relation === 'next'), 'in one page, which is of one moment');
+  const tags = (found.json.entry ?? []).map((e) => e.resource.identifier.find((i) => i.system === 'urn:tag').value), different = [...new Set(tags)];
+  assert.ok(tags.length === 0 || (tags.length === setSizes[set] && different.length === 1), `half a transaction: ${tags.length} of ${setSizes[set]}, of ${different}`);
+  return different[0];
+};
+// Each transaction that was acknowledged is there once, and of others only what was asked for, at most once.
+const checkSets = async (server, log) => {
+  const made = [];
+  for (let target = '/Observation?_count=1000&_elements=identifier'; target !== undefined;) {
+    const page = await ask(undefined, server, 'GET', target);
+    assert.equal(page.status, 200, page.text);
+    made.push(...(page.json.entry ?? []).map((e) => e.resource.identifier[0].value));
+    const next = page.json.link.find((l) => l.relation === 'next');
+    target = next && next.url.slice(next.url.indexOf('/fhir/') + '/fhir'.length);
+  }
+  const there = new Set(made);
+  assert.equal(there.size, made.length, `one is there twice: ${made}`);
+  for (const tag of log.acknowledged) assert.ok(there.has(tag), `${tag} was acknowledged and is lost`);
+  for (const tag of made) assert.ok(log.asked.includes(tag), `nobody asked for ${tag}`);
+  for (const [set] of setSizes.entries()) {
+    const own = made.filter((tag) => tag.includes(`-s${set}-`)), tag = await tagOf(undefined, server, set);
+    assert.equal(tag, log.asked.filter((t) => there.has(t) && t.includes(`-s${set}-`)).at(-1), 'the last one that was stored');
+    if (own.length > 0) assert.equal((await ask(undefined, server, 'GET', `/Patient/s${set}-${setSizes[set] - 1}`)).json.meta.versionId, String(own.length), 'a version for each');
+  }
+};
+
+test('kill -9 of the process that writes, again and again, while another one reads the same file', { skip: notOn('postgres', 'of the file of store-sqlite; test_postgres_faults has its own') }, async (t) => {
+  // A log that is copied into the file all the time, a cache that a transaction does not fit in, and pages however long they take.
+  const box = await serve(t, { plugins: { 'store-sqlite': { 'writer-cache': '1m', 'checkpoint-size': '1m', 'checkpoint-hard-size': '1m', 'scan-time': '60s' } } });
+  const reading = await serve(t, { init: false, plugins: { 'store-sqlite': { ...storeOf(box.server)['store-sqlite'], 'scan-time': '60s' } } });
+  const log = { asked: [], acknowledged: [] }, agents = setSizes.map(() => new http.Agent({ keepAlive: true, maxSockets: 1 }));
+  let reads = 0, over = false;
+  const readers = Promise.all(agents.map(async (agent, set) => {
+    for (let last; !over; reads++) {
+      const tag = await tagOf(agent, reading.server, set);
+      if (tag === undefined) { assert.equal(last, undefined, 'all of a set is gone'); continue; }
+      assert.ok(log.asked.includes(tag), `nobody asked for ${tag}`);
+      if (tag !== last) assert.equal((await ask(agent, reading.server, 'GET', `/Observation?identifier=urn:made%7C${tag}`)).json.total, 1, tag);
+      last = tag;
+    }
+  }));
+  let failed;
+  readers.catch((e) => { failed = e; });
+  for (let round = 0; round < 3; round++) {
+    const before = log.acknowledged.length, readBefore = reads, wanted = 4 + Math.floor(Math.random() * 6), begun = Date.now();
+    const all = Promise.all(setSizes.map((_, set) => setWriter(box.server, set, round, log)));
+    all.catch(() => {});
+    assert.ok(await until(() => failed || (log.acknowledged.length >= before + wanted && reads > readBefore), 60000), `${log.acknowledged.length - before} of ${wanted} transactions, ${reads - readBefore} reads`);
+    assert.equal(failed, undefined);
+    await sleep(Math.random() * (Date.now() - begun) / wanted * 2); // anywhere in one of the next
+    killAll(box.server);
+    await all;
+    await box.server.exit;
+    assert.deepEqual(stored(box.server, 'PRAGMA integrity_check'), ['ok']);
+    await checkSets(reading.server, log);
+    await restart(box);
+    await checkSets(box.server, log);
+  }
+  over = true;
+  await readers;
+  for (const agent of agents) agent.destroy();
+  await indexAgrees(box.server);
 });
 
 test('kill -9 behind a token: its assertion stays used, the token stays good', async (t) => {
