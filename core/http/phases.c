@@ -692,9 +692,11 @@ void phases_resume(void *arg)
 
 void phases_abandon(struct andiron_request *req, int status)
 {
+    timeout_stop(&req->timeout);
+    if (req->stage == STAGE_OVER)
+        return; /* answered, and only kept for what runs beside it */
     req->dead = true;
     req->reply.status = status;
-    timeout_stop(&req->timeout);
     if (!phases_busy(req) && !req->running && !req->home->closed)
         phases_run(req);
 }

@@ -274,7 +274,10 @@ static enum andiron_step runs_inner(struct andiron_request *req, void *self)
 
 static void mark_release(void *arg)
 {
-    mark(arg);
+    char line[32];
+
+    snprintf(line, sizeof(line), "released:%d", andiron_reply_status(arg));
+    mark(line);
 }
 
 static struct andiron_request *_Atomic beside_parked;
@@ -308,10 +311,10 @@ static enum andiron_step beside_first(struct andiron_request *req, void *state)
 /* Answers before what runs beside it has begun. */
 static enum andiron_step begins_beside(struct andiron_request *req, void *self)
 {
-    static char released[] = "released", parks[] = "parks";
+    static char parks[] = "parks";
 
     (void)self;
-    andiron_at_release(andiron_request_arena(req), mark_release, released);
+    andiron_at_release(andiron_request_arena(req), mark_release, req);
     andiron_request_beside(req, "beside", beside_first,
                            header_is(req, "x-beside", "parks") ? parks : NULL);
     return andiron_reply(req, 200, "text/plain", ANDIRON_STR("begun"));
