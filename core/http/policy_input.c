@@ -279,8 +279,9 @@ static bool is_credential(andiron_str header)
 /* What an entry of a batch says for itself, and so not its outer request for it. */
 static bool is_entrys(andiron_str header)
 {
-    static const char *const names[] = { "content-type",  "content-length",    "if-match",
-                                         "if-none-match", "if-modified-since", "if-none-exist" };
+    static const char *const names[] = { "content-type",      "content-length", "content-encoding",
+                                         "transfer-encoding", "if-match",       "if-none-match",
+                                         "if-modified-since", "if-none-exist" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (andiron_str_eq(header, andiron_str_of(names[i])))
             return true;

@@ -43,12 +43,16 @@ static enum andiron_step inner_done(struct andiron_request *req, void *state)
 
 static enum andiron_step runs_inner(struct andiron_request *req, void *self)
 {
+    static const struct andiron_inner_header headers[] = {
+        { "accept", { "application/fhir+json", sizeof("application/fhir+json") - 1 } }, { NULL }
+    };
     struct andiron_request **sub =
         andiron_new(andiron_request_arena(req), struct andiron_request *);
     struct andiron_inner inner = { .size = sizeof(inner),
                                    .method = ANDIRON_STR("GET"),
                                    .target = andiron_request_header(req, "x-target"),
                                    .if_match = ANDIRON_STR("W/\"7\""),
+                                   .headers = headers,
                                    .bundle_type = "batch",
                                    .bundle_index = 3 };
     (void)self;
@@ -133,13 +137,18 @@ static void an_inner_request_has_the_headers_of_the_outer_one_and_its_own_condit
 {
     (void)state;
     assert_int_equal(get("/batch", "X-Target: /one/7?a=1\r\nX-Mine: 1\r\nIf-Match: W/\"1\"\r\n"
-                                   "If-None-Match: *\r\nAuthorization: Bearer hidden\r\n"),
+                                   "If-None-Match: *\r\nAuthorization: Bearer hidden\r\n"
+                                   "Accept: text/html\r\nContent-Type: text/csv\r\n"
+                                   "Content-Encoding: gzip\r\n"),
                      200);
     assert_seen("\"params\":{\"a\":\"1\",\"resource/id\":\"7\"}");
     assert_seen("\"x-mine\":\"1\"");
     assert_seen("\"if-match\":\"W/\\\"7\\\"\"");
     assert_seen("\"bundle\":{\"type\":\"batch\",\"index\":3}");
+    assert_seen("\"accept\":\"application/fhir+json\"");
+    assert_null(strstr(seen, "text/html"));
     assert_null(strstr(seen, "if-none-match"));
+    assert_null(strstr(seen, "content-"));
     assert_null(strstr(seen, "hidden"));
 }
 
