@@ -168,6 +168,24 @@ test('lines may refer to those before them, and of one name the last counts, how
   } finally { await strict.stop(); strict.remove(); }
 });
 
+test('what was refused only beside an earlier batch is not told as done where the import breaks off before it was tried again', async () => {
+  // The first takes its time; the second names it and is there before.
+  const of = (round) => ndjson([{ ...patient(0), id: `q${round}`, name: Array.from({ length: 5000 }, (_, i) => ({ family: `Name ${i}`, given: ['A', 'B'] })) },
+    { ...observation(0), id: `q${round}`, subject: { reference: `Patient/q${round}` } }]);
+  const strict = await start({ quick: true, plugins: { fhir: { 'referential-integrity': 'on' }, bulk: { 'import-rows': 1, 'import-size': `${Buffer.byteLength(of(0)) + 65_536}` } } });
+  try {
+    for (let round = 0; round < 4; round++) {
+      const r = await new Promise((ok, fail) => {
+        const req = http.request(`${strict.fhir}/$import`, { method: 'POST', agent: false, headers: { 'content-type': 'application/fhir+ndjson', ...strict.admin } }, (res) => { res.resume(); ok(res); req.destroy(); });
+        req.on('error', fail);
+        req.write(of(round) + ' '.repeat(100_000));
+      });
+      assert.equal(r.statusCode, 413);
+      assert.match(r.headers['x-import-committed'], /^lines=\d+, stored=\d+, refused=0$/, 'each of them finds its patient, once that is stored');
+    }
+  } finally { await strict.stop(); strict.remove(); }
+});
+
 test('one that nobody feeds takes no place for ever, and more than allowed are 429', async () => {
   const one = await start({ quick: true, core: { http: { 'body-timeout': '1s' } }, plugins: { bulk: { 'max-imports': 1 } } });
   try {

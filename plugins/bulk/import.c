@@ -176,11 +176,12 @@ static void report_done(struct importing *s)
             s->is_refused = true;
         if (b->status != 200)
             stop(s, code_of(b->status), "a batch was refused as a whole");
-        if (b->status == 200 && !s->has_gap) {
+        /* What would have been tried again is not done: who goes on behind it would lose it. */
+        s->has_gap |= b->status != 200 || import_batch_is_early(b);
+        if (!s->has_gap) {
             import_report_add(&s->report, &b->lines);
             andiron_count(s->bulk->imported, b->lines.sent);
         }
-        s->has_gap |= b->status != 200;
         import_batch_clear(b);
         s->first = (s->first + 1) % IMPORT_PARALLEL_MAX;
         s->at_work--;
