@@ -15,7 +15,7 @@
 #include "pages.h"
 #include "runner.h"
 
-enum { SLICE_US = 20000, LINE_MAX_BYTES = 256, OUTCOME_MAX = 4096, DRIVEN_ROWS = 64 };
+enum { LINE_MAX_BYTES = 256, OUTCOME_MAX = 4096, DRIVEN_ROWS = 64 };
 
 struct slice {
     struct running *job;
@@ -32,9 +32,9 @@ struct slice {
     uint64_t driven_bytes;
     andiron_str last_id; /* of them; absent: there are no more */
     struct andiron_error error;
-    uint64_t bytes, seen, added; /* bytes seen; rows seen; resources written */
-    int64_t until_us;            /* monotonic */
-    bool is_cut;                 /* by time, before the end of its page */
+    uint64_t bytes, added;    /* bytes seen; resources written */
+    struct pages_clock clock; /* of the rows of a page */
+    int64_t until_us;         /* monotonic, where rows are read one by one */
 
     struct deletion {
         struct andiron_ref ref; /* version: of the deletion */
@@ -333,16 +333,15 @@ static bool take_row(void *arg, const struct andiron_row *row)
     const struct job_spec *spec = &s->job->spec;
     andiron_str line;
 
-    if (s->seen++ == 0) /* not before: a store may take its time to read a page */
-        s->until_us = monotonic_us() + SLICE_US;
+    bool has_time = pages_row(&s->clock, monotonic_us);
     if (row->deleted) {
         if (spec->since == 0 || (spec->until != 0 && row->updated >= spec->until))
-            return true;
+            return has_time;
         if (s->judge.filter != NULL || s->judge.by_patient || s->judge.by_target)
             note_deletion(s, s->arena, row);
         else if (write_deletion(s, row->ref.id) != 0)
             return false;
-        return true;
+        return has_time;
     }
     s->bytes += row->body.len + 1;
     if (spec->until == 0 || row->updated < spec->until) {
@@ -355,8 +354,7 @@ static bool take_row(void *arg, const struct andiron_row *row)
             return false;
         s->added += wanted == 1;
     }
-    s->is_cut = s->seen % 16 == 0 && monotonic_us() >= s->until_us;
-    return s->bytes < (uint64_t)s->bulk->config->slice_bytes && !s->is_cut;
+    return s->bytes < (uint64_t)s->bulk->config->slice_bytes && has_time;
 }
 
 static enum andiron_step to_deletions(struct andiron_request *req, struct slice *s);
@@ -380,13 +378,14 @@ static void move_on(struct slice *s, andiron_str cursor)
     struct running *job = s->job;
 
     keep_cursor(job, cursor);
-    job->state.type_seen += s->seen;
+    job->state.type_seen += s->clock.seen;
     if (cursor.data != NULL)
         return;
     s->type_ended = true;
     job->state.type_at++;
     job->state.type_seen = job->state.type_total = 0;
     job->is_counted = false;
+    job->page_rows = PAGES_FIRST; /* those of the next type may be a thousand times as large */
     drive_free(job->drive);
     job->drive = NULL;
 }
@@ -403,7 +402,8 @@ static enum andiron_step visited(struct andiron_request *req, void *arg)
         return give_up(s, &s->error);
     const struct bulk_config *config = s->bulk->config;
     struct pages_limits most = { (size_t)config->slice_rows, (uint64_t)config->slice_bytes };
-    s->job->page_rows = pages_next(s->job->page_rows, s->seen, s->bytes, s->is_cut, &most);
+    s->job->page_rows =
+        pages_next(s->job->page_rows, s->clock.seen, s->bytes, s->clock.is_cut, &most);
     move_on(s, s->rows.cursor);
     return to_deletions(req, s);
 }
@@ -457,7 +457,7 @@ static enum andiron_step driven_taken(struct andiron_request *req, void *arg)
     if (s->error.code != ANDIRON_OK)
         return give_up(s, &s->error);
     drive_progress(job->drive, &seen, &total);
-    s->seen = 0;
+    s->clock.seen = 0;
     job->state.type_seen = seen;
     job->state.type_total = total;
     move_on(s, s->last_id.data != NULL ? andiron_str_of(drive_cursor(s->arena, s->last_id))
@@ -579,7 +579,7 @@ static enum andiron_step visit(struct andiron_request *req, struct slice *s)
 
     s->types[0] = type->name;
     s->last = &s->deletions;
-    s->until_us = monotonic_us() + SLICE_US; /* so that others have their turn on the pool */
+    s->until_us = monotonic_us() + PAGES_US; /* so that others have their turn on the pool */
     if (judge_begin(&s->judge, bulk, &job->spec, type, job->has_patients ? &job->patients : NULL,
                     req) != 0)
         return fail(req, s, &s->judge.error);
