@@ -127,9 +127,7 @@ static void put_text(struct andiron_json_writer *w, const char *name, andiron_st
 
 static andiron_str text_of_method(struct policy_input *input)
 {
-    andiron_str method = andiron_request_method(input->req);
-    if (andiron_str_eq(method, ANDIRON_STR("HEAD")))
-        method = ANDIRON_STR("get");
+    andiron_str method = andiron_request_method(input->req); /* GET, of HEAD too */
     char *lower = andiron_copy(input->arena, method);
     for (char *c = lower; *c != '\0'; c++)
         *c = (char)tolower((unsigned char)*c);
@@ -243,6 +241,7 @@ static andiron_json body_of(struct policy_input *input)
 
     if (req->json_state == JSON_READ)
         return req->json;
+    /* One that is broken was perhaps large, and found to be so beside the loop: not once more. */
     if (body.len == 0 || req->json_state == JSON_BAD)
         return json;
     /* What does not parse is left for the handler, which says why. */
