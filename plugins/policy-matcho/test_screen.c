@@ -234,6 +234,50 @@ static void once_the_time_is_spent_all_the_rest_may_match(void **state)
     assert_int_equal(may_match & 7, 6);
 }
 
+/* What is compared takes time by its size. */
+static void places_are_compared_until_the_time_is_spent(void **state)
+{
+    enum { ELEMENTS = 500000 };
+    const struct program *programs[] = { compiled(quoted("{'a':'.b'}")),
+                                         compiled(quoted("{'a':'.c'}")),
+                                         compiled(quoted("{'a':'.d'}")),
+                                         compiled(quoted("{'method':'put'}")) };
+    char *text = andiron_alloc(arena, (ELEMENTS * 2 + 16) * 4);
+    size_t len = 0;
+    uint64_t may_match = UINT64_MAX;
+    (void)state;
+    for (char name = 'a'; name <= 'd'; name++) { /* only the last elements differ */
+        len += (size_t)snprintf(text + len, 8, "%c\"%c\":[", name == 'a' ? '{' : ',', name);
+        for (int i = 0; i < ELEMENTS; i++, len += 2)
+            memcpy(text + len, "0,", 2);
+        text[len++] = name == 'a' ? '1' : '2';
+        text[len++] = ']';
+    }
+    text[len++] = '}';
+    const struct screen *screen = screen_new(arena, programs, COUNT_OF(programs));
+    request = parsed((andiron_str){ text, len });
+    run(screen, &may_match);
+    assert_int_equal(may_match & 15, 12);
+}
+
+static void of_a_long_text_only_the_length_and_the_end_are_read(void **state)
+{
+    const struct program *program =
+        compiled(quoted(andiron_printf(arena, "{'text':'b%0999d'}", 0)));
+    const char *const texts[] = { andiron_printf(arena, "{'text':'b%0999d'}", 0),
+                                  andiron_printf(arena, "{'text':'%01000d'}", 0),
+                                  andiron_printf(arena, "{'text':'%0999d'}", 0),
+                                  andiron_printf(arena, "{'text':'b%0998db'}", 0) };
+    (void)state;
+    const struct screen *screen = screen_new(arena, &program, 1);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        uint64_t may_match = UINT64_MAX;
+        request = parsed(quoted(texts[i]));
+        run(screen, &may_match);
+        assert_int_equal(may_match & 1, i < 2);
+    }
+}
+
 /* ---- whatever programs and requests ----------------------------------------------------------- */
 
 static uint64_t seed = 1;
@@ -381,6 +425,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_so_much_is_searched_for_expressions_of_a_request,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(once_the_time_is_spent_all_the_rest_may_match, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(places_are_compared_until_the_time_is_spent, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(of_a_long_text_only_the_length_and_the_end_are_read, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(random_programs_that_match_are_never_screened_out, set_up,
                                         tear_down),
