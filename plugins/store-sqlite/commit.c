@@ -321,19 +321,21 @@ static int test_referred(struct writer *w, struct commit_job *c, size_t which)
     sqlite3_stmt *params = db_statement(v.db, DB_PARAMS_OF_KIND);
     sqlite3_stmt *s = db_statement(v.db, DB_REFERRED);
     bool referred = false;
-    int more;
+    int param = 1, more = 0;
 
     if (params == NULL || s == NULL || batch_flush(v.db) != 0)
         return -1;
     sqlite3_bind_int64(params, 1, 1 << ANDIRON_TERM_REFERENCE);
-    while (!referred && (more = db_step(v.db, params)) == 1) {
+    while (!referred && more >= 0 && (param = db_step(v.db, params)) == 1) {
         sqlite3_bind_int64(s, 1, sqlite3_column_int64(params, 0));
         sqlite3_bind_int64(s, 2, item->rid);
-        while (!referred && db_step(v.db, s) == 1)
+        while (!referred && (more = db_step(v.db, s)) == 1)
             referred = !is_leaving(c, sqlite3_column_int64(s, 0));
         sqlite3_reset(s);
     }
     sqlite3_reset(params);
+    if (param < 0 || more < 0)
+        return -1; /* what cannot be looked up is not known to be unused */
     if (!referred)
         return 0;
     andiron_error_set(&c->commit->error, ANDIRON_E_CONFLICT, "",

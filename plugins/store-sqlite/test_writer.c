@@ -307,6 +307,34 @@ static void acknowledged_writes_survive_kill_9(void **state)
     kit_reopen(k);
 }
 
+/* ---- reading that fails ------------------------------------------------------------------------- */
+
+static int remove_unreferred(struct kit *k, const char *id)
+{
+    struct andiron_write write = { .ref = kit_ref("Patient", id), .remove = true };
+    struct andiron_commit commit = { .writes = &write, .count = 1, .check_references = true };
+
+    return kit_commit(k, &commit);
+}
+
+/* Whether something refers to a resource is not known then. */
+static void nothing_is_removed_when_references_cannot_be_read(void **state)
+{
+    struct kit *k = *state;
+    struct db *db = writer_view(k->store.writer).db;
+    struct andiron_term term = kit_reference("subject", "Patient", "a");
+
+    assert_int_equal(kit_put(k, "Observation", "o", "{}", &term, 1), 1);
+    assert_int_equal(kit_put(k, "Patient", "b", "{}", NULL, 0), 1);
+    assert_int_equal(kit_put(k, "Patient", "c", "{}", NULL, 0), 1);
+    assert_int_equal(remove_unreferred(k, "b"), 0);
+    assert_int_equal(db_run(db, "ALTER TABLE ix_ref RENAME TO elsewhere"), 0);
+    assert_int_equal(remove_unreferred(k, "c"), -1);
+    assert_int_equal(db_run(db, "ALTER TABLE elsewhere RENAME TO ix_ref"), 0);
+    assert_int_equal(kit_sql(db, "SELECT ver FROM resource WHERE id='c'"), 1);
+    assert_int_equal(remove_unreferred(k, "c"), 0);
+}
+
 /* ---- two processes ------------------------------------------------------------------------------ */
 
 static void two_processes_write_one_file(void **state)
@@ -359,6 +387,8 @@ int main(void)
                                         kit_teardown),
         cmocka_unit_test_setup_teardown(acknowledged_writes_survive_kill_9, kit_setup,
                                         kit_teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_removed_when_references_cannot_be_read,
+                                        kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(two_processes_write_one_file, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
