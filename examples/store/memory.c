@@ -149,15 +149,25 @@ static enum andiron_step claim(void *self, struct andiron_request *req, andiron_
     return andiron_ready(req, then, state);
 }
 
-static void append(struct store *s, struct andiron_request *req, struct andiron_write *w)
+/* Instants ascend, and those of one resource differ in what FHIR shows of them: milliseconds. */
+static andiron_usec stamp(struct store *s, struct andiron_request *req, struct andiron_write *w,
+                          andiron_usec last)
 {
-    struct version **slot = slot_of(s, &w->ref), *older = *slot;
-    struct version *v = andiron_new(s->arena, struct version);
-    andiron_usec last = s->scan.count > 0 ? s->scan.versions[s->scan.count - 1]->row.updated : 0;
-    w->updated = andiron_now() > last ? andiron_now() : last + 1;
+    const struct version *older = *slot_of(s, &w->ref);
+    andiron_usec now = andiron_now(), earliest = last + 1;
+    if (older != NULL && older->scanned.row.updated + 1000 > earliest)
+        earliest = older->scanned.row.updated + 1000;
+    w->updated = now > earliest ? now : earliest;
     w->ref.version = older != NULL ? older->scanned.row.ref.version + 1 : 1;
     if (w->stamp != NULL)
         w->stamp(w->stamp_state, andiron_request_arena(req), w);
+    return w->updated;
+}
+
+static void append(struct store *s, const struct andiron_write *w)
+{
+    struct version **slot = slot_of(s, &w->ref), *older = *slot;
+    struct version *v = andiron_new(s->arena, struct version);
     v->scanned.row.ref =
         (struct andiron_ref){ andiron_scan_keep(s->arena, w->ref.type),
                               andiron_scan_keep(s->arena, w->ref.id), w->ref.version };
@@ -176,11 +186,63 @@ static void append(struct store *s, struct andiron_request *req, struct andiron_
     s->scan.versions[s->scan.count++] = &v->scanned;
 }
 
-static int check_all(struct store *s, struct andiron_commit *c, bool *skip)
+/* Whether a resource refers to ref that the commit neither removes nor writes anew. */
+static bool is_referred(const struct store *s, const struct andiron_commit *c, const bool *skip,
+                        const struct andiron_ref *ref)
 {
+    const struct andiron_scan_version to = { .row = { .ref = *ref } };
+    for (size_t i = 0; i < s->scan.count; i++) {
+        const struct andiron_scan_version *v = s->scan.versions[i];
+        if (andiron_scan_lives(v) && andiron_scan_refers(v, "*", &to) &&
+            andiron_scan_write_to(c, skip, c->count, v->row.ref.type, v->row.ref.id) == NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a resource is there after the commit. */
+static bool will_be(struct store *s, const struct andiron_commit *c, const bool *skip,
+                    const struct andiron_ref *ref)
+{
+    const struct andiron_write *w = andiron_scan_write_to(c, skip, c->count, ref->type, ref->id);
+    const struct version *v = *slot_of(s, ref);
+    return w != NULL ? !w->remove : v != NULL && !v->scanned.row.deleted;
+}
+
+static int check_references(struct store *s, struct andiron_commit *c, const bool *skip)
+{
+    for (c->failed = 0; c->failed < c->count; c->failed++) {
+        const struct andiron_write *w = &c->writes[c->failed];
+        if (skip[c->failed])
+            continue;
+        if (w->remove && is_referred(s, c, skip, &w->ref))
+            return andiron_error_set(&c->error, ANDIRON_E_CONFLICT, "", "others refer to it");
+        for (size_t i = 0; !w->remove && i < w->term_count; i++) {
+            const struct andiron_ref ref = { w->terms[i].system, w->terms[i].text, 0 };
+            if (w->terms[i].kind == ANDIRON_TERM_REFERENCE && ref.type.len > 0 &&
+                !will_be(s, c, skip, &ref))
+                return andiron_error_set(&c->error, ANDIRON_E_UNPROCESSABLE, "",
+                                         "refers to %.*s/%.*s, which does not exist",
+                                         (int)ref.type.len, ref.type.data, (int)ref.id.len,
+                                         ref.id.data);
+        }
+    }
+    return 0;
+}
+
+/* Nothing is written until all of it may be. */
+static int prepare(struct store *s, struct andiron_request *req, struct andiron_commit *c,
+                   bool *skip)
+{
+    andiron_usec last = s->scan.count > 0 ? s->scan.versions[s->scan.count - 1]->row.updated : 0;
     if (s->scan.count + c->count > s->room)
         return andiron_error_set(&c->error, ANDIRON_E_NO_SPACE, "", "max-versions is reached");
     if (andiron_scan_check(&s->scan, c, skip) != 0)
+        return -1;
+    for (size_t i = 0; i < c->count; i++)
+        if (!skip[i])
+            last = stamp(s, req, &c->writes[i], last);
+    if (c->check_references && check_references(s, c, skip) != 0)
         return -1;
     if (c->claim.data != NULL && !take_name(s, c->claim, c->claim_expires))
         return andiron_error_set(&c->error, ANDIRON_E_CONFLICT, "", "somebody has that name");
@@ -220,10 +282,10 @@ static enum andiron_step commit(void *self, struct andiron_request *req, struct 
     bool *skip = andiron_alloc(andiron_request_arena(req), c->count + 1);
     c->error = (struct andiron_error){ .code = ANDIRON_OK };
     (void)pthread_mutex_lock(&s->lock);
-    if (check_all(s, c, skip) == 0) {
+    if (prepare(s, req, c, skip) == 0) {
         for (size_t i = 0; i < c->count; i++)
             if (!skip[i])
-                append(s, req, &c->writes[i]);
+                append(s, &c->writes[i]);
         for (size_t i = 0; i < c->count; i++)
             if (!skip[i])
                 post_changes(s, &c->writes[i].ref);

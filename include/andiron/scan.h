@@ -124,7 +124,7 @@ static inline bool andiron_scan_texts(const struct andiron_term *t, const struct
     case ANDIRON_CMP_EXACT:
         return andiron_str_eq(t->exact, q->exact);
     case ANDIRON_CMP_SYSTEM:
-        return andiron_str_eq(t->system, q->system);
+        return andiron_scan_system(t->system, q->system);
     case ANDIRON_CMP_OF_TYPE:
         return andiron_str_eq(t->system, q->system) && andiron_str_eq(t->text, q->text) &&
                andiron_str_eq(t->exact, q->exact);
@@ -409,7 +409,10 @@ static inline struct andiron_scan_key andiron_scan_key_for(const struct andiron_
     return best;
 }
 
-/* In which order two resources are shown: below 0 if a comes first. Ties: latest change first. */
+/*
+ * In which order two resources are shown: below 0 if a comes first. Ties: in the direction of the last
+ * key, or without one the latest change first.
+ */
 static inline int andiron_scan_order(const struct andiron_query *q,
                                      const struct andiron_scan_version *a,
                                      const struct andiron_scan_version *b)
@@ -423,7 +426,8 @@ static inline int andiron_scan_order(const struct andiron_query *q,
         if (order != 0)
             return q->sort[i].descending ? -order : order;
     }
-    return (a->row.updated < b->row.updated) - (a->row.updated > b->row.updated);
+    int newer = (a->row.updated < b->row.updated) - (a->row.updated > b->row.updated);
+    return q->sort_count == 0 || q->sort[q->sort_count - 1].descending ? newer : -newer;
 }
 
 struct andiron_scan_hit {
@@ -574,6 +578,21 @@ static inline bool andiron_scan_is_walked(const struct andiron_scan *scan,
            v->later->row.updated > scan->versions[end - 1]->row.updated;
 }
 
+/* Where a walk goes on, and before which version it ends: its cursor says both, of the first page. */
+static inline bool andiron_scan_read_walk(const struct andiron_scan *scan, andiron_str cursor,
+                                          size_t *ret_place, size_t *ret_end)
+{
+    const char *dot = cursor.len > 0 ? (const char *)memchr(cursor.data, '.', cursor.len) : NULL;
+    char text[48] = "";
+    size_t len = dot != NULL ? (size_t)(cursor.data + cursor.len - dot - 1) : sizeof(text);
+    if (len >= sizeof(text))
+        return false;
+    memcpy(text, dot + 1, len);
+    uint64_t end = strtoull(text, NULL, 16);
+    *ret_end = (size_t)end;
+    return end <= scan->count && andiron_scan_read_cursor(scan, cursor, end, ret_place);
+}
+
 /* Versions as w asks, in arena, into *ret: walk() of struct andiron_store. */
 static inline int andiron_scan_walk(const struct andiron_scan *scan, struct andiron_arena *arena,
                                     const struct andiron_walk *w, struct andiron_rows *ret)
@@ -583,14 +602,14 @@ static inline int andiron_scan_walk(const struct andiron_scan *scan, struct andi
     ret->total = -1;
     ret->rows = (struct andiron_row *)andiron_alloc(arena, (limit + 1) * sizeof(*ret->rows));
     if ((w->horizon.data != NULL && !andiron_scan_read_cursor(scan, w->horizon, 0, &end)) ||
-        (w->cursor.data != NULL && !andiron_scan_read_cursor(scan, w->cursor, 0, &at)))
+        (w->cursor.data != NULL && !andiron_scan_read_walk(scan, w->cursor, &at, &end)))
         return andiron_scan_bad_cursor(ret);
     for (; w->limit > 0 && at < end; at++) {
         const struct andiron_scan_version *v = scan->versions[w->oldest_first ? at : end - 1 - at];
         if (!andiron_scan_is_walked(scan, w, end, v))
             continue;
         if (ret->count == limit) {
-            ret->cursor = andiron_scan_write_cursor(arena, at, 0);
+            ret->cursor = andiron_scan_write_cursor(arena, at, end);
             break;
         }
         ret->rows[ret->count++] = v->row;
@@ -653,6 +672,18 @@ static inline int andiron_scan_settle(const struct andiron_scan *scan, struct an
     return 0;
 }
 
+/* The write of the commit to that resource, among the first `count`; NULL: there is none. */
+static inline const struct andiron_write *andiron_scan_write_to(const struct andiron_commit *c,
+                                                                const bool *skip, size_t count,
+                                                                andiron_str type, andiron_str id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!skip[i] && andiron_str_eq(c->writes[i].ref.id, id) &&
+            andiron_str_eq(c->writes[i].ref.type, type))
+            return &c->writes[i];
+    return NULL;
+}
+
 /*
  * Settles the matches of all writes of a commit and checks their conditions: what commit() of struct
  * andiron_store does before it writes, but for check_references and the claim. ret_skip, of
@@ -682,6 +713,9 @@ static inline int andiron_scan_check(const struct andiron_scan *scan, struct and
             w->created = false;
             w->ref.version = v != NULL ? v->row.ref.version : 0;
             w->updated = v != NULL ? v->row.updated : 0;
+        } else if (andiron_scan_write_to(c, ret_skip, c->failed, w->ref.type, w->ref.id) != NULL) {
+            return andiron_error_set(&c->error, ANDIRON_E_INVALID, "",
+                                     "a resource is written twice in one transaction");
         }
     }
     return 0;

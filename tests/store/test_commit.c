@@ -32,17 +32,18 @@ static void update_replaces_index_rows(void **state)
     struct andiron_term two[] = { kit_token("code", "s", "c") };
 
     assert_int_equal(kit_put(k, "Observation", "o", "{}", one, 6), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), 4);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref"), 1);
+    kit_expect(k, "SELECT count(*) FROM ix_token", 4);
+    kit_expect(k, "SELECT count(*) FROM ix_ref", 1);
     assert_int_equal(kit_put(k, "Observation", "o", "{}", two, 1), 2);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), 2);
-    assert_int_equal(
-        kit_number(k, "SELECT (SELECT count(*) FROM ix_ref)+(SELECT count(*) FROM "
-                      "ix_date)+(SELECT count(*) FROM ix_num)+(SELECT count(*) FROM ix_str)"),
-        0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version v JOIN resource r ON r.vid=v.vid "
-                                   "WHERE v.keys IS NOT NULL"),
-                     1);
+    kit_expect(k, "SELECT count(*) FROM ix_token", 2);
+    kit_expect(k,
+               "SELECT (SELECT count(*) FROM ix_ref)+(SELECT count(*) FROM "
+               "ix_date)+(SELECT count(*) FROM ix_num)+(SELECT count(*) FROM ix_str)",
+               0);
+    kit_expect(k,
+               "SELECT count(*) FROM version v JOIN resource r ON r.vid=v.vid "
+               "WHERE v.keys IS NOT NULL",
+               1);
 }
 
 static void writes_happen_only_with_the_name_that_they_claim(void **state)
@@ -85,7 +86,7 @@ static void removing_keeps_history_and_can_be_undone(void **state)
     assert_true(kit_read_one(k, "Observation", "o", 0).deleted);
     assert_true(
         andiron_str_eq(kit_read_one(k, "Observation", "o", 1).body, ANDIRON_STR("{\"v\":1}")));
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), 0);
+    kit_expect(k, "SELECT count(*) FROM ix_token", 0);
     /* Again: nothing happens. */
     write.ref.version = 0;
     assert_int_equal(kit_commit(k, &commit), 0);
@@ -102,7 +103,7 @@ static void removing_the_unknown_changes_nothing(void **state)
 
     assert_int_equal(kit_commit(k, &commit), 0);
     assert_int_equal(write.ref.version, 0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 0);
+    kit_expect(k, "SELECT count(*) FROM version", 0);
 }
 
 static void failed_condition_fails_the_whole_commit(void **state)
@@ -156,10 +157,11 @@ static void references_inside_a_commit_find_their_targets(void **state)
     struct andiron_commit commit = { .writes = writes, .count = 2, .check_references = true };
 
     assert_int_equal(kit_commit(k, &commit), 0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
-                                   "WHERE id='p' AND st=0"),
-                     1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource WHERE st=2"), 0);
+    kit_expect(k,
+               "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
+               "WHERE id='p' AND st=0",
+               1);
+    kit_expect(k, "SELECT count(*) FROM resource WHERE st=2", 0);
 }
 
 /* Term of the first write: what the second one is called. */
@@ -197,15 +199,16 @@ static void terms_are_made_when_they_are_packed(void **state)
     assert_int_equal(kit_put(k, "Observation", "old", "{}", &known, 1), 1);
     assert_int_equal(kit_commit_making(k, &commit, &maker), 0);
     assert_int_equal(calls, 2); /* once each: the writer had nothing to pack */
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
-                                   "WHERE id='p2' AND st=0"),
-                     1);
+    kit_expect(k,
+               "SELECT count(*) FROM ix_ref JOIN resource ON rid=tgt "
+               "WHERE id='p2' AND st=0",
+               1);
     calls = 100;
     writes[0].ref.id = ANDIRON_STR("o3");
     assert_int_equal(kit_commit_making(k, &commit, &maker), -1);
     assert_int_equal(commit.error.code, ANDIRON_E_UNPROCESSABLE);
     assert_int_equal(commit.failed, 0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource WHERE id='o3'"), 0);
+    kit_expect(k, "SELECT count(*) FROM resource WHERE id='o3'", 0);
 }
 
 static void checked_references_need_their_targets(void **state)
@@ -266,8 +269,8 @@ static void numbers_go_on_after_a_restart(void **state)
     kit_restart(k);
     assert_int_equal(kit_put(k, "Patient", "b", "{}", NULL, 0), 1);
     assert_int_equal(kit_put(k, "Device", "a", "{}", NULL, 0), 1);
-    assert_int_equal(kit_number(k, "SELECT max(vid) FROM version"), 3);
-    assert_int_equal(kit_number(k, "SELECT count(DISTINCT type) FROM resource"), 2);
+    kit_expect(k, "SELECT max(vid) FROM version", 3);
+    kit_expect(k, "SELECT count(DISTINCT type) FROM resource", 2);
 }
 
 int main(int argc, char **argv)

@@ -20,7 +20,7 @@ static void name_is_claimed_once_until_it_expires(void **state)
 }
 
 /* Versions that the index has under a param of Patient. */
-static int64_t entries(struct kit *k, const char *param)
+static void expect_entries(struct kit *k, const char *param, int64_t number)
 {
     char sql[300];
 
@@ -28,12 +28,12 @@ static int64_t entries(struct kit *k, const char *param)
              "SELECT count(DISTINCT t.vid) FROM ix_token t JOIN param p ON p.p=t.p JOIN resource r"
              " ON r.vid=t.vid WHERE p.code='%s'",
              param);
-    return kit_number(k, sql);
+    kit_expect(k, sql, number);
 }
 
-static int64_t rows(struct kit *k)
+static void expect_rows(struct kit *k, int64_t number)
 {
-    return kit_number(k, "SELECT count(*) FROM ix_token");
+    kit_expect(k, "SELECT count(*) FROM ix_token", number);
 }
 
 static void run_index(struct kit *k, enum andiron_index_op op, struct andiron_indexing *item)
@@ -61,13 +61,13 @@ static void added_terms_are_found_and_compared(void **state)
     assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 1), 1);
     item.ref.version = 2; /* not the current one: skipped */
     run_index(k, ANDIRON_INDEX_ADD, &item);
-    assert_int_equal(entries(k, "new"), 0);
+    expect_entries(k, "new", 0);
     item.ref.version = 1;
     for (int i = 0; i < 2; i++) { /* again: nothing is there twice */
         run_index(k, ANDIRON_INDEX_ADD, &item);
-        assert_int_equal(entries(k, "new"), 1);
-        assert_int_equal(entries(k, "old"), 1);
-        assert_int_equal(rows(k), 4);
+        expect_entries(k, "new", 1);
+        expect_entries(k, "old", 1);
+        expect_rows(k, 4);
     }
     item.terms = both;
     item.term_count = 2;
@@ -80,8 +80,8 @@ static void added_terms_are_found_and_compared(void **state)
     item.pass_over = NULL;
     /* What was added goes with the version. */
     assert_int_equal(kit_put(k, "Patient", "a", "{}", both, 1), 2);
-    assert_int_equal(entries(k, "new"), 0);
-    assert_int_equal(rows(k), 2);
+    expect_entries(k, "new", 0);
+    expect_rows(k, 2);
     assert_int_equal(kit_read_one(k, "Patient", "a", 0).ref.version, 2);
 }
 
@@ -113,9 +113,9 @@ static void replaced_terms_are_the_only_ones(void **state)
     item.ref.version = 1;
     assert_true(differs(k, &item));
     run_index(k, ANDIRON_INDEX_REPLACE, &item);
-    assert_int_equal(entries(k, "old"), 0);
-    assert_int_equal(entries(k, "new"), 1);
-    assert_int_equal(rows(k), 2);
+    expect_entries(k, "old", 0);
+    expect_entries(k, "new", 1);
+    expect_rows(k, 2);
     assert_false(differs(k, &item));
 }
 
@@ -149,14 +149,14 @@ static void forgotten_parameter_starts_anew(void **state)
         snprintf(id, sizeof(id), "%d", i);
         assert_int_equal(kit_put(k, "Patient", id, "{}", &term, 1), 1);
     }
-    assert_int_equal(entries(k, "code"), 30);
+    expect_entries(k, "code", 30);
     assert_int_equal(kit_forget(k, "Patient", "code", &err), 0);
-    assert_int_equal(rows(k), 0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM param WHERE code='code'"), 0);
+    expect_rows(k, 0);
+    kit_expect(k, "SELECT count(*) FROM param WHERE code='code'", 0);
     assert_int_equal(kit_forget(k, "Patient", "code", &err), 0); /* of nothing: nothing */
     /* Old entries of the name mean nothing; a new one counts, and updates of old ones work. */
     assert_int_equal(kit_put(k, "Patient", "0", "{}", &term, 1), 2);
-    assert_int_equal(entries(k, "code"), 1);
+    expect_entries(k, "code", 1);
 }
 
 static void comparing_passes_over_what_was_forgotten(void **state)

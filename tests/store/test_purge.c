@@ -68,15 +68,16 @@ static void purged_resource_leaves_no_row(void **state)
     assert_int_equal(purge_one(k, "Observation", "gone", 0), 1);
     assert_int_equal(rows_left(k), before);
     assert_int_equal(entries(k, "kind"), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource WHERE id='gone'"), 0);
+    kit_expect(k, "SELECT count(*) FROM resource WHERE id='gone'", 0);
     assert_int_equal(kit_read_one(k, "Observation", "gone", 0).ref.id.len, 0);
     /* Its id and its values begin anew. */
     put_all_kinds(k, "gone");
-    assert_int_equal(kit_number(k, "SELECT ver FROM resource WHERE id='gone'"), 1);
+    kit_expect(k, "SELECT ver FROM resource WHERE id='gone'", 1);
     assert_int_equal(entries(k, "kind"), 2);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_value v JOIN param p ON p.p=v.p"
-                                   " WHERE v.k=1 AND p.code='code'"),
-                     2);
+    kit_expect(k,
+               "SELECT count(*) FROM ix_value v JOIN param p ON p.p=v.p"
+               " WHERE v.k=1 AND p.code='code'",
+               2);
 }
 
 static void only_the_version_that_was_seen_is_purged(void **state)
@@ -103,8 +104,8 @@ static void deletion_is_purged_like_any_version(void **state)
     put_all_kinds(k, "a");
     assert_int_equal(kit_commit(k, &commit), 0);
     assert_int_equal(purge_one(k, "Observation", "a", 2), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 0);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource WHERE id='a'"), 0);
+    kit_expect(k, "SELECT count(*) FROM version", 0);
+    kit_expect(k, "SELECT count(*) FROM resource WHERE id='a'", 0);
 }
 
 /* More versions than go at once; others keep what they have. */
@@ -121,7 +122,7 @@ static void long_histories_go_whole(void **state)
     put_all_kinds(k, "kept");
     assert_int_equal(kit_purge(k, &p), 0);
     assert_int_equal(p.purged, 2);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 1);
+    kit_expect(k, "SELECT count(*) FROM version", 1);
     assert_int_equal(entries(k, "kind"), 1);
 }
 
@@ -136,16 +137,16 @@ static void what_others_refer_to_stays_as_a_stub(void **state)
     assert_int_equal(stubs(k), 1);
     assert_int_equal(kit_read_one(k, "Patient", "p", 0).ref.id.len, 0);
     assert_int_equal(kit_put(k, "Patient", "p", "{}", NULL, 0), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"
-                                   " WHERE r.id='p' AND r.st=0"),
-                     1);
+    kit_expect(k,
+               "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"
+               " WHERE r.id='p' AND r.st=0",
+               1);
     /* Nobody refers to it any more: it goes, and comes back under another number. */
     assert_int_equal(purge_one(k, "Observation", "a", 0), 1);
     assert_int_equal(purge_one(k, "Patient", "p", 0), 1);
     assert_int_equal(stubs(k), 0);
     assert_int_equal(kit_put(k, "Observation", "b", "{}", &to, 1), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"),
-                     1);
+    kit_expect(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt", 1);
 }
 
 int main(int argc, char **argv)

@@ -94,8 +94,8 @@ static void write_is_visible_to_every_loop_once_answered(void **state)
         if (clients[i].failure[0] != '\0')
             fail_msg("client %u, round %u: %s", i, clients[i].round, clients[i].failure);
     }
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), CLIENTS * ROUNDS);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), CLIENTS * 2);
+    kit_expect(k, "SELECT count(*) FROM version", CLIENTS * ROUNDS);
+    kit_expect(k, "SELECT count(*) FROM ix_token", CLIENTS * 2);
     free(clients);
 }
 
@@ -162,7 +162,7 @@ static void one_of_many_creates_the_resource(void **state)
         if (rivals[i].commit.error.code != ANDIRON_OK)
             assert_int_equal(rivals[i].commit.error.code, ANDIRON_E_PRECONDITION);
     }
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 1);
+    kit_expect(k, "SELECT count(*) FROM version", 1);
     free(rivals);
 }
 
@@ -177,7 +177,7 @@ static void one_of_many_updates_the_version_that_all_saw(void **state)
                                                       .body = ANDIRON_STR("{}"),
                                                       .if_version = 1 };
     assert_int_equal(run_rivals(k, rivals, 16), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 2);
+    kit_expect(k, "SELECT count(*) FROM version", 2);
     free(rivals);
 }
 
@@ -200,12 +200,13 @@ static void updates_without_conditions_all_count(void **state)
         assert_true(version >= 1 && version <= 24 && !seen[version]);
         seen[version] = true;
     }
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 24);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), 2);
+    kit_expect(k, "SELECT count(*) FROM version", 24);
+    kit_expect(k, "SELECT count(*) FROM ix_token", 2);
     /* Version numbers, version ids and instants grow together. */
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version a JOIN version b ON b.rid=a.rid"
-                                   " WHERE a.ver<b.ver AND (a.vid>=b.vid OR a.ts>=b.ts)"),
-                     0);
+    kit_expect(k,
+               "SELECT count(*) FROM version a JOIN version b ON b.rid=a.rid"
+               " WHERE a.ver<b.ver AND (a.vid>=b.vid OR a.ts>=b.ts)",
+               0);
     free(rivals);
 }
 
@@ -223,8 +224,8 @@ static void a_name_is_taken_by_one_of_many(void **state)
         rivals[i].commit.claim_expires = andiron_now() + 60000000;
     }
     assert_int_equal(run_rivals(k, rivals, 16), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource"), 1);
+    kit_expect(k, "SELECT count(*) FROM version", 1);
+    kit_expect(k, "SELECT count(*) FROM resource", 1);
     free(rivals);
 }
 
@@ -253,10 +254,9 @@ static void transactions_wait_for_each_other_in_no_circle(void **state)
             fail_msg("%u: %s", i, rivals[i].commit.error.message);
     }
     assert_int_equal(done, 24);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 96);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref"), 8);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"),
-                     8);
+    kit_expect(k, "SELECT count(*) FROM version", 96);
+    kit_expect(k, "SELECT count(*) FROM ix_ref", 8);
+    kit_expect(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt", 8);
     free(rivals);
 }
 
@@ -282,8 +282,8 @@ static void a_refused_write_harms_no_other(void **state)
         }
     }
     assert_int_equal(run_rivals(k, rivals, 20), 12);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource WHERE st=0"), 13);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 13);
+    kit_expect(k, "SELECT count(*) FROM resource WHERE st=0", 13);
+    kit_expect(k, "SELECT count(*) FROM version", 13);
     free(rivals);
 }
 
@@ -308,9 +308,10 @@ static void checked_references_hold_against_removals(void **state)
             rivals[i].commit.check_references = true;
         assert_int_equal(run_rivals(k, rivals, 2), 1);
     }
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"
-                                   " WHERE r.st<>0"),
-                     0);
+    kit_expect(k,
+               "SELECT count(*) FROM ix_ref x JOIN resource r ON r.rid=x.tgt"
+               " WHERE r.st<>0",
+               0);
     free(rivals);
 }
 
@@ -347,16 +348,17 @@ static void large_commits_are_whole(void **state)
         if (kit_commit(k, &commit) != 0)
             fail_msg("write %zu: %s", commit.failed, commit.error.message);
         assert_int_equal(writes[MANY - 1].ref.version, round);
-        assert_null(writes[0].body.data);
+        if (!kit_is_third()) /* it may let go of what nobody looks at, and need not */
+            assert_null(writes[0].body.data);
         struct andiron_row row = kit_read_one(k, "Observation", "o777", 0);
         assert_true(andiron_str_eq(row.body, round == 1
                                                  ? ANDIRON_STR("{\"id\":\"o777\",\"v\":1}")
                                                  : ANDIRON_STR("{\"id\":\"o777\",\"v\":2}")));
     }
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM resource"), MANY);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 2 * MANY);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_token"), 2 * MANY);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM ix_ref"), MANY);
+    kit_expect(k, "SELECT count(*) FROM resource", MANY);
+    kit_expect(k, "SELECT count(*) FROM version", 2 * MANY);
+    kit_expect(k, "SELECT count(*) FROM ix_token", 2 * MANY);
+    kit_expect(k, "SELECT count(*) FROM ix_ref", MANY);
     /* The last write cannot be: none is. */
     writes[MANY - 1].if_version = 77;
     for (int i = 0; i < MANY; i++)
@@ -364,7 +366,7 @@ static void large_commits_are_whole(void **state)
     assert_int_equal(kit_commit(k, &commit), -1);
     assert_int_equal(commit.error.code, ANDIRON_E_PRECONDITION);
     assert_int_equal(commit.failed, MANY - 1);
-    assert_int_equal(kit_number(k, "SELECT count(*) FROM version"), 2 * MANY);
+    kit_expect(k, "SELECT count(*) FROM version", 2 * MANY);
     free(writes);
     free(terms);
     free(ids);
