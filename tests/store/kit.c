@@ -430,7 +430,7 @@ static enum andiron_step do_read(struct andiron_request *req, void *state)
 
 struct andiron_rows kit_read(struct kit *k, const struct andiron_ref *refs, size_t count)
 {
-    struct andiron_rows rows;
+    struct andiron_rows rows = { .total = -1 };
     struct call c = { .k = k, .refs = refs, .count = count, .ret_rows = &rows };
 
     kit_run(k, 0, do_read, &c);
