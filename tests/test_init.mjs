@@ -1,9 +1,9 @@
 // The init bundle, as seed-semantics.md section 10 has it (IB-1..6).
-import test from 'node:test';
+import test, { describe } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { call, configure, rootBundle, sleep, source, start } from './lib/server.mjs';
+import { basic, call, configure, rootBundle, source, start, storeOf } from './lib/server.mjs';
 
 const entry = (method, url, resource) => ({ resource, request: { method, url } });
 const policy = (id, more = {}) => entry('PUT', `AccessPolicy/${id}`, { resourceType: 'AccessPolicy', id, engine: 'allow', ...more });
@@ -96,4 +96,42 @@ test('without a plugin that serves POST /fhir the message says what is missing',
   const error = await failing(t, { plugins });
   assert.equal(error.exit.code, 78);
   assert.match(error.output, /no enabled plugin serves POST \/fhir; run: andiron enable fhir/);
+});
+
+describe('IB-4, CL-6: two nodes over one store', () => {
+  // On SQLite a node hears of what others store by looking: so seldom that this alone would come too late.
+  const beside = (one) => Object.fromEntries(Object.entries(storeOf(one)).map(([name, values]) => [name, name === 'store-sqlite' ? { ...values, 'poll-interval': '10s' } : values]));
+  const end = async (...nodes) => { for (const n of nodes) { await n.stop(); assert.doesNotMatch(n.output(), /Sanitizer|runtime error/); n.remove(); } };
+
+  test('started at once let in by the policies of the bundle from the first request on', async () => {
+    for (let round = 0; round < 4; round++) {
+      const one = await configure({ quick: true, plugins: { jwks: { 'token-alg': 'ES256' } } });
+      const two = await configure({ quick: true, plugins: { ...beside(one), jwks: { 'token-alg': 'ES256' } } });
+      const nodes = await Promise.all([one, two].map((at) => start({ at })));
+      const answers = await Promise.all(nodes.map((n) => call('GET', `${n.base}/AccessPolicy/root`, undefined, n.admin)));
+      assert.deepEqual(answers.map((r) => r.status), [200, 200], answers.map((r) => r.text).join());
+      assert.equal(answers[0].json.meta.versionId, answers[1].json.meta.versionId);
+      await end(...nodes);
+    }
+  });
+
+  test('what one stored is in force at the other that was asked for the same, one by one and in a transaction', async () => {
+    const one = await start({ quick: true });
+    const two = await start({ quick: true, plugins: beside(one) });
+    for (const way of ['alone', 'transaction', 'batch']) {
+      const id = `same-${way}`, secret = 'a secret of some length';
+      const ask = async (n) => {
+        const bodies = { Client: { resourceType: 'Client', id, secret, grant_types: ['basic'] }, AccessPolicy: { resourceType: 'AccessPolicy', id, engine: 'allow', link: [{ resourceType: 'Client', id }] } };
+        if (way === 'alone') return Promise.all(Object.entries(bodies).map(async ([type, body]) => (await call('PUT', `${n.base}/${type}/${id}`, body, n.admin)).status));
+        const r = await call('POST', n.fhir, { resourceType: 'Bundle', type: way, entry: Object.entries(bodies).map(([type, body]) => entry('PUT', `${type}/${id}`, body)) }, n.admin);
+        assert.equal(r.status, 200, r.text);
+        return r.json.entry.map((e) => Number(e.response.status.slice(0, 3)));
+      };
+      assert.deepEqual(await ask(one), [201, 201]);
+      assert.deepEqual(await ask(two), [200, 200]);
+      for (const n of [one, two]) assert.equal((await call('GET', `${n.fhir}/Patient?_count=1`, undefined, { authorization: basic(id, secret) })).status, 200, `${way} ${n === one}`);
+      assert.equal((await call('GET', `${two.base}/AccessPolicy/${id}`, undefined, two.admin)).json.meta.versionId, (await call('GET', `${one.base}/AccessPolicy/${id}`, undefined, one.admin)).json.meta.versionId);
+    }
+    await end(two, one);
+  });
 });

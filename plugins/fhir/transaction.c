@@ -116,6 +116,13 @@ static void tell_owners(struct andiron_request *req, struct transaction *t)
         if (item != NULL && !item->left && !is_skipped(w))
             tell_owner(req, item, w->remove ? (andiron_str){ NULL, 0 } : w->body);
     }
+    /* What is stored already may have been stored by another node a moment ago. */
+    for (size_t i = 0; i < t->item_count; i++) {
+        const struct item *item = &t->items[i];
+        if (t->places[i] == NOWHERE && !item->left && item->twin == NULL &&
+            item->entry->verb != VERB_DELETE)
+            tell_owner(req, item, t->befores.rows[item->before].body);
+    }
 }
 
 static void answer_item(struct andiron_request *req, struct transaction *t, struct item *item,

@@ -61,9 +61,15 @@ static enum andiron_step answer_deleted(struct andiron_request *req, struct writ
     return andiron_reply(req, 204, NULL, (andiron_str){ NULL, 0 });
 }
 
+/*
+ * The owner is told as of a write: another node may have stored it a moment ago, and what is
+ * answered with 200 here must be in force for the next request here.
+ */
 static enum andiron_step answer_unchanged(struct andiron_request *req, struct writing *w)
 {
     const struct andiron_row *row = &w->before.rows[0];
+
+    write_tell_owner(req, w->type, w->id, row->body);
     struct shown shown = { .type = w->type,
                            .id = w->id,
                            .version = row->ref.version,
