@@ -227,7 +227,6 @@ describe('two processes over one store', () => {
         const kids = await Promise.all(both.map(published));
         assert.equal(kids[0].length, 1);
         assert.deepEqual(kids[1], kids[0]);
-        for (const s of both) await until('it knows the policy that the other has put there', async () => (await read(s, tokens[0])) !== 403); // CL-6: a second
         for (const s of both) for (const token of tokens) assert.equal(await read(s, token), 200);
         for (const s of both) await until('it is ready', async () => (await ready(s)).status === 200);
         for (const one of sealed ? [at, other] : [at]) assert.deepEqual(fs.readdirSync(path.join(one.dir, 'state/keys')), sealed ? [] : [`ES256-${kids[0][0]}.pem`]);
@@ -236,13 +235,16 @@ describe('two processes over one store', () => {
     });
   }
 
-  test('rotated at the same time have one next key', async () => {
-    const jwks = { 'token-alg': 'ES256', 'seal-key': '0123456789abcdef0123456789abcdef' };
+  for (const way of ['one folder of key files', 'keys sealed in the store']) test(`rotated at the same time have one next key: ${way}`, async () => {
+    const sealed = way.startsWith('keys'), jwks = { 'token-alg': 'ES256', ...(sealed ? { 'seal-key': '0123456789abcdef0123456789abcdef' } : {}) };
     const one = await launch({ quick: true, plugins: { jwks } });
-    const two = await beside(one, { jwks });
+    const two = await beside(one, { jwks, ...(sealed ? {} : { state: path.join(one.dir, 'state') }) });
     const asked = await Promise.all([0, 1, 2, 3, 4, 5].map((i) => control(i % 2 ? one : two, 'POST', '/control/keys/rotate')));
     assert.deepEqual(asked.map((r) => r.status).sort(), [200, 409, 409, 409, 409, 409], asked.map((r) => r.text).join());
-    assert.deepEqual((await keys(one, 'list')).map((k) => k.state), ['active', 'next']);
+    const listed = await keys(one, 'list');
+    assert.deepEqual(listed.map((k) => [k.state, k.private]), [['active', true], ['next', true]]);
+    // Files of the keys that did not get into the store are gone, and no others.
+    assert.deepEqual(fs.readdirSync(path.join(one.dir, 'state/keys')).sort(), sealed ? [] : listed.map((k) => `ES256-${k.kid}.pem`).sort());
     await end(two, one);
   });
 
@@ -278,6 +280,20 @@ describe('two processes over one store', () => {
     // Its operator may also rotate there.
     await keys(two, 'rotate', '--now');
     await until('the other is ready', async () => (await ready(two)).status === 200);
+    await end(two, one);
+  });
+
+  test('KS-2: of which one is given the file of the private part while it runs: it takes it', async () => {
+    const jwks = { 'token-alg': 'ES256', 'max-age': '1h' };
+    const one = await launch({ quick: true, plugins: { jwks } });
+    const two = await beside(one, { jwks });
+    await client(one);
+    await until('the other knows the client', async () => (await read(two, await getToken(one, 'c', key))) === 200);
+    await until('the other is not ready', async () => /no private part/.test((await call('GET', `${two.adminBase}/health`)).text));
+    const [file] = fs.readdirSync(path.join(one.dir, 'state/keys'));
+    pem(two, file, fs.readFileSync(path.join(one.dir, 'state/keys', file)));
+    await until('the other is ready', async () => (await ready(two)).status === 200);
+    assert.equal(await read(one, await tokenAt(two, one.base)), 200);
     await end(two, one);
   });
 

@@ -23,7 +23,7 @@ struct managing {
     int tries;
 
     struct ring *ring;
-    struct andiron_error error;
+    struct andiron_error error, reread; /* reread: of reading the store behind a commit */
     struct new_key key;
     bool has_key, is_stored;
     struct andiron_write writes[4];
@@ -227,12 +227,21 @@ static void decide(void *state)
         m->commit.count = 0;
 }
 
+/*
+ * The file of a key goes only if the store was seen to lack the key behind the commit: what a
+ * commit that failed did is not known, and another node may have stored the same key.
+ */
 static void clean_up(void *state)
 {
     struct managing *m = state;
+    struct ring *ring = keyring_hold(&m->jwks->ring);
+
     if (m->has_key)
-        new_key_drop(m->jwks, &m->key, m->is_stored);
+        new_key_drop(m->jwks, &m->key,
+                     m->is_stored || m->reread.code != ANDIRON_OK ||
+                         (ring != NULL && ring_key_of(ring, m->key.kid) != NULL));
     m->has_key = false;
+    ring_drop(ring);
 }
 
 /* ---- steps -------------------------------------------------------------------------------- */
@@ -266,14 +275,20 @@ static enum andiron_step cleaned(struct andiron_request *req, void *state)
     }
     if (m->change == CHANGE_REVOKE)
         jwks_tend(m->jwks); /* its file is to go */
-    return jwks_reload(m->jwks, req, &m->error, changed, m);
+    m->error = m->reread;
+    return changed(req, m);
+}
+
+static enum andiron_step reread(struct andiron_request *req, void *state)
+{
+    return andiron_offload(req, clean_up, cleaned, state);
 }
 
 static enum andiron_step stored(struct andiron_request *req, void *state)
 {
     struct managing *m = state;
     m->is_stored = m->commit.error.code == ANDIRON_OK;
-    return andiron_offload(req, clean_up, cleaned, m);
+    return jwks_reload(m->jwks, req, &m->reread, reread, m);
 }
 
 static enum andiron_step decided(struct andiron_request *req, void *state)

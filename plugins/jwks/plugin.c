@@ -305,6 +305,9 @@ static int check_ring(struct jwks *jwks, const struct ring *ring, struct andiron
         jwks_tend(jwks);
     if (active == NULL || active->signer != NULL)
         return 0;
+    /* An operator may put the file there at any time, and nothing tells of that. */
+    if (jwks_clock() - atomic_load(&jwks->tend_began_ms) >= KEYRING_AGREED_S * 1000)
+        jwks_tend(jwks);
     return andiron_error_set(err, ANDIRON_E_UNAVAILABLE, "",
                              "this node has no private part of the active key %.*s: give it the "
                              "key file or the `seal-key` of the others, or run `andiron keys "
