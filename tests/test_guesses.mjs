@@ -22,7 +22,7 @@ const from = (address, url, { method = 'GET', headers = {}, body } = {}) => new 
 describe('AU-9: failed authentications', () => {
   let server, key, other;
   before(async () => {
-    server = await start({ quick: true, plugins: { auth: { 'max-failures': '3', 'failure-window': '3s' } } });
+    server = await start({ quick: true, plugins: { auth: { 'max-failures': '3' } } });
     [key, other] = [keyPair('ES384', 'k1'), keyPair('ES384', 'k1')];
     for (const id of ['a', 'b', 'c', 'd', 'e']) {
       await putClient(server, id, { secret, grant_types: ['basic', 'client_credentials'] });
@@ -33,7 +33,7 @@ describe('AU-9: failed authentications', () => {
   after(() => clean(server));
   const patients = (id, plain, address = '127.0.0.1') => from(address, `${server.fhir}/Patient`, { headers: { authorization: basic(id, plain) } });
   const token = (id, plain, address = '127.0.0.1') => from(address, `${server.base}/auth/token`, { method: 'POST', body: { grant_type: 'client_credentials', client_id: id, client_secret: plain } });
-  const waits = (r, window = 3) => {
+  const waits = (r, window = 60) => {
     assert.equal(r.status, 429, r.text);
     const seconds = Number(r.headers.get('retry-after'));
     assert.ok(seconds >= 1 && seconds <= window, String(seconds));
@@ -51,10 +51,21 @@ describe('AU-9: failed authentications', () => {
     waits(await token('a', secret));
     assert.equal((await patients('a', secret, '127.0.0.2')).status, 200);
     assert.equal((await patients('b', secret)).status, 200);
-    await sleep(3100);
-    assert.equal((await patients('a', secret)).status, 200);
     await server.logged(/auth\.throttled/);
     assert.match((await call('GET', `${server.adminBase}/metrics`)).text, /^andiron_auth_throttled_total [1-9]/m);
+  });
+  test('who had to wait may come again when the window is over', async (t) => {
+    const brief = await start({ quick: true, plugins: { auth: { 'max-failures': '3', 'failure-window': '1s' } } });
+    t.after(() => clean(brief));
+    await putClient(brief, 'a', { secret, grant_types: ['basic'] });
+    await allow(brief, 'a');
+    const read = (plain) => from('127.0.0.1', `${brief.fhir}/Patient`, { headers: { authorization: basic('a', plain) } });
+    // However slow the machine is: some three of these come within a second.
+    let r;
+    for (let i = 0; i < 1000 && (r = await read(`wrong ${i}`)).status === 401;);
+    waits(r, 1);
+    for (const end = Date.now() + 20000; Date.now() < end && (r = await read(secret)).status === 429;) await sleep(50);
+    assert.equal(r.status, 200, r.text);
   });
   test('the token endpoint says slow_down, to known and unknown clients in the same words', async () => {
     const answers = [];
@@ -107,7 +118,7 @@ describe('AU-9: failed authentications', () => {
       await Promise.any(wrong.map(async (w) => assert.equal((await w).status, 503))).catch(() => undefined);
       let right;
       for (const end = Date.now() + 30000; Date.now() < end && (right = await guess(id, secret)).status === 503;) await sleep(5);
-      waits(right, 60);
+      waits(right);
       assert.equal((await Promise.all(wrong)).filter((r) => r.status === 401).length, 8, id);
     }
   });
