@@ -3,7 +3,8 @@ import test, { before, after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import http from 'node:http';
-import { start, call, basic, freePort, sleep } from './lib/server.mjs';
+import { execFileSync } from 'node:child_process';
+import { start, call, basic, freePort, notOn, sleep } from './lib/server.mjs';
 
 const secret = 'a secret of some length';
 const b64 = (v) => Buffer.from(typeof v === 'string' ? v : JSON.stringify(v)).toString('base64url');
@@ -114,6 +115,39 @@ describe('a session', () => {
       assert.notEqual(await incarnation(), before);
       assert.equal((await root('GET', 'Client/again')).json.incarnation, undefined);
     }
+  });
+  // As where a Session was stored behind the end of its client, or a job that ends Sessions was cut off: nothing but this tells.
+  test('of another life of its client is no more, though it is active', { skip: notOn('postgres', 'its rows are changed with sqlite3') }, async (t) => {
+    let own = await start({ quick: true });
+    t.after(async () => { await own.stop(); own.remove(); });
+    const at = (s, method, path, body, headers = s.admin) => call(method, `${s.base}/${path}`, body, headers);
+    for (const [path, body] of [['Client/twice', { grant_types: ['client_credentials'], secret }], ['AccessPolicy/twice', { engine: 'allow', link: [{ resourceType: 'Client', id: 'twice' }] }]]) assert.equal((await at(own, 'PUT', path, body)).status, 201);
+    const tokens = [];
+    for (const format of [undefined, 'jwt']) {
+      assert.ok((await at(own, 'PUT', 'Client/twice', { grant_types: ['client_credentials'], secret, auth: { client_credentials: { token_format: format, access_token_expiration: 3600 } } })).status < 300);
+      const r = await at(own, 'POST', 'auth/token', { grant_type: 'client_credentials' }, { authorization: basic('twice', secret) });
+      assert.equal(r.status, 200, r.text);
+      tokens.push({ authorization: `Bearer ${r.json.access_token}` });
+    }
+    const statuses = () => Promise.all(tokens.map(async (token) => (await at(own, 'GET', 'fhir/Patient', undefined, token)).status));
+    assert.deepEqual(await statuses(), [200, 200]);
+    await own.stop();
+    const changed = execFileSync('python3', ['-c', `import json,sqlite3,sys
+db=sqlite3.connect(sys.argv[1],timeout=30)
+for rowid,body in db.execute("SELECT rowid,body FROM version").fetchall():
+  text=body.decode() if isinstance(body,bytes) else body
+  r=json.loads(text) if text and text.startswith("{") else {}
+  if r.get("resourceType")=="Client" and r.get("id")=="twice":
+    life=r["incarnation"]; other=("0" if life[0]!="0" else "1")+life[1:]
+    text=text.replace(life,other)
+    db.execute("UPDATE version SET enc=0,body=? WHERE rowid=?",(text.encode() if isinstance(body,bytes) else text,rowid))
+    print(life)
+db.commit()`, `${own.dir}/state/andiron.db`], { encoding: 'utf8' });
+    assert.ok(changed.trim().length > 0);
+    own = await start({ at: own });
+    assert.deepEqual(await statuses(), [401, 401]);
+    const fresh = await at(own, 'POST', 'auth/token', { grant_type: 'client_credentials' }, { authorization: basic('twice', secret) });
+    assert.equal((await at(own, 'GET', 'fhir/Patient', undefined, { authorization: `Bearer ${fresh.json.access_token}` })).status, 200);
   });
   test('cannot be rid of its scopes by who may write it', async () => {
     await put('Client/narrow', { grant_types: ['client_credentials'], secret, scope: ['system/Patient.rs'], auth: { client_credentials: { token_format: 'jwt' } } });
