@@ -1,5 +1,5 @@
 // The init bundle, as seed-semantics.md section 10 has it (IB-1..6).
-import test, { describe } from 'node:test';
+import test, { after, describe } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -99,6 +99,10 @@ test('without a plugin that serves POST /fhir the message says what is missing',
 });
 
 describe('IB-4, CL-6: two nodes over one store', () => {
+  // Also where a test has failed: else its daemons would keep node waiting.
+  const left = new Set();
+  const launch = async (options) => { const s = await start(options); left.add(s); return s; };
+  after(async () => { for (const s of left) await s.kill(); });
   // On SQLite a node hears of what others store by looking: so seldom that this alone would come too late.
   const beside = (one) => Object.fromEntries(Object.entries(storeOf(one)).map(([name, values]) => [name, name === 'store-sqlite' ? { ...values, 'poll-interval': '10s' } : values]));
   const end = async (...nodes) => { for (const n of nodes) { await n.stop(); assert.doesNotMatch(n.output(), /Sanitizer|runtime error/); n.remove(); } };
@@ -107,7 +111,7 @@ describe('IB-4, CL-6: two nodes over one store', () => {
     for (let round = 0; round < 4; round++) {
       const one = await configure({ quick: true, plugins: { jwks: { 'token-alg': 'ES256' } } });
       const two = await configure({ quick: true, plugins: { ...beside(one), jwks: { 'token-alg': 'ES256' } } });
-      const nodes = await Promise.all([one, two].map((at) => start({ at })));
+      const nodes = await Promise.all([one, two].map((at) => launch({ at })));
       const answers = await Promise.all(nodes.map((n) => call('GET', `${n.base}/AccessPolicy/root`, undefined, n.admin)));
       assert.deepEqual(answers.map((r) => r.status), [200, 200], answers.map((r) => r.text).join());
       assert.equal(answers[0].json.meta.versionId, answers[1].json.meta.versionId);
@@ -116,8 +120,8 @@ describe('IB-4, CL-6: two nodes over one store', () => {
   });
 
   test('what one stored is in force at the other that was asked for the same, one by one and in a transaction', async () => {
-    const one = await start({ quick: true });
-    const two = await start({ quick: true, plugins: beside(one) });
+    const one = await launch({ quick: true });
+    const two = await launch({ quick: true, plugins: beside(one) });
     for (const way of ['alone', 'transaction', 'batch']) {
       const id = `same-${way}`, secret = 'a secret of some length';
       const ask = async (n) => {
