@@ -109,9 +109,13 @@ describe('IB-4, CL-6: two nodes over one store', () => {
 
   test('started at once let in by the policies of the bundle from the first request on', async () => {
     for (let round = 0; round < 4; round++) {
-      const one = await configure({ quick: true, plugins: { jwks: { 'token-alg': 'ES256' } } });
-      const two = await configure({ quick: true, plugins: { ...beside(one), jwks: { 'token-alg': 'ES256' } } });
-      const nodes = await Promise.all([one, two].map((at) => launch({ at })));
+      // The store is there already, without what the bundle brings: it is not making it that is tried here.
+      const one = await configure({ quick: true, init: false, plugins: { jwks: { 'token-alg': 'ES256' } } });
+      await (await launch({ at: one })).stop();
+      const two = await configure({ quick: true, init: false, plugins: { ...beside(one), jwks: { 'token-alg': 'ES256' } } });
+      const bundle = path.join(one.dir, 'bundle.json');
+      fs.writeFileSync(bundle, JSON.stringify(rootBundle()));
+      const nodes = await Promise.all([one, two].map((at) => launch({ at, env: { ANDIRON_INIT_BUNDLE: bundle } })));
       const answers = await Promise.all(nodes.map((n) => call('GET', `${n.base}/AccessPolicy/root`, undefined, n.admin)));
       assert.deepEqual(answers.map((r) => r.status), [200, 200], answers.map((r) => r.text).join());
       assert.equal(answers[0].json.meta.versionId, answers[1].json.meta.versionId);
