@@ -43,7 +43,7 @@ static void read_set(struct andiron_arena *arena, andiron_str text, struct jose_
         check_key(arena, &ret->keys[i]);
 }
 
-/* No signature of the inputs here is one that was made for a changed message. */
+/* No signature holds for two messages. Either may be the one it was made for: inputs are changed ones. */
 static void verify_all(const struct jose_set *set, const struct jose_jws *jws)
 {
     const struct jose_alg *alg =
@@ -51,8 +51,8 @@ static void verify_all(const struct jose_set *set, const struct jose_jws *jws)
     andiron_str changed = jws->signed_part;
     changed.len--;
     for (size_t i = 0; alg != NULL && i < set->count; i++) {
-        (void)jose_verify(&set->keys[i], alg, jws->signed_part, jws->signature);
-        FUZZ_CHECK(!jose_verify(&set->keys[i], alg, changed, jws->signature));
+        FUZZ_CHECK(!jose_verify(&set->keys[i], alg, jws->signed_part, jws->signature) ||
+                   !jose_verify(&set->keys[i], alg, changed, jws->signature));
     }
 }
 
