@@ -203,6 +203,22 @@ static int migrate(struct db *db, int64_t from)
     return set_meta(db, "schema", SCHEMA_VERSION, (andiron_str){ NULL, 0 });
 }
 
+/*
+ * Needs a new file for itself for a moment, and does nothing to one that is not new. Of processes that do
+ * so at once each would wait for the others, which SQLite ends without asking the busy handler.
+ */
+static int use_log(struct db *db)
+{
+    enum { PAUSE_MS = 10, PAUSES = 1000 };
+
+    for (int i = 0; db_run(db, "PRAGMA journal_mode=WAL") != 0; i++) {
+        if ((db->rc & 0xff) != SQLITE_BUSY || i == PAUSES)
+            return -1;
+        (void)sqlite3_sleep(PAUSE_MS); /* at the start, before any loop */
+    }
+    return 0;
+}
+
 int schema_open(struct db *db, const char *path, struct andiron_error *err)
 {
     /* Matters only while the file is empty. */
@@ -213,8 +229,7 @@ int schema_open(struct db *db, const char *path, struct andiron_error *err)
         return unreadable(db, path, err);
     if (objects > 0 && schema_check(db, path, err) != 0)
         return -1;
-    /* Needs the file for itself for a moment when it is new, and does nothing when it is not. */
-    if (db_run(db, "PRAGMA journal_mode=WAL") != 0)
+    if (use_log(db) != 0)
         return unreadable(db, path, err);
     if (objects > 0 && meta_number(db, "schema") == SCHEMA_VERSION)
         return 0;

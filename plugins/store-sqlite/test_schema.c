@@ -4,6 +4,7 @@
 #include "test_kit.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void run_sql(const char *path, const char *sql)
 {
@@ -42,6 +43,53 @@ static void newer_schema_is_refused_untouched(void **state)
     run_sql(k.path, "UPDATE meta SET v=4 WHERE k='schema'");
     kit_reopen(&k);
     kit_end(&k);
+}
+
+/* A process of its own, as SQLite's locks are. Ends with 0 once the store is open. */
+static pid_t open_elsewhere(struct kit *k, const int start[2])
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    struct andiron_error err = { .code = ANDIRON_OK };
+    char byte;
+    k->store = (struct store){ .config = &k->config, .path = k->path };
+    (void)close(start[1]);
+    if (read(start[0], &byte, 1) != 0) /* the end of the pipe: for all at once */
+        _exit(2);
+    int rc = store_open(&k->store, &err);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", err.message);
+    _exit(rc == 0 ? 0 : 1);
+}
+
+static void processes_that_open_a_new_file_at_once_all_do(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, PROCESSES = 4 };
+    for (int i = 0; i < ROUNDS; i++) {
+        struct kit k;
+        int start[2];
+        pid_t pids[PROCESSES];
+
+        kit_open(&k);
+        kit_close(&k);
+        assert_int_equal(unlink(k.path), 0);
+        assert_int_equal(pipe(start), 0);
+        for (int p = 0; p < PROCESSES; p++) {
+            pids[p] = open_elsewhere(&k, start);
+            assert_true(pids[p] > 0);
+        }
+        (void)close(start[0]);
+        (void)close(start[1]);
+        for (int p = 0; p < PROCESSES; p++) {
+            int status = -1;
+            assert_int_equal(waitpid(pids[p], &status, 0), pids[p]);
+            assert_int_equal(status, 0);
+        }
+        kit_reopen(&k);
+        kit_end(&k);
+    }
 }
 
 /* Ids of Observations by code, in one string. */
@@ -187,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newer_schema_is_refused_untouched),
+        cmocka_unit_test(processes_that_open_a_new_file_at_once_all_do),
         cmocka_unit_test(older_schema_is_brought_up_to_date),
         cmocka_unit_test(values_of_a_failed_write_are_listed_by_the_next_one),
         cmocka_unit_test(database_of_another_program_is_refused_untouched),
