@@ -8,37 +8,12 @@
 
 #include <cmocka.h>
 
-#include <andiron/policy.h>
-
-#include "http/test_client.h"
-#include "http/test_server.h"
-
-static struct test_server server;
-static struct route_table *routes;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char seen[8192]; /* the request object of the request that was judged last */
+#include "http/test_judged.h"
 
 static enum andiron_step authorize(struct andiron_request *req, void *self)
 {
-    andiron_str whole = andiron_json_raw(andiron_policy_input(andiron_policy_begin(req), ""));
     (void)self;
-    pthread_mutex_lock(&lock);
-    snprintf(seen, sizeof(seen), "%.*s", (int)whole.len, whole.data);
-    pthread_mutex_unlock(&lock);
-    andiron_request_grant(req, "AccessPolicy/test");
-    return ANDIRON_NEXT;
-}
-
-static enum andiron_step handle(struct andiron_request *req, void *self)
-{
-    (void)self;
-    return andiron_reply(req, 200, "text/plain", ANDIRON_STR("done"));
-}
-
-static enum andiron_step inner_done(struct andiron_request *req, void *state)
-{
-    struct andiron_request **sub = state;
-    return andiron_reply(req, andiron_reply_status(*sub), "text/plain", andiron_reply_body(*sub));
+    return judged_grant(req);
 }
 
 static enum andiron_step runs_inner(struct andiron_request *req, void *self)
@@ -56,43 +31,19 @@ static enum andiron_step runs_inner(struct andiron_request *req, void *self)
                                    .bundle_type = "batch",
                                    .bundle_index = 3 };
     (void)self;
-    return andiron_request_run(req, &inner, sub, inner_done, sub);
+    return andiron_request_run(req, &inner, sub, judged_inner_done, sub);
 }
 
 static const struct andiron_route table[] = {
-    { "GET", "/one/{id}", handle, "One", 0, NULL },
+    { "GET", "/one/{id}", judged_handle, "One", 0, NULL },
     { "GET", "/batch", runs_inner, "Batch", ANDIRON_ROUTE_PUBLIC, NULL },
-    { "GET", "/endless", handle, "Endless", ANDIRON_ROUTE_STREAM, NULL },
+    { "GET", "/endless", judged_handle, "Endless", ANDIRON_ROUTE_STREAM, NULL },
 };
-enum { ROUTES = sizeof(table) / sizeof(table[0]) };
 
 static int set_up(void **state)
 {
-    static struct http_route own[ROUTES];
-    static struct http_owner owner = { .name = "test" };
-    static const struct http_hook hook = { authorize, NULL, &owner };
-    struct andiron_error err;
-
     (void)state;
-    for (size_t i = 0; i < ROUTES; i++)
-        own[i] = (struct http_route){ .route = &table[i], .owner = &owner };
-    routes = route_table_new(own, ROUTES, &err);
-    server = (struct test_server){ .settings = test_settings(), .loop_count = 1 };
-    server.app.routes = routes;
-    server.app.hooks[ANDIRON_PHASE_AUTHORIZE] = &hook;
-    server.app.hook_count[ANDIRON_PHASE_AUTHORIZE] = 1;
-    if (pool_start(1, &err) != 0)
-        return -1;
-    test_server_start(&server);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_server_stop(&server);
-    route_table_free(routes);
-    return 0;
+    return judged_start(table, sizeof(table) / sizeof(table[0]), NULL, authorize);
 }
 
 /* The status of a GET; what its policies saw is in `seen`. */
@@ -111,12 +62,6 @@ static int get(const char *path, const char *headers)
     return status;
 }
 
-static void assert_seen(const char *part)
-{
-    if (strstr(seen, part) == NULL)
-        fail_msg("%s is not in %s", part, seen);
-}
-
 static void a_request_is_shown_without_its_credentials(void **state)
 {
     (void)state;
@@ -129,8 +74,8 @@ static void a_request_is_shown_without_its_credentials(void **state)
     assert_seen("\"resource/id\":\"7\"");
     assert_seen("\"x-mine\":\"1\"");
     assert_seen("\"operation\":{\"id\":\"One\",\"module\":\"test\",\"public\":false}");
-    assert_null(strstr(seen, "hidden"));
-    assert_null(strstr(seen, "\"empty\""));
+    assert_not_seen("hidden");
+    assert_not_seen("\"empty\"");
 }
 
 static void an_inner_request_has_the_headers_of_the_outer_one_and_its_own_conditions(void **state)
@@ -146,10 +91,10 @@ static void an_inner_request_has_the_headers_of_the_outer_one_and_its_own_condit
     assert_seen("\"if-match\":\"W/\\\"7\\\"\"");
     assert_seen("\"bundle\":{\"type\":\"batch\",\"index\":3}");
     assert_seen("\"accept\":\"application/fhir+json\"");
-    assert_null(strstr(seen, "text/html"));
-    assert_null(strstr(seen, "if-none-match"));
-    assert_null(strstr(seen, "content-"));
-    assert_null(strstr(seen, "hidden"));
+    assert_not_seen("text/html");
+    assert_not_seen("if-none-match");
+    assert_not_seen("content-");
+    assert_not_seen("hidden");
 }
 
 /* Else policies would see none, and handlers that read the query for themselves would. */
@@ -180,5 +125,5 @@ int main(void)
         cmocka_unit_test(an_inner_request_with_broken_parameters_is_not_judged),
         cmocka_unit_test(a_stream_is_no_part_of_another_request),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, judged_stop);
 }

@@ -9,16 +9,10 @@
 #include <cmocka.h>
 
 #include <andiron/auth.h>
-#include <andiron/policy.h>
 
 #include "http/request.h"
-#include "http/test_client.h"
-#include "http/test_server.h"
+#include "http/test_judged.h"
 
-static struct test_server server;
-static struct route_table *routes;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char seen[8192]; /* the request object of the request that was judged last */
 static bool was_read_for_policies, was_read_again;
 
 /* ---- a server whose one principal has everything ------------------------------------------ */
@@ -78,26 +72,12 @@ static enum andiron_step authorize(struct andiron_request *req, void *self)
     if (andiron_request_header(req, "x-early").data != NULL &&
         andiron_request_json(req, &early) != 0)
         return ANDIRON_DONE;
-    andiron_str whole = andiron_json_raw(andiron_policy_input(andiron_policy_begin(req), ""));
+    enum andiron_step step = judged_grant(req);
     pthread_mutex_lock(&lock);
-    snprintf(seen, sizeof(seen), "%.*s", (int)whole.len, whole.data);
     was_read_for_policies = req->json_state == JSON_READ;
     was_read_again = early.doc != NULL && req->json.doc != early.doc;
     pthread_mutex_unlock(&lock);
-    andiron_request_grant(req, "AccessPolicy/test");
-    return ANDIRON_NEXT;
-}
-
-static enum andiron_step handle(struct andiron_request *req, void *self)
-{
-    (void)self;
-    return andiron_reply(req, 200, "text/plain", ANDIRON_STR("done"));
-}
-
-static enum andiron_step inner_done(struct andiron_request *req, void *state)
-{
-    struct andiron_request **sub = state;
-    return andiron_reply(req, andiron_reply_status(*sub), "text/plain", andiron_reply_body(*sub));
+    return step;
 }
 
 /* An inner request with headers of its own; of a Bundle if x-bundle says so. */
@@ -118,52 +98,25 @@ static enum andiron_step runs_inner(struct andiron_request *req, void *self)
     own[0] = (struct andiron_inner_header){ "x-own", ANDIRON_STR("1") };
     own[1] = (struct andiron_inner_header){ "authorization", ANDIRON_STR("hidden") };
     own[2] = (struct andiron_inner_header){ NULL, { NULL, 0 } };
-    return andiron_request_run(req, &inner, sub, inner_done, sub);
+    return andiron_request_run(req, &inner, sub, judged_inner_done, sub);
 }
 
 static const struct andiron_route table[] = {
-    { "GET", "/fhir/{type}", handle, "FhirSearch", 0, NULL },
-    { "POST", "/fhir/{type}", handle, "FhirCreate", 0, NULL },
-    { "PATCH", "/fhir/{type}/{id}", handle, "FhirPatch", 0, NULL },
-    { "PUT", "/fhir/{type}/{id}", handle, "FhirUpdate", 0, NULL },
-    { "GET", "/fhir/{type}/{id}", handle, "ReadPlatform", 0, NULL },
-    { "GET", "/fhirx/{type}", handle, "ReadOther", 0, NULL },
-    { "GET", "/fhir/metadata", handle, "Conformance", 0, NULL },
-    { "GET", "/unnamed", handle, NULL, 0, NULL },
+    { "GET", "/fhir/{type}", judged_handle, "FhirSearch", 0, NULL },
+    { "POST", "/fhir/{type}", judged_handle, "FhirCreate", 0, NULL },
+    { "PATCH", "/fhir/{type}/{id}", judged_handle, "FhirPatch", 0, NULL },
+    { "PUT", "/fhir/{type}/{id}", judged_handle, "FhirUpdate", 0, NULL },
+    { "GET", "/fhir/{type}/{id}", judged_handle, "ReadPlatform", 0, NULL },
+    { "GET", "/fhirx/{type}", judged_handle, "ReadOther", 0, NULL },
+    { "GET", "/fhir/metadata", judged_handle, "Conformance", 0, NULL },
+    { "GET", "/unnamed", judged_handle, NULL, 0, NULL },
     { "GET", "/inner", runs_inner, "Inner", ANDIRON_ROUTE_PUBLIC, NULL },
 };
-enum { ROUTES = sizeof(table) / sizeof(table[0]) };
 
 static int set_up(void **state)
 {
-    static struct http_route own[ROUTES];
-    static struct http_owner owner = { .name = "test" };
-    static const struct http_hook hooks[] = { { authenticate, NULL, &owner },
-                                              { authorize, NULL, &owner } };
-    struct andiron_error err;
-
     (void)state;
-    for (size_t i = 0; i < ROUTES; i++)
-        own[i] = (struct http_route){ .route = &table[i], .owner = &owner };
-    routes = route_table_new(own, ROUTES, &err);
-    server = (struct test_server){ .settings = test_settings(), .loop_count = 1 };
-    server.app.routes = routes;
-    server.app.hooks[ANDIRON_PHASE_AUTHENTICATE] = &hooks[0];
-    server.app.hook_count[ANDIRON_PHASE_AUTHENTICATE] = 1;
-    server.app.hooks[ANDIRON_PHASE_AUTHORIZE] = &hooks[1];
-    server.app.hook_count[ANDIRON_PHASE_AUTHORIZE] = 1;
-    if (pool_start(1, &err) != 0)
-        return -1;
-    test_server_start(&server);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_server_stop(&server);
-    route_table_free(routes);
-    return 0;
+    return judged_start(table, sizeof(table) / sizeof(table[0]), authenticate, authorize);
 }
 
 /* What policies see is in `seen` when it returns. */
@@ -182,18 +135,6 @@ static void ask(const char *method, const char *target, const char *headers, con
     assert_int_equal(a.status, 200);
     answer_free(&a);
     client_close(&c);
-}
-
-static void assert_seen(const char *part)
-{
-    if (strstr(seen, part) == NULL)
-        fail_msg("%s is not in %s", part, seen);
-}
-
-static void assert_not_seen(const char *part)
-{
-    if (strstr(seen, part) != NULL)
-        fail_msg("%s is in %s", part, seen);
 }
 
 /* ---- tests --------------------------------------------------------------------------------- */
@@ -385,5 +326,5 @@ int main(void)
         cmocka_unit_test(what_is_asked_for_others_comes_with_their_headers_alone),
         cmocka_unit_test(an_entry_of_a_bundle_comes_with_the_headers_of_the_bundle_too),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, judged_stop);
 }

@@ -9,16 +9,10 @@
 
 #include <cmocka.h>
 
-#include <andiron/policy.h>
-
-#include "http/test_client.h"
-#include "http/test_server.h"
+#include "http/test_judged.h"
 
 enum { TARGETS = 10000, PIECES_MAX = 12, TARGET_MAX = 512 };
 
-static struct test_server server;
-static struct route_table *routes;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char judged[4096]; /* of the request that was judged last */
 static char handled[4096];
 
@@ -75,35 +69,11 @@ static const struct andiron_route table[] = {
     { "GET", "/fhir/{type}/$validate", handle, "FhirOperation", 0, NULL },
     { "GET", "/fhir/{type}/{id}/_history", handle, "FhirHistory", 0, NULL },
 };
-enum { ROUTES = sizeof(table) / sizeof(table[0]) };
 
 static int set_up(void **state)
 {
-    static struct http_route own[ROUTES];
-    static struct http_owner owner = { .name = "test" };
-    static const struct http_hook hook = { authorize, NULL, &owner };
-    struct andiron_error err;
-
     (void)state;
-    for (size_t i = 0; i < ROUTES; i++)
-        own[i] = (struct http_route){ .route = &table[i], .owner = &owner };
-    routes = route_table_new(own, ROUTES, &err);
-    server = (struct test_server){ .settings = test_settings(), .loop_count = 1 };
-    server.app.routes = routes;
-    server.app.hooks[ANDIRON_PHASE_AUTHORIZE] = &hook;
-    server.app.hook_count[ANDIRON_PHASE_AUTHORIZE] = 1;
-    if (pool_start(1, &err) != 0)
-        return -1;
-    test_server_start(&server);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_server_stop(&server);
-    route_table_free(routes);
-    return 0;
+    return judged_start(table, sizeof(table) / sizeof(table[0]), NULL, authorize);
 }
 
 static uint32_t seed = 20240229;
@@ -207,5 +177,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_judged_is_what_is_handled),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, judged_stop);
 }
